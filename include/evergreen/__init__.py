@@ -1,0 +1,1 @@
+"""What Evergreen knows about machine learning. Never imports Airflow."""

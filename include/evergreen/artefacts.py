@@ -1,0 +1,133 @@
+"""
+Fitted pipelines on disk and in MLflow, loaded only by digest and only with reviewed types.
+
+MLflow's own ``load_model`` is never used: it takes the list of trusted types from the artefact it
+is about to load (FACTS, "MLflow").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evergreen.errors import ArtefactError
+from evergreen.spec.data import Examples
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+ARTEFACT = "model.skops"
+EXAMPLE = "input_example.json"
+
+#: Types skops does not trust by itself and we do. Reviewed: each only holds arrays or parameters,
+#: and its constructor and ``__setstate__`` run no code from the file.
+TRUSTED_TYPES = (
+    "numpy.dtype",
+    "scipy.sparse._csr.csr_matrix",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+)
+
+
+def save_model(
+    model: Pipeline, folder: Path, *, example: pd.DataFrame, trusted: tuple[str, ...]
+) -> tuple[str, int]:
+    """
+    Write *model* as an MLflow model with signature and example.
+
+    :param example: A few rows of model inputs, kept with the model.
+    :return: SHA-256 and size in bytes of the artefact.
+    :raises ArtefactError: If the model holds a type that nobody reviewed.
+    """
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+
+    allowed = [*TRUSTED_TYPES, *trusted]
+    _refuse_untrusted(model, allowed=allowed)
+    scores = model.predict_proba(example)[:, 1]
+    mlflow.sklearn.save_model(
+        model,
+        str(folder),
+        serialization_format="skops",
+        skops_trusted_types=allowed,
+        signature=infer_signature(example, scores),
+        input_example=example,
+        pip_requirements=_requirements(),  # inference would import everything again, in seconds
+        pyfunc_predict_fn="predict_proba",
+    )
+    data = (folder / ARTEFACT).read_bytes()
+    return hashlib.sha256(data).hexdigest(), len(data)
+
+
+def load_model(
+    client: MlflowClient, model_id: str, *, sha256: str, trusted: tuple[str, ...]
+) -> Pipeline:
+    """
+    Return the fitted pipeline behind MLflow's logged model *model_id*.
+
+    :raises ArtefactError: If its bytes differ from *sha256*, or hold a type nobody reviewed.
+    """
+    import skops.io
+
+    data = _download(client, model_id, ARTEFACT)
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise ArtefactError(
+            f"The artefact of model {model_id} was changed after it was registered: found sha256 "
+            f"{found[:12]}, expected {sha256[:12]}. It was not loaded. Restore it from a backup, or "
+            "roll back to another version."
+        )
+    allowed = [*TRUSTED_TYPES, *trusted]
+    unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(allowed))
+    if unknown:
+        raise ArtefactError(_explain_untrusted(unknown))
+    return skops.io.loads(data, trusted=allowed)
+
+
+def load_example(client: MlflowClient, model_id: str, *, spec: Examples) -> pd.DataFrame:
+    """Return the few rows of model inputs that were stored with the model, types as in training."""
+    import pandas as pd
+
+    split = json.loads(_download(client, model_id, EXAMPLE))
+    frame = pd.DataFrame(split["data"], columns=split["columns"])
+    types = dict.fromkeys(spec.numeric, "float64") | dict.fromkeys(spec.categorical, "str")
+    return frame.astype(types)[list(spec.features)]
+
+
+def _download(client: MlflowClient, model_id: str, name: str) -> bytes:
+    from mlflow.artifacts import download_artifacts
+
+    location = client.get_logged_model(model_id).artifact_location
+    with tempfile.TemporaryDirectory() as folder:
+        path = download_artifacts(
+            artifact_uri=f"{location}/{name}", dst_path=folder, tracking_uri=client.tracking_uri
+        )
+        return Path(path).read_bytes()
+
+
+def _refuse_untrusted(model: Any, *, allowed: list[str]) -> None:
+    import skops.io
+
+    unknown = sorted(set(skops.io.get_untrusted_types(data=skops.io.dumps(model))) - set(allowed))
+    if unknown:
+        raise ArtefactError(_explain_untrusted(unknown))
+
+
+def _explain_untrusted(unknown: list[str]) -> str:
+    return (
+        f"The model holds types that nobody reviewed: {', '.join(unknown)}. It was neither stored "
+        "nor loaded. Read their code; if building one runs nothing from the file, name them under "
+        "trusted_types in model.yaml."
+    )
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in ("scikit-learn", "pandas", "numpy", "skops")]

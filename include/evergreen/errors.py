@@ -1,0 +1,55 @@
+"""
+Every failure this package raises on purpose.
+
+EvergreenError
+├── SpecError               the YAML is wrong            fix the file it names
+├── AsOfError               the run lives at no instant  trigger it with a valid ``as_of``
+├── DataContractError       the data broke its word      repair or quarantine the partition
+│   └── MissingPartitionError   a day never came         land the day it names, then clear the task
+├── CandidateError          the model's own code failed  fix prepare.py or pipeline.py
+├── ArtefactError           a stored object is not what  do not use it; restore or retrain
+│                           its manifest says
+├── NoChampionError         nothing may serve            run retrain for an earlier as_of first
+└── StackError              a local service cannot run   free the port or read the log it names
+
+None of them is worth a retry: the same inputs fail the same way again.
+Network and storage failures keep their own types, and those are retried.
+"""
+
+from __future__ import annotations
+
+
+class EvergreenError(Exception):
+    """Base class; catch this to separate our verdicts from accidents."""
+
+
+class SpecError(EvergreenError):
+    """A model spec does not describe a model that can be built."""
+
+
+class AsOfError(EvergreenError):
+    """No usable ``as_of`` can be derived from a run."""
+
+
+class DataContractError(EvergreenError):
+    """The data does not look the way the spec says it does."""
+
+
+class MissingPartitionError(DataContractError):
+    """A partition a run needs did not arrive in time."""
+
+
+class CandidateError(EvergreenError):
+    """A user's prepare or pipeline function gave something that cannot be used."""
+
+
+class ArtefactError(EvergreenError):
+    """Stored bytes differ from their recorded digest, or hold a type nobody trusted."""
+
+
+class NoChampionError(EvergreenError):
+    """No version was champion at the instant asked for."""
+
+
+class StackError(EvergreenError):
+    """The embedded stack cannot start or does not become healthy."""

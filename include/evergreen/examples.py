@@ -1,0 +1,159 @@
+"""What a frame of examples must look like, and what of it is known at an instant. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from evergreen.errors import CandidateError
+from evergreen.spec.data import Examples
+from evergreen.storage import digest_of
+from evergreen.values import Frozen
+from evergreen.window import start_of
+
+#: More distinct values than this are not listed in a summary.
+MAX_LISTED = 50
+
+
+class Labelled(Frozen):
+    """Rows whose label is known: how many, how many positive, and a digest of their content."""
+
+    rows: int
+    positives: int
+    digest: str
+    newest_known_at: datetime | None
+
+
+class ColumnSummary(Frozen):
+    """Enough of one input on one day to see, over many days, that it is null or constant."""
+
+    rows: int
+    nulls: int
+    values: tuple[str, ...] | None
+
+
+def checked(frame: pd.DataFrame, *, spec: Examples, day: date) -> pd.DataFrame:
+    """
+    Return *frame* in canonical form: column order, types and row order fixed by the spec.
+
+    Numeric inputs become float64, categorical ones text, the label True, False or null.
+
+    :raises CandidateError: If ``prepare`` returned something else than the spec describes.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise CandidateError(f"prepare returned a {type(frame).__name__}, expected a DataFrame.")
+    _refuse_faults(_shape_faults(frame, spec), day=day)
+    ordered = [*spec.entity_key, spec.event_time, spec.known_at, spec.label, *spec.features]
+    frame = frame[list(dict.fromkeys(ordered))].reset_index(drop=True)
+    _refuse_faults(_row_faults(frame, spec, day), day=day)
+    label = frame[spec.label]
+    frame = frame.assign(
+        **{
+            spec.label: (label == spec.positive_class).astype("boolean").mask(label.isna()),
+            **{name: frame[name].astype("float64") for name in spec.numeric},
+            **{name: frame[name].astype("str") for name in spec.categorical},
+        }
+    )
+    return frame.sort_values([spec.event_time, *spec.entity_key], kind="stable", ignore_index=True)
+
+
+def known(frame: pd.DataFrame, *, spec: Examples, as_of: datetime) -> pd.DataFrame:
+    """Return the rows that had happened before *as_of* and whose label was known by then."""
+    visible = (frame[spec.event_time] < as_of) & (frame[spec.known_at] <= as_of)
+    rows = frame[visible & frame[spec.label].notna()]
+    return rows.assign(**{spec.label: rows[spec.label].astype(bool)}).reset_index(drop=True)
+
+
+def labelled(frame: pd.DataFrame, *, spec: Examples) -> Labelled:
+    """Describe the labelled rows of *frame*."""
+    rows = frame[frame[spec.label].notna()]
+    rows = rows.assign(**{spec.label: rows[spec.label].astype(bool)})
+    content = pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
+    newest = rows[spec.known_at].max().ceil("us") if len(rows) else None
+    return Labelled(
+        rows=len(rows),
+        positives=int(rows[spec.label].sum()),
+        digest=digest_of(" ".join(rows.columns), content),
+        newest_known_at=newest,
+    )
+
+
+def summarise(frame: pd.DataFrame, *, spec: Examples) -> dict[str, ColumnSummary]:
+    """Summarise every input of *frame*."""
+    found = {}
+    for name in spec.features:
+        values = sorted(str(v) for v in frame[name].dropna().unique()[: MAX_LISTED + 1])
+        found[name] = ColumnSummary(
+            rows=len(frame),
+            nulls=int(frame[name].isna().sum()),
+            values=tuple(values) if len(values) <= MAX_LISTED else None,
+        )
+    return found
+
+
+def explain_useless(name: str, days: Sequence[ColumnSummary]) -> list[str]:
+    """Say why an input carries nothing over *days*: no value at all, or one value only."""
+    rows, nulls = sum(d.rows for d in days), sum(d.nulls for d in days)
+    if nulls == rows:
+        return [f"input {name!r}: null in all {rows} training rows"]
+    if all(d.values is not None for d in days):
+        distinct = {value for d in days for value in d.values or ()}
+        if len(distinct) == 1 and nulls == 0:
+            return [f"input {name!r}: constant {distinct.pop()} in all {rows} training rows"]
+    return []
+
+
+def _shape_faults(frame: pd.DataFrame, spec: Examples) -> list[str]:
+    expected = {*spec.entity_key, spec.event_time, spec.known_at, spec.label, *spec.features}
+    faults = [f"column {name!r} is missing" for name in sorted(expected - set(frame.columns))]
+    faults += [
+        f"column {name!r} is not in the spec; add it to examples.numeric or examples.categorical, "
+        "or drop it"
+        for name in sorted(set(map(str, frame.columns)) - expected)
+    ]
+    if not frame.columns.is_unique:
+        faults.append(f"columns repeat: {sorted(frame.columns[frame.columns.duplicated()])}")
+    return faults
+
+
+def _row_faults(frame: pd.DataFrame, spec: Examples, day: date) -> list[str]:
+    faults = []
+    for name in (spec.event_time, spec.known_at):
+        if not isinstance(frame[name].dtype, pd.DatetimeTZDtype):
+            faults.append(f"{name!r} has type {frame[name].dtype}, expected datetime with UTC")
+    for name in spec.numeric:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            faults.append(f"input {name!r} has type {frame[name].dtype}, expected a number")
+        elif np.isinf(frame[name].astype("float64")).any():
+            faults.append(f"input {name!r} holds infinite values")
+    if faults:
+        return faults
+    event, label = frame[spec.event_time], frame[spec.label]
+    first, end = start_of(day), start_of(day) + timedelta(days=1)
+    key = list(spec.entity_key)
+    for count, what in (
+        (int((~event.between(first, end, inclusive="left")).sum()), f"rows with {spec.event_time!r} outside the day"),
+        (int((frame[spec.known_at].isna() != label.isna()).sum()), f"rows with {spec.label!r} but no {spec.known_at!r}, or the reverse"),
+        (int((frame[spec.known_at] < event).sum()), f"rows whose label was known before {spec.event_time!r}"),
+        (int(frame[key].isna().any(axis=1).sum()), f"rows with a null in the entity key {key}"),
+        (int(frame.duplicated(subset=key).sum()), f"rows that repeat the entity key {key}"),
+    ):
+        if count:
+            faults.append(f"{count} of {len(frame)} {what}")
+    return faults
+
+
+def _refuse_faults(faults: list[str], *, day: date) -> None:
+    if faults:
+        raise CandidateError(
+            "\n".join(
+                [
+                    f"prepare returned examples for {day} that cannot be used:",
+                    *(f"  {fault}" for fault in faults),
+                    "Nothing was stored. Change prepare.py or examples in model.yaml.",
+                ]
+            )
+        )

@@ -1,0 +1,144 @@
+"""
+What one stage hands to the next.
+
+A receipt is small, JSON and typed: ids, keys and numbers, never a frame or a model. It travels
+through XCom and is checked again where it is read.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+from evergreen.values import Frozen
+
+Status = Literal["passed", "failed", "unknown"]
+
+
+class ObjectRef(Frozen):
+    """One immutable object in the store, with the digest every reader checks."""
+
+    key: str
+    sha256: str
+    size: int
+
+
+class RunReceipt(Frozen):
+    """The instant a run lives at, resolved once and passed on."""
+
+    model: str
+    as_of: datetime
+    reason: str
+    partitions: int
+
+
+class Check(Frozen):
+    """One rule, what was measured and what was required."""
+
+    name: str
+    status: Status
+    measured: str
+    required: str
+
+
+class ValidationReceipt(Frozen):
+    """Every day of the window was held against the contract."""
+
+    model: str
+    as_of: datetime
+    record: ObjectRef
+    days: int
+    days_read: int
+    rows: int
+    quarantined: int
+    checks: tuple[Check, ...]
+
+
+class ExamplesReceipt(Frozen):
+    """Every day of the window has prepared examples."""
+
+    model: str
+    as_of: datetime
+    manifest: ObjectRef
+    digest: str
+    days: int
+    days_prepared: int
+    rows: int
+    labelled: dict[str, int]
+    positives: dict[str, int]
+
+
+class CandidateReceipt(Frozen):
+    """A candidate was fitted and logged."""
+
+    model: str
+    as_of: datetime
+    candidate: str
+    key: str
+    run_id: str
+    model_id: str
+    artefact_sha256: str
+    artefact_bytes: int
+    params: dict[str, str]
+    validation: dict[str, float]
+
+
+class EvaluationReceipt(Frozen):
+    """The best candidate was judged on untouched days."""
+
+    model: str
+    as_of: datetime
+    challenger: CandidateReceipt
+    champion_version: str | None
+    record_key: str
+    test_rows: int
+    metrics: dict[str, dict[str, float]]
+    gates: tuple[Check, ...]
+    passed: bool
+
+
+class RegistrationReceipt(Frozen):
+    """The challenger has a version in the model registry."""
+
+    model: str
+    as_of: datetime
+    version: str
+    key: str
+    created: bool
+    passed: bool
+    judged_against: str | None
+
+
+class DeploymentReceipt(Frozen):
+    """Which version serves after this run, and why."""
+
+    model: str
+    as_of: datetime
+    version: str
+    champion_version: str | None
+    moved: bool
+    reason: str
+
+
+class ScoringReceipt(Frozen):
+    """One partition has predictions."""
+
+    model: str
+    as_of: datetime
+    day: date
+    version: str
+    predictions: ObjectRef
+    rows: int
+    mean_score: float
+
+
+class DriftReceipt(Frozen):
+    """One drift report is in the store."""
+
+    model: str
+    as_of: datetime
+    html: ObjectRef
+    json_report: ObjectRef
+    reference_rows: int
+    current_rows: int
+    columns: dict[str, dict[str, float | str | int | bool]]

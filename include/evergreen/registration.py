@@ -1,0 +1,121 @@
+"""Give a judged challenger its one version in the registry, whatever is retried or raced."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from evergreen import registry
+from evergreen.identity import git_revision, spec_digest
+from evergreen.receipts import EvaluationReceipt, ExamplesReceipt, RegistrationReceipt
+from evergreen.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
+
+#: A version is made in one call with all its tags, so there is no half-registered one.
+_NO_WAIT = 0
+
+
+def register_model(
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    evaluation: EvaluationReceipt,
+    examples: ExamplesReceipt,
+    tags: dict[str, str],
+) -> RegistrationReceipt:
+    """
+    Return the version of the judged challenger, creating it if needed.
+
+    The registry has no unique keys, so this converges instead: look up, create, look up again;
+    the lowest version stays and the others go, except one that carries an alias.
+    """
+    challenger = evaluation.challenger
+    registry.ensure_registered_model(client, spec.model, description=spec.description)
+    found = registry.versions_of(client, spec.model, challenger.key)
+    created = not found
+    if created:
+        client.create_model_version(
+            spec.model,
+            source=f"models:/{challenger.model_id}",
+            run_id=challenger.run_id,
+            model_id=challenger.model_id,
+            tags=_identity(spec, evaluation, examples) | tags,
+            description=_describe(evaluation),
+            await_creation_for=_NO_WAIT,
+        )
+        found = registry.versions_of(client, spec.model, challenger.key)
+    for extra in found[1:]:
+        _remove(client, spec.model, extra)
+    version = found[0]
+    _refresh(client, spec.model, version, evaluation)
+    return RegistrationReceipt(
+        model=spec.model,
+        as_of=evaluation.as_of,
+        version=version.version,
+        key=challenger.key,
+        created=created,
+        passed=evaluation.passed,
+        judged_against=evaluation.champion_version,
+    )
+
+
+def _identity(
+    spec: ModelSpec, evaluation: EvaluationReceipt, examples: ExamplesReceipt
+) -> dict[str, str]:
+    challenger = evaluation.challenger
+    scores = {
+        f"evergreen.test_{name}": f"{value:.6f}"
+        for name, value in evaluation.metrics["challenger"].items()
+    }
+    return {
+        registry.TAG_KEY: challenger.key,
+        registry.TAG_AS_OF: evaluation.as_of.isoformat(),
+        registry.TAG_CANDIDATE: challenger.candidate,
+        registry.TAG_SHA256: challenger.artefact_sha256,
+        registry.TAG_EVALUATION: evaluation.record_key,
+        registry.TAG_PASSED: _verdict(evaluation),
+        registry.TAG_MODEL_ID: challenger.model_id,
+        registry.TAG_BYTES: str(challenger.artefact_bytes),
+        "evergreen.examples_digest": examples.digest,
+        "evergreen.examples_manifest": examples.manifest.key,
+        "evergreen.spec_digest": spec_digest(spec),
+        "evergreen.git_revision": git_revision(),
+        **scores,
+    }
+
+
+def _refresh(
+    client: MlflowClient, model: str, version: ModelVersion, evaluation: EvaluationReceipt
+) -> None:
+    """Keep the newest judgement on the version: a later champion may have been compared."""
+    if version.tags.get(registry.TAG_EVALUATION) == evaluation.record_key:
+        return
+    for name, value in {
+        registry.TAG_EVALUATION: evaluation.record_key,
+        registry.TAG_PASSED: _verdict(evaluation),
+    }.items():
+        client.set_model_version_tag(model, version.version, name, value)
+
+
+def _remove(client: MlflowClient, model: str, version: ModelVersion) -> None:
+    # A search leaves the aliases out, and deleting a version silently drops its alias.
+    if client.get_model_version(model, version.version).aliases:
+        log.warning("version %s is a duplicate but carries an alias; it stays", version.version)
+        return
+    log.info("version %s is a duplicate of the same work and is removed", version.version)
+    client.delete_model_version(model, version.version)
+
+
+def _verdict(evaluation: EvaluationReceipt) -> str:
+    return "passed" if evaluation.passed else "failed"
+
+
+def _describe(evaluation: EvaluationReceipt) -> str:
+    failed = [gate.name for gate in evaluation.gates if gate.status == "failed"]
+    verdict = "passed every gate" if not failed else f"missed: {', '.join(failed)}"
+    return f"{evaluation.challenger.candidate}, as of {evaluation.as_of:%Y-%m-%d %H:%M} UTC; {verdict}"

@@ -1,0 +1,95 @@
+"""
+MLflow as Evergreen uses it: every question with an explicit client, no global state.
+
+Names of tags are here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evergreen.errors import ArtefactError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION = "champion"
+
+TAG_KEY = "evergreen.key"
+TAG_AS_OF = "evergreen.as_of"
+TAG_CANDIDATE = "evergreen.candidate"
+TAG_SHA256 = "evergreen.artefact_sha256"
+TAG_PASSED = "evergreen.gates"
+TAG_EVALUATION = "evergreen.evaluation"
+TAG_MODEL_ID = "evergreen.model_id"
+TAG_BYTES = "evergreen.artefact_bytes"
+
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def ensure_experiment(client: MlflowClient, name: str) -> str:
+    """Return the id of experiment *name*, created if needed; several processes may ask at once."""
+    from mlflow.exceptions import MlflowException
+
+    if found := client.get_experiment_by_name(name):
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return str(client.get_experiment_by_name(name).experiment_id)  # type: ignore[union-attr]
+
+
+def ensure_registered_model(client: MlflowClient, name: str, *, description: str) -> None:
+    """Create the registered model *name* unless it exists."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name, description=description)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def runs_of(client: MlflowClient, experiment_id: str, key: str) -> list[Run]:
+    """Return every run that was started for *key*, oldest first, whatever became of it."""
+    found = client.search_runs([experiment_id], f"tags.`{TAG_KEY}` = '{key}'")
+    return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+
+
+def versions_of(client: MlflowClient, model: str, key: str) -> list[ModelVersion]:
+    """Return every version registered under *key*, lowest first."""
+    found = client.search_model_versions(f"name = '{model}' and tags.`{TAG_KEY}` = '{key}'")
+    return sorted(found, key=lambda version: int(version.version))
+
+
+def champion_of(client: MlflowClient, model: str) -> ModelVersion | None:
+    """Return the version that serves, or None before the first promotion."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(model, CHAMPION)
+    except MlflowException as error:
+        # The server answers RESOURCE_DOES_NOT_EXIST for an unknown model and
+        # INVALID_PARAMETER_VALUE for a known one without the alias.
+        if error.error_code not in _ABSENT:
+            raise
+        return None
+
+
+def tag(version: ModelVersion, name: str) -> str:
+    """
+    Return the value of one of our tags.
+
+    :raises ArtefactError: If the version has none: it was not registered by Evergreen.
+    """
+    if name not in version.tags:
+        raise ArtefactError(
+            f"{version.name} version {version.version} has no tag {name!r}: it was not registered "
+            "by Evergreen, so neither its gates nor its artefact can be trusted. It was not used. "
+            "Move the champion alias back to a version that retrain registered."
+        )
+    return str(version.tags[name])

@@ -1,0 +1,111 @@
+"""Score one day with the version that was champion before the day began."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from evergreen import ledger, registry
+from evergreen.artefacts import load_model
+from evergreen.errors import NoChampionError
+from evergreen.preparation import load_prepare, prepare_day
+from evergreen.receipts import ScoringReceipt, ValidationReceipt
+from evergreen.spec import ModelSpec
+from evergreen.storage import ObjectStore, canonical_json, put_once, read
+from evergreen.tables import from_parquet, to_parquet
+from evergreen.validation import load_verdicts
+from evergreen.window import scoring_day, start_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+
+def serving_on(store: ObjectStore, spec: ModelSpec, day: date) -> ledger.Entry:
+    """
+    Return the promotion that served on *day*: the newest that had learnt nothing of the day.
+
+    :raises NoChampionError: If there was none yet.
+    """
+    entry = ledger.champion_at(store, spec.model, start_of(day))
+    if entry is not None:
+        return entry
+    first = min((e.as_of for e in ledger.reigns(store, spec.model)), default=None)
+    known = f"The first champion knows the world up to {first:%Y-%m-%d %H:%M} UTC" if first else (
+        "No version was ever promoted"
+    )
+    raise NoChampionError(
+        f"Nothing of {spec.model!r} may score {day}: {known}, and a model from the day's future "
+        f"is never used. Run {spec.model}__retrain with as_of {day} or earlier."
+    )
+
+
+def score_partition(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    as_of: datetime,
+    validation: ValidationReceipt,
+) -> ScoringReceipt:
+    """
+    Write predictions for the newest whole day at *as_of*, replacing exactly that partition.
+
+    Safe to repeat: the same day, version and examples give the same bytes; readers start from
+    ``manifest.json``, which is replaced last and in one step.
+
+    :raises NoChampionError: If no version had been promoted before the day began.
+    """
+    day = scoring_day(as_of)
+    reign = serving_on(store, spec, day)
+    version = client.get_model_version(spec.model, reign.version)
+    model = load_model(
+        client,
+        registry.tag(version, registry.TAG_MODEL_ID),
+        sha256=reign.artefact_sha256,
+        trusted=spec.trusted_types,
+    )
+    prepared, _ = prepare_day(
+        store,
+        spec,
+        day=day,
+        verdicts=load_verdicts(store, validation),
+        prepare=load_prepare(spec.model),
+    )
+    rows = from_parquet(read(store, prepared.data))
+    scores = model.predict_proba(rows[list(spec.examples.features)])[:, 1]
+    predictions = rows[[*spec.examples.entity_key]].assign(
+        event_time=rows[spec.examples.event_time],
+        score=scores,
+        model_version=int(reign.version),
+        model_as_of=reign.as_of,
+        artefact_sha256=reign.artefact_sha256,
+    )
+    folder = f"predictions/{spec.model}/{day}"
+    data = put_once(store, folder, to_parquet(predictions), suffix=".parquet")
+    store.put(
+        f"{folder}/manifest.json",
+        canonical_json(
+            {
+                "model": spec.model,
+                "day": str(day),
+                "version": reign.version,
+                "model_as_of": reign.as_of.isoformat(),
+                "artefact_sha256": reign.artefact_sha256,
+                "examples": prepared.data.model_dump(),
+                "predictions": data.model_dump(),
+                "rows": len(predictions),
+            }
+        ),
+    )
+    return ScoringReceipt(
+        model=spec.model,
+        as_of=as_of,
+        day=day,
+        version=reign.version,
+        predictions=data,
+        rows=len(predictions),
+        mean_score=float(scores.mean()),
+    )

@@ -1,0 +1,182 @@
+"""The part of a spec that speaks of data: where it is, what it means, what it must look like."""
+
+from __future__ import annotations
+
+from string import Formatter
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from evergreen.values import Frozen
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Days = Annotated[int, Field(ge=0, le=3660)]
+PositiveDays = Annotated[int, Field(ge=1, le=3660)]
+ColumnNames = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class FileTable(Frozen):
+    """
+    One table that arrives as one Parquet object a day.
+
+    ``path`` is a key in the object store with ``{day}`` in it. ``lookback_days`` more days are
+    handed to ``prepare`` before the day itself, for features that look back.
+    """
+
+    path: str
+    lookback_days: Days = 0
+
+    @field_validator("path")
+    @classmethod
+    def _has_a_day(cls, path: str) -> str:
+        fields = [name for _, name, _, _ in Formatter().parse(path) if name is not None]
+        if fields != ["day"]:
+            raise ValueError(
+                f"path must hold {{day}} once and no other placeholder, found {fields or 'none'}; "
+                "write for example raw/orders/{day}.parquet"
+            )
+        return path
+
+
+class SqlTable(Frozen):
+    """One table that is read by a query with ``:start`` and ``:end`` of the day as parameters."""
+
+    query: str
+    lookback_days: Days = 0
+
+
+class Source(Frozen):
+    """Where a day of raw data comes from: files in the object store, or an SQL connection."""
+
+    files: dict[str, FileTable] = Field(default_factory=dict)
+    sql: dict[str, SqlTable] = Field(default_factory=dict)
+    connection: str | None = None
+    wait_hours: float = Field(default=6, gt=0, le=24 * 14)
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _path_alone_is_enough(cls, files: object) -> object:
+        if isinstance(files, dict):
+            return {k: {"path": v} if isinstance(v, str) else v for k, v in files.items()}
+        return files
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if bool(self.files) == bool(self.sql):
+            raise ValueError("give either files or sql, and at least one table in it")
+        if self.sql and not self.connection:
+            raise ValueError("sql needs connection: the id of an Airflow connection")
+        if self.files and self.connection:
+            raise ValueError("connection belongs to sql; files come from the object store")
+        return self
+
+
+class Examples(Frozen):
+    """
+    What one prepared row is.
+
+    ``numeric`` and ``categorical`` are the model's inputs, and all of them: a column of
+    ``prepare`` that is not named here is an error, so that no input slips in unseen.
+    """
+
+    entity_key: ColumnNames
+    label: str
+    positive_class: bool | int | str = True
+    numeric: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    event_time: str = "event_time"
+    known_at: str = "known_at"
+    constant_allowed: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Inputs of the model, numeric first, in the order the spec names them."""
+        return self.numeric + self.categorical
+
+    @model_validator(mode="after")
+    def _no_leakage(self) -> Self:
+        if not self.features:
+            raise ValueError("name at least one input in numeric or categorical")
+        twice = {name for name in self.features if self.features.count(name) > 1}
+        if twice:
+            raise ValueError(f"named more than once among the inputs: {sorted(twice)}")
+        leaked = {self.label, self.known_at, self.event_time} & set(self.features)
+        if leaked:
+            raise ValueError(
+                f"inputs must not contain {sorted(leaked)}: a model that sees its label or its "
+                "timestamps scores well and predicts nothing"
+            )
+        strangers = set(self.constant_allowed) - set(self.features)
+        if strangers:
+            raise ValueError(f"constant_allowed names {sorted(strangers)}, which are not inputs")
+        return self
+
+
+class ColumnContract(Frozen):
+    """What one raw column promises. A row that breaks it is quarantined, a type never is."""
+
+    type: Literal["string", "integer", "number", "boolean", "datetime"]
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] | None = None
+    pattern: str | None = None
+    unique: bool = False
+
+    @model_validator(mode="after")
+    def _rules_fit_the_type(self) -> Self:
+        if self.type not in ("integer", "number") and (self.minimum, self.maximum) != (None, None):
+            raise ValueError(f"minimum and maximum are for numbers, the type is {self.type}")
+        if self.type != "string" and (self.categories or self.pattern):
+            raise ValueError(f"categories and pattern are for strings, the type is {self.type}")
+        if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:  # type: ignore[operator]
+            raise ValueError(f"minimum {self.minimum} exceeds maximum {self.maximum}")
+        return self
+
+
+class TableContract(Frozen):
+    """What one day of one table promises."""
+
+    columns: dict[str, ColumnContract] = Field(default_factory=dict)
+    event_time: str | None = None
+    duplicate_key: tuple[str, ...] = ()
+    quarantine_budget: Share = 0.01
+    min_rows: int = Field(default=1, ge=1)
+    min_rows_vs_history: Share = 0.5
+    history_days: PositiveDays = 28
+    fresh_within_hours: float = Field(default=24, gt=0)
+
+    @model_validator(mode="after")
+    def _names_what_it_describes(self) -> Self:
+        named = set(self.duplicate_key) | ({self.event_time} if self.event_time else set())
+        if strangers := named - set(self.columns):
+            raise ValueError(f"{sorted(strangers)} are used but not described under columns")
+        if self.event_time and self.columns[self.event_time].type != "datetime":
+            raise ValueError(f"event_time {self.event_time} must have type datetime")
+        return self
+
+
+class WindowSpec(Frozen):
+    """
+    How far back a run looks, in whole UTC days, counted backwards from ``as_of``.
+
+    ``label_delay_days`` are left out at the end because their labels are not known yet; then come
+    ``test_days``, ``gap_days``, and ``train_days`` of which the last ``validation_days`` rank
+    the candidates (with the same gap before them).
+    """
+
+    train_days: PositiveDays = 60
+    validation_days: PositiveDays = 7
+    gap_days: Days = 1
+    test_days: PositiveDays = 7
+    label_delay_days: Days = 0
+
+    @model_validator(mode="after")
+    def _leaves_days_to_fit_on(self) -> Self:
+        left = self.train_days - self.validation_days - self.gap_days
+        if left < 1:
+            raise ValueError(
+                f"train_days {self.train_days} less validation_days {self.validation_days} and "
+                f"gap_days {self.gap_days} leaves {left} days to fit on; at least 1 is needed"
+            )
+        return self

@@ -1,0 +1,107 @@
+"""The whole spec of one model, with the checks that span its sections."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from evergreen.spec.data import Examples, Source, TableContract, WindowSpec
+from evergreen.spec.policy import (
+    BASELINE,
+    Alerts,
+    CandidateSpec,
+    Deployment,
+    Drift,
+    Gates,
+    Quality,
+    Retention,
+    Service,
+    Staleness,
+)
+from evergreen.values import Frozen
+
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class ModelSpec(Frozen):
+    """One model, end to end. Every operator takes its name and reads the rest here."""
+
+    model: Slug
+    description: str = Field(min_length=1)
+    owner: str = Field(min_length=1)
+    tags: tuple[str, ...] = ()
+
+    schedule: str = "0 6 * * *"
+    start_date: date
+    timezone: str = "UTC"
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+    source: Source
+    examples: Examples
+    contract: dict[str, TableContract] = Field(default_factory=dict)
+    window: WindowSpec = WindowSpec()
+    candidates: dict[Slug, CandidateSpec] = Field(min_length=1)
+    trusted_types: tuple[str, ...] = ()
+
+    gates: Gates = Gates()
+    deployment: Deployment = Deployment()
+    drift: Drift = Drift()
+    quality: Quality = Quality()
+    service: Service = Service()
+    staleness: Staleness = Staleness()
+    alerts: Alerts = Alerts()
+    retention: Retention = Retention()
+
+    @property
+    def candidate_names(self) -> tuple[str, ...]:
+        """Everything that is fitted in a run: the user's candidates and the baseline."""
+        return (*self.candidates, BASELINE)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the source's tables, as ``prepare`` receives them."""
+        return tuple(self.source.files or self.source.sql)
+
+    def contract_of(self, table: str) -> TableContract:
+        """Return the contract of *table*; a table without one keeps the table-wide defaults."""
+        return self.contract.get(table, TableContract())
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, schedule: str) -> str:
+        if not re.fullmatch(r"@(hourly|daily|weekly|monthly)|(\S+ ){4}\S+", schedule):
+            raise ValueError(
+                f"schedule must be five cron fields such as '0 6 * * *', found {schedule!r}"
+            )
+        return schedule
+
+    @field_validator("candidates", mode="before")
+    @classmethod
+    def _name_alone_is_enough(cls, candidates: object) -> object:
+        if isinstance(candidates, list):
+            return {name: {} for name in candidates}
+        if isinstance(candidates, dict):
+            return {name: body or {} for name, body in candidates.items()}
+        return candidates
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        if BASELINE in self.candidates:
+            raise ValueError(f"candidates: the name {BASELINE!r} is taken by the one always added")
+        if strangers := set(self.contract) - set(self.tables):
+            raise ValueError(
+                f"contract: {sorted(strangers)} are not tables of source, which has "
+                f"{sorted(self.tables)}"
+            )
+        inputs = set(self.examples.features)
+        for key, names in {
+            "gates.slices.columns": self.gates.slices.columns,
+            "drift.columns": self.drift.columns or (),
+            "drift.weights": tuple(self.drift.weights),
+        }.items():
+            if strangers := set(names) - inputs:
+                raise ValueError(f"{key}: {sorted(strangers)} are not inputs of the model")
+        return self

@@ -1,0 +1,207 @@
+"""
+The object store: whole objects under keys, never a partial one.
+
+A writer sees its object complete or not at all; a reader checks the digest it was promised.
+Everything that is written twice is written under its own digest, so the second time changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from evergreen.errors import ArtefactError
+from evergreen.receipts import ObjectRef
+
+#: Where unfinished writes live; never listed, and safe to delete while nothing runs.
+STAGING = ".staging"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectHead:
+    """What is known of an object without reading it; ``fingerprint`` changes with its bytes."""
+
+    size: int
+    fingerprint: str
+
+
+class ObjectStore(Protocol):
+    """The whole interface, so that a folder and a bucket are interchangeable."""
+
+    uri: str
+
+    def head(self, key: str) -> ObjectHead | None:
+        """Return what is known of *key*, or None if there is no such object."""
+
+    def get(self, key: str) -> bytes:
+        """Return the bytes of *key*; raises FileNotFoundError if there is no such object."""
+
+    def put(self, key: str, data: bytes) -> ObjectRef:
+        """Write *data* under *key*, replacing what was there in one step."""
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write *data* unless *key* exists; return whether this call wrote it."""
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield every key that starts with *prefix*, in order."""
+
+    def url(self, key: str) -> str:
+        """Return an address of *key* that a person can open."""
+
+
+class FolderStore:
+    """An object store in a local folder, safe among processes of one machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.uri = self.root.as_uri()
+
+    def head(self, key: str) -> ObjectHead | None:
+        try:
+            found = self._path(key).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return ObjectHead(
+            size=found.st_size, fingerprint=f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
+        )
+
+    def get(self, key: str) -> bytes:
+        return self._path(key).read_bytes()
+
+    def put(self, key: str, data: bytes) -> ObjectRef:
+        target = self._path(key)
+        os.replace(self._staged(data), _with_parents(target))
+        _sync_folder(target.parent)
+        return ref_of(key, data)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        target = self._path(key)
+        if target.exists():
+            return False
+        staged = self._staged(data)
+        try:
+            os.link(staged, _with_parents(target))  # fails, atomically, if someone was faster
+        except FileExistsError:
+            return False
+        finally:
+            staged.unlink()
+        _sync_folder(target.parent)
+        return True
+
+    def list(self, prefix: str) -> Iterator[str]:
+        folder = self.root / prefix.rpartition("/")[0]
+        keys = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
+        return iter(sorted(k for k in keys if k.startswith(prefix) and not k.startswith(STAGING)))
+
+    def url(self, key: str) -> str:
+        return self._path(key).as_uri()
+
+    def _staged(self, data: bytes) -> Path:
+        folder = self.root / STAGING
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return Path(file.name)
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if not key or {"", ".", "..", STAGING} & set(parts) or not re.fullmatch(r"[\w./=+@-]+", key):
+            raise ValueError(
+                f"{key!r} is not an object key. Keys are names of letters, digits and ._=+@- "
+                "joined by single slashes, with no '.' or '..' among them."
+            )
+        return self.root.joinpath(*parts)
+
+
+def open_store(uri: str) -> ObjectStore:
+    """
+    Return the store at *uri*, such as ``file:///srv/evergreen``.
+
+    :raises ValueError: If the scheme has no store.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
+        return FolderStore(Path(unquote(parts.path)))
+    raise ValueError(f"No object store for {uri!r}. Expected file:///absolute/folder.")
+
+
+def ref_of(key: str, data: bytes) -> ObjectRef:
+    """Describe *data* as it is stored under *key*."""
+    return ObjectRef(key=key, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+
+def read(store: ObjectStore, ref: ObjectRef) -> bytes:
+    """
+    Return the bytes of *ref*.
+
+    :raises ArtefactError: If they are gone, or differ from the digest they were written with.
+    """
+    try:
+        data = store.get(ref.key)
+    except FileNotFoundError:
+        raise ArtefactError(
+            f"{ref.key} is gone from {store.uri}. It was written with sha256 {ref.sha256[:12]}; "
+            "restore it from a backup, or clear the task that made it."
+        ) from None
+    found = ref_of(ref.key, data)
+    if found != ref:
+        raise ArtefactError(
+            f"{ref.key} was changed after it was written: found {found.size} bytes with sha256 "
+            f"{found.sha256[:12]}, expected {ref.size} bytes with {ref.sha256[:12]}. Nothing was "
+            "read from it. Restore it from a backup, or delete it and clear the task that made it."
+        )
+    return data
+
+
+def put_once(store: ObjectStore, folder: str, data: bytes, *, suffix: str) -> ObjectRef:
+    """Write *data* under its own digest in *folder*; writing it again changes nothing."""
+    ref = ref_of(f"{folder}/{digest_of(data)}{suffix}", data)
+    if not store.put_if_absent(ref.key, data) and store.get(ref.key) != data:
+        store.put(ref.key, data)  # someone damaged the object after it was written: heal it
+    return ref
+
+
+def put_json_once(store: ObjectStore, key: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Write *content* unless *key* exists, and return what is stored: the first writer wins."""
+    store.put_if_absent(key, canonical_json(content))
+    found: dict[str, Any] = json.loads(store.get(key))
+    return found
+
+
+def canonical_json(content: Any) -> bytes:
+    """Return the one JSON text of *content*: sorted keys, no NaN, a newline at the end."""
+    text = json.dumps(content, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False)
+    return text.encode() + b"\n"
+
+
+def digest_of(*parts: bytes | str) -> str:
+    """Return 32 hex digits of the SHA-256 over *parts*, each prefixed with its length."""
+    found = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        found.update(len(data).to_bytes(8, "big") + data)
+    return found.hexdigest()[:32]
+
+
+def _with_parents(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut: POSIX asks for the folder to be synced too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,265 @@
+"""
+Fit one candidate and log it, once per key.
+
+``fit_candidate`` is pure; ``train_candidate`` adds MLflow. Test days are never read here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import ParameterSampler
+from sklearn.pipeline import Pipeline
+
+from evergreen import metrics, registry
+from evergreen.artefacts import save_model
+from evergreen.errors import CandidateError
+from evergreen.identity import code_digest, spec_digest, version_key
+from evergreen.preparation import load_examples
+from evergreen.receipts import CandidateReceipt, ExamplesReceipt
+from evergreen.spec import ModelSpec
+from evergreen.spec.policy import BASELINE, Search
+from evergreen.storage import ObjectStore
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+log = logging.getLogger(__name__)
+
+METRIC_PREFIX = "validation_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A pipeline fitted on all training days, and its numbers on the validation days before that."""
+
+    model: Pipeline
+    params: dict[str, Any]
+    validation: dict[metrics.Metric, float]
+    trials: int
+
+
+def build_candidate(spec: ModelSpec, candidate: str) -> Pipeline:
+    """
+    Return the unfitted pipeline of *candidate*, from the user's ``pipeline.py``.
+
+    :raises CandidateError: If the module or function is missing, fails, or returns something else.
+    """
+    if candidate == BASELINE:
+        return Pipeline([("model", DummyClassifier(strategy="prior"))])
+    name = spec.candidates[candidate].function or candidate
+    where = f"include/models/{spec.model}/pipeline.py"
+    try:
+        module = importlib.import_module(f"models.{spec.model}.pipeline")
+        found = getattr(module, name)(spec.examples, seed=spec.seed)
+    except Exception as error:
+        defined = ""
+        if isinstance(error, AttributeError):
+            functions = inspect.getmembers(module, inspect.isfunction)
+            defined = f" It defines {', '.join(n for n, _ in functions) or 'no function'}."
+        raise CandidateError(
+            f"{where}: building candidate {candidate!r} with {name}(examples, seed=...) gave "
+            f"{type(error).__name__}: {error}.{defined} Expected a scikit-learn Pipeline."
+        ) from error
+    if not isinstance(found, Pipeline):
+        raise CandidateError(
+            f"{where}: {name} returned a {type(found).__name__}, expected a scikit-learn Pipeline."
+        )
+    return found
+
+
+def fit_candidate(
+    pipeline: Pipeline,
+    *,
+    fit: pd.DataFrame,
+    validation: pd.DataFrame,
+    spec: ModelSpec,
+    search: Search | None = None,
+) -> Fitted:
+    """
+    Choose parameters on the validation days, then fit on all training days.
+
+    :param fit: Labelled examples of the older days, shape ``(rows, columns)``.
+    :param validation: Labelled examples of the newer days.
+    :param search: Draws of parameters to compare; None compares nothing.
+    :raises CandidateError: If fitting fails or a metric is not a finite number.
+    """
+    inputs, label = list(spec.examples.features), spec.examples.label
+    labels = validation[label].to_numpy(dtype=bool)
+    tried: list[tuple[dict[str, Any], dict[metrics.Metric, float]]] = []
+    for params in _draws(search, seed=spec.seed):
+        model = clone(pipeline).set_params(**params)
+        try:
+            model.fit(fit[inputs], fit[label])
+            scores = model.predict_proba(validation[inputs])[:, 1]
+            measured = metrics.measure(labels, scores)
+        except ValueError as error:
+            raise CandidateError(
+                f"Fitting with {params or 'default parameters'} on {len(fit)} rows failed: {error}. "
+                "Nothing was logged. Change pipeline.py or the search space in model.yaml."
+            ) from error
+        _refuse_nan(measured)
+        tried.append((params, measured))
+        if search:
+            log.info("trial %d: %s -> %s", len(tried), params, _short(measured))
+    metric = spec.gates.metric
+    params, measured = max(tried, key=lambda t: metrics.gain(metric, t[1][metric], 0.0))
+    everything = pd.concat([fit, validation], ignore_index=True)
+    model = clone(pipeline).set_params(**params).fit(everything[inputs], everything[label])
+    return Fitted(model=model, params=params, validation=measured, trials=len(tried))
+
+
+def candidate_key(spec: ModelSpec, *, candidate: str, examples: ExamplesReceipt) -> str:
+    """Return the key of this piece of work: equal inputs give an equal key, whoever asks, when."""
+    return version_key(
+        spec.model,
+        examples.digest,
+        code_digest(spec.model),
+        spec_digest(spec),
+        candidate,
+        as_of=examples.as_of,
+    )
+
+
+def train_candidate(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    candidate: str,
+    examples: ExamplesReceipt,
+    tags: dict[str, str],
+) -> CandidateReceipt:
+    """
+    Fit *candidate* and log it to MLflow, unless this very work is there already.
+
+    Safe to repeat and to interrupt: a finished run of the same key is taken as it is, an
+    unfinished one is continued, and of two that raced the older one stays.
+    """
+    key = candidate_key(spec, candidate=candidate, examples=examples)
+    experiment = registry.ensure_experiment(client, spec.model)
+    earlier = registry.runs_of(client, experiment, key)
+    if finished := [run for run in earlier if _is_whole(run)]:
+        log.info("run %s did this work before; it is used again", finished[0].info.run_id)
+        return _receipt(finished[0], spec, candidate, examples)
+    frame = load_examples(store, spec, receipt=examples, segments=("fit", "validation"))
+    fit_rows = examples.labelled["fit"]
+    search = spec.candidates[candidate].search if candidate != BASELINE else None
+    fitted = fit_candidate(
+        build_candidate(spec, candidate),
+        fit=frame.iloc[:fit_rows],
+        validation=frame.iloc[fit_rows:],
+        spec=spec,
+        search=search,
+    )
+    run = earlier[0] if earlier else client.create_run(
+        experiment,
+        run_name=f"{candidate} {examples.as_of:%Y-%m-%d}",
+        tags={registry.TAG_KEY: key, registry.TAG_CANDIDATE: candidate,
+              registry.TAG_AS_OF: examples.as_of.isoformat(), **tags},
+    )
+    _log_run(client, run, fitted, frame=frame, spec=spec, examples=examples)
+    whole = [r for r in registry.runs_of(client, experiment, key) if _is_whole(r)]
+    for loser in whole[1:]:
+        log.info("run %s raced with %s and is removed", loser.info.run_id, whole[0].info.run_id)
+        client.delete_run(loser.info.run_id)
+    return _receipt(whole[0], spec, candidate, examples)
+
+
+def _log_run(
+    client: MlflowClient,
+    run: Run,
+    fitted: Fitted,
+    *,
+    frame: pd.DataFrame,
+    spec: ModelSpec,
+    examples: ExamplesReceipt,
+) -> None:
+    """Log numbers, then the artefact, then the tags that make the run whole, then end it."""
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param
+
+    run_id = run.info.run_id
+    params = {k: str(v)[:500] for k, v in fitted.params.items()}
+    params |= {"train_rows": str(len(frame)), "examples_digest": examples.digest}
+    client.log_batch(
+        run_id,
+        metrics=[Metric(METRIC_PREFIX + k, v, 0, 0) for k, v in fitted.validation.items()],
+        params=[Param(k, v) for k, v in params.items()],
+    )
+    example = frame[list(spec.examples.features)].head(5)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        sha256, size = save_model(
+            fitted.model, path, example=example, trusted=spec.trusted_types
+        )
+        logged = client.create_logged_model(
+            run.info.experiment_id, name=run.data.tags[registry.TAG_CANDIDATE], source_run_id=run_id
+        )
+        client.log_model_artifacts(logged.model_id, str(path))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+    client.set_tag(run_id, registry.TAG_BYTES, str(size))
+    client.set_tag(run_id, registry.TAG_SHA256, sha256)
+    client.set_tag(run_id, registry.TAG_MODEL_ID, logged.model_id)  # last: a run with it is whole
+    client.set_terminated(run_id)
+
+
+def _is_whole(run: Run) -> bool:
+    return run.info.status == "FINISHED" and registry.TAG_MODEL_ID in run.data.tags
+
+
+def _receipt(
+    run: Run, spec: ModelSpec, candidate: str, examples: ExamplesReceipt
+) -> CandidateReceipt:
+    tags = run.data.tags
+    own = ("train_rows", "examples_digest")
+    return CandidateReceipt(
+        model=spec.model,
+        as_of=examples.as_of,
+        candidate=candidate,
+        key=tags[registry.TAG_KEY],
+        run_id=run.info.run_id,
+        model_id=tags[registry.TAG_MODEL_ID],
+        artefact_sha256=tags[registry.TAG_SHA256],
+        artefact_bytes=int(tags[registry.TAG_BYTES]),
+        params={k: v for k, v in run.data.params.items() if k not in own},
+        validation={
+            k.removeprefix(METRIC_PREFIX): v
+            for k, v in run.data.metrics.items()
+            if k.startswith(METRIC_PREFIX)
+        },
+    )
+
+
+def _draws(search: Search | None, *, seed: int) -> list[dict[str, Any]]:
+    if search is None:
+        return [{}]
+    space = {name: list(values) for name, values in search.space.items()}
+    every = math.prod(len(values) for values in space.values())
+    rng = np.random.RandomState(seed)
+    return list(ParameterSampler(space, n_iter=min(search.trials, every), random_state=rng))
+
+
+def _refuse_nan(measured: dict[metrics.Metric, float]) -> None:
+    bad = sorted(name for name, value in measured.items() if not math.isfinite(value))
+    if bad:
+        raise CandidateError(
+            f"Validation gave no finite number for {', '.join(bad)}. Nothing was logged. "
+            "Check that the pipeline returns probabilities for every row."
+        )
+
+
+def _short(measured: dict[metrics.Metric, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in measured.items())

@@ -1,0 +1,1 @@
+"""The sample model: will a flight that leaves New York arrive late?"""
