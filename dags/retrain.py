@@ -1,0 +1,120 @@
+"""
+# Retrain
+
+Every night, fit the candidates on the days up to `as_of`, judge the best of them on untouched
+days beside the champion and the baseline, and let it serve if it passes every gate.
+
+| | |
+|---|---|
+| **Reads** | raw partitions of the window in the object store; the champion in MLflow |
+| **Writes** | examples and reports in the object store; one version in MLflow; perhaps the champion |
+| **Safe to re-run** | Yes. Finished work is found by its key; versions, alias and examples stay as they are. |
+| **Safe to backfill** | Yes. A run older than the champion registers history and leaves the alias alone. |
+
+A challenger that loses is a green run: the champion stays, and `evaluate_challenger` says why.
+
+**When it fails**
+
+* `wait_for_data`: a partition did not come; the log names day and path. Land it, then clear the task.
+* `validate_data`: the data broke its contract; the log says how. Land the day again, then clear
+  the task. Clearing alone will not help.
+* `prepare_examples`: the raw file changed while the run worked, or the examples cannot be learnt from.
+* `train_candidate`: `pipeline.py` gave something unusable. The error names the function.
+* `deploy_model`: the version could not be loaded or scored; the champion keeps serving.
+* Anything else was already retried twice. Page the owner.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, TriggerRule, dag
+
+from evergreen.spec import ModelSpec
+from evergreen_airflow.assets import champion_moves, retrain_request
+from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
+from evergreen_airflow.operators.deployment import DeployModelOperator
+from evergreen_airflow.operators.drift import ReportDriftOperator
+from evergreen_airflow.operators.evaluation import EvaluateChallengerOperator
+from evergreen_airflow.operators.preparation import PrepareExamplesOperator
+from evergreen_airflow.operators.registration import RegisterModelOperator
+from evergreen_airflow.operators.training import TrainCandidateOperator
+from evergreen_airflow.operators.validation import ValidateDataOperator
+from evergreen_airflow.run import AS_OF, DRY_RUN, REASON, candidates_param
+from evergreen_airflow.sensors.data import WaitForDataSensor
+
+
+def retrain(spec: ModelSpec) -> None:
+    """Make the retrain DAG of one model."""
+
+    @dag(
+        dag_id=f"{spec.model}__retrain",
+        description=f"Retrain {spec.model} and promote it if it is better",
+        schedule=AssetOrTimeSchedule(
+            timetable=CronDataIntervalTimetable(spec.schedule, timezone=spec.timezone),
+            assets=[retrain_request(spec)],
+        ),
+        start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
+        catchup=False,
+        max_active_runs=1,  # each night is judged against the champion the night before left
+        default_args=DEFAULT_ARGS | {"owner": spec.owner},
+        params={
+            "as_of": AS_OF,
+            "reason": REASON,
+            "dry_run": DRY_RUN,
+            "candidates": candidates_param(spec),
+        },
+        tags=tags_of(spec, "retrain"),
+        doc_md=__doc__,
+    )
+    def build() -> None:
+        wait = WaitForDataSensor(
+            task_id="wait_for_data",
+            model=spec.model,
+            scope="training",
+            poke_interval=30,
+            execution_timeout=timedelta(hours=spec.source.wait_hours + 1),
+        )
+        validate = ValidateDataOperator(
+            task_id="validate_data", model=spec.model, run=wait.output, scope="training"
+        )
+        prepare = PrepareExamplesOperator(
+            task_id="prepare_examples", model=spec.model, validation=validate.output
+        )
+        train = TrainCandidateOperator.partial(
+            task_id="train_candidate",
+            model=spec.model,
+            examples=prepare.output,
+            map_index_template="{{ task.candidate }}",
+        ).expand(candidate=list(spec.candidate_names))
+        evaluate = EvaluateChallengerOperator(
+            task_id="evaluate_challenger",
+            model=spec.model,
+            candidates=train.output,
+            examples=prepare.output,
+            trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,  # a run may leave candidates out
+        )
+        register = RegisterModelOperator(
+            task_id="register_model",
+            model=spec.model,
+            evaluation=evaluate.output,
+            examples=prepare.output,
+        )
+        deploy = DeployModelOperator(
+            task_id="deploy_model",
+            model=spec.model,
+            registration=register.output,
+            outlets=[champion_moves(spec)],
+        )
+        report = ReportDriftOperator(
+            task_id="report_drift", model=spec.model, examples=prepare.output
+        )
+
+        wait >> validate >> prepare >> train >> evaluate >> register >> deploy >> report
+
+    build()
+
+
+for model_spec in specs_to_build("retrain"):
+    retrain(model_spec)

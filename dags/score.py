@@ -1,0 +1,76 @@
+"""
+# Score
+
+Every day, score the newest whole day with the version that was champion before it began.
+
+| | |
+|---|---|
+| **Reads** | raw partitions of one day; the ledger and the version it names |
+| **Writes** | `predictions/<model>/<day>/` in the object store, stamped with version and digest |
+| **Safe to re-run** | Yes. Exactly that day is replaced, by the same bytes. |
+| **Safe to backfill** | Yes. A past day is scored by the version that served then, never by a later one. |
+
+**When it fails**
+
+* `wait_for_data`: a partition did not come; the log names day and path. Land it, then clear the task.
+* `validate_data`: the data broke its contract; the log says how. Land the day again.
+* `score_partition` failed: no version was ever promoted. Run the model's retrain first.
+* `score_partition` skipped: the day lies before the first champion, and nothing honest can score it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import CronDataIntervalTimetable, dag
+
+from evergreen.spec import ModelSpec
+from evergreen_airflow.assets import predictions
+from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
+from evergreen_airflow.operators.scoring import ScorePartitionOperator
+from evergreen_airflow.operators.validation import ValidateDataOperator
+from evergreen_airflow.run import AS_OF, REASON
+from evergreen_airflow.sensors.data import WaitForDataSensor
+
+
+def score(spec: ModelSpec) -> None:
+    """Make the score DAG of one model."""
+
+    @dag(
+        dag_id=f"{spec.model}__score",
+        description=f"Score the newest day with the champion of {spec.model}",
+        schedule=CronDataIntervalTimetable(spec.schedule, timezone=spec.timezone),
+        start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
+        catchup=False,
+        max_active_runs=4,  # days are independent: each takes its champion from the ledger
+        default_args=DEFAULT_ARGS | {"owner": spec.owner},
+        params={"as_of": AS_OF, "reason": REASON},
+        tags=tags_of(spec, "score"),
+        doc_md=__doc__,
+    )
+    def build() -> None:
+        wait = WaitForDataSensor(
+            task_id="wait_for_data",
+            model=spec.model,
+            scope="scoring",
+            poke_interval=30,
+            execution_timeout=timedelta(hours=spec.source.wait_hours + 1),
+        )
+        validate = ValidateDataOperator(
+            task_id="validate_data", model=spec.model, run=wait.output, scope="scoring"
+        )
+        score_day = ScorePartitionOperator(
+            task_id="score_partition",
+            model=spec.model,
+            validation=validate.output,
+            outlets=[predictions(spec)],
+        )
+
+        wait >> validate >> score_day
+
+    build()
+
+
+for model_spec in specs_to_build("score"):
+    score(model_spec)

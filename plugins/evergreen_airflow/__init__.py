@@ -1,0 +1,1 @@
+"""What Evergreen knows about Airflow: operators, hooks, sensors and the rules all DAGs share."""

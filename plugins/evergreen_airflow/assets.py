@@ -1,0 +1,27 @@
+"""What the workflows tell each other, as Airflow assets with real addresses."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset, AssetAlias
+
+from evergreen.spec import ModelSpec
+
+
+def retrain_request(spec: ModelSpec) -> Asset:
+    """Return the asset whose events start a retrain, with the reason in their ``extra``."""
+    return Asset(f"{spec.model}.retrain_request", uri=f"x-evergreen://{spec.model}/retrain_request")
+
+
+def champion(spec: ModelSpec) -> Asset:
+    """Return the asset that changes when another version starts to serve."""
+    return Asset(f"{spec.model}.champion", uri=f"x-evergreen://{spec.model}/champion")
+
+
+def champion_moves(spec: ModelSpec) -> AssetAlias:
+    """Return the alias through which a deploy reports a move, and stays silent otherwise."""
+    return AssetAlias(f"{spec.model}.champion_moves")
+
+
+def predictions(spec: ModelSpec) -> Asset:
+    """Return the asset that changes when a partition is scored."""
+    return Asset(f"{spec.model}.predictions", uri=f"x-evergreen://{spec.model}/predictions")

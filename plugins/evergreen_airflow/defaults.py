@@ -1,0 +1,55 @@
+"""Settings every DAG of this project shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_parsing_context
+
+from evergreen.errors import SpecError
+from evergreen.spec import ModelSpec, find_specs, load_spec
+
+#: A verdict of ours is final; anything else (network, storage) may pass on the next try.
+DO_NOT_RETRY_VERDICTS = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(
+            exception="evergreen.errors.EvergreenError",
+            action=RetryAction.FAIL,
+            reason="the same inputs would fail the same way",
+        )
+    ]
+)
+
+DEFAULT_ARGS = {
+    "retries": 2,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": DO_NOT_RETRY_VERDICTS,
+    "execution_timeout": timedelta(hours=2),
+}
+
+
+def specs_to_build(workflow: str) -> Iterator[ModelSpec]:
+    """
+    Yield the specs whose *workflow* DAG must be built now.
+
+    The DAG processor wants all of them; a task wants its own only, so that starting a task costs
+    the same beside one model and beside a hundred.
+    """
+    dag_id = get_parsing_context().dag_id
+    if dag_id is None:
+        yield from find_specs()[0]
+        return
+    model, _, asked = dag_id.rpartition("__")
+    if asked == workflow:
+        try:
+            yield load_spec(model)
+        except SpecError:
+            return  # dags/spec_errors.py shows it
+
+
+def tags_of(spec: ModelSpec, workflow: str) -> list[str]:
+    """Return the tags of a model's DAG; the first two are a closed vocabulary."""
+    return [f"model:{spec.model}", f"workflow:{workflow}", *spec.tags]

@@ -1,0 +1,1 @@
+"""One hook per system Evergreen talks to."""

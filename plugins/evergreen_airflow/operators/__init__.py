@@ -1,0 +1,1 @@
+"""One operator per stage of the life cycle."""

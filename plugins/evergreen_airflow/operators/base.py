@@ -1,0 +1,74 @@
+"""What every stage operator shares: where its model, store and registry are, and how it ends."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from evergreen.spec import ModelSpec, load_spec
+from evergreen.storage import ObjectStore
+from evergreen.values import Frozen
+from evergreen_airflow.hooks.registry import ModelRegistryHook
+from evergreen_airflow.hooks.storage import ObjectStoreHook
+from evergreen_airflow.supervision import die_with_supervisor
+from evergreen_airflow.task_log import quiet_libraries
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from mlflow import MlflowClient
+
+
+class StageOperator(BaseOperator):
+    """
+    Run one stage of one model and hand on its receipt.
+
+    A subclass stores the receipts it needs and implements :meth:`run_stage`.
+
+    :param model: Name of the model; everything else is in its spec. (templated)
+    :param store_conn_id: Connection to the object store.
+    :param registry_conn_id: Connection to MLflow.
+    """
+
+    template_fields: Sequence[str] = ("model",)
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        store_conn_id: str = ObjectStoreHook.default_conn_name,
+        registry_conn_id: str = ModelRegistryHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.store_conn_id = store_conn_id
+        self.registry_conn_id = registry_conn_id
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """Return the model's spec, read on the worker."""
+        return load_spec(self.model)
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """Return the object store, opened on the worker."""
+        return ObjectStoreHook(self.store_conn_id).store
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """Return the client of the registry, built on the worker."""
+        return ModelRegistryHook(self.registry_conn_id).client
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run the stage and return its receipt as plain JSON values."""
+        die_with_supervisor()
+        with quiet_libraries():
+            return self.run_stage(context).model_dump(mode="json")
+
+    @abstractmethod
+    def run_stage(self, context: Context) -> Frozen:
+        """Parse the receipts, ask the core, log what it said, return its receipt."""

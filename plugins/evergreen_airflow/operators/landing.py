@@ -1,0 +1,65 @@
+"""Land raw days from a producer."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from evergreen.window import Days, whole_days_end
+from evergreen_airflow.hooks.storage import ObjectStoreHook
+from evergreen_airflow.run import as_of_of
+from evergreen_airflow.supervision import die_with_supervisor
+from evergreen_airflow.task_log import log_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class LandDaysOperator(BaseOperator):
+    """
+    Land the newest whole day, and those before it that never came.
+
+    Safe to retry: an object is written whole, and the same day has the same bytes.
+
+    :param producer: Module with ``FIRST_DAY`` and ``land_days(store, days, replace=...)``.
+    :param history_days: How many days before the newest are filled in if absent. (templated)
+    :param store_conn_id: Connection to the object store.
+    :return: Newest day and number of objects written.
+    """
+
+    template_fields: Sequence[str] = ("history_days",)
+    ui_color = "#f0f0e8"
+
+    def __init__(
+        self,
+        *,
+        producer: str,
+        history_days: int | str,
+        store_conn_id: str = ObjectStoreHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.producer = producer
+        self.history_days = history_days
+        self.store_conn_id = store_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Land the days of the run's ``as_of``."""
+        die_with_supervisor()
+        producer = importlib.import_module(self.producer)
+        end = whole_days_end(as_of_of(context, now=datetime.now(UTC)))
+        newest = end - timedelta(days=1)
+        first: date = max(newest - timedelta(days=int(self.history_days)), producer.FIRST_DAY)
+        written: dict[str, int] = producer.land_days(
+            ObjectStoreHook(self.store_conn_id).store,
+            list(Days(first=first, end=end)),
+            replace=frozenset({newest}),
+        )
+        self.log.info("%d objects landed for %s .. %s", len(written), first, newest)
+        rows = list(written.items())[-10:]
+        log_table(self.log, "Landed (newest ten)", ("object", "rows"), rows)
+        return {"newest": str(newest), "objects": len(written)}

@@ -1,0 +1,53 @@
+"""Prepare the examples of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from evergreen.receipts import ExamplesReceipt, ValidationReceipt
+from evergreen.window import SEGMENTS, training_window
+from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.task_log import log_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PrepareExamplesOperator(StageOperator):
+    """
+    Turn the days of the window into examples; only days that changed are made.
+
+    Safe to retry: days are immutable objects under the digest of what made them.
+
+    :param validation: Receipt of ``validate_data``; pass its ``.output``. (templated)
+    :return: A :class:`~evergreen.receipts.ExamplesReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model", "validation")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"validation": "json"}
+    ui_color = "#e8f4ea"
+
+    def __init__(self, *, validation: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.validation = validation
+
+    def run_stage(self, context: Context) -> ExamplesReceipt:
+        """Prepare, then say which rows each segment has."""
+        from evergreen.preparation import prepare_window  # heavy: pandas
+
+        validation = ValidationReceipt.model_validate(self.validation)
+        window = training_window(validation.as_of, self.spec.window)
+        receipt = prepare_window(self.store, self.spec, window=window, validation=validation)
+        self.log.info(
+            "%d examples in %d days, of which %d were prepared now; digest %s",
+            receipt.rows, receipt.days, receipt.days_prepared, receipt.digest,
+        )  # fmt: skip
+        rows = [
+            (segment, getattr(window, segment), receipt.labelled[segment],
+             f"{receipt.positives[segment] / receipt.labelled[segment]:.1%}")
+            for segment in SEGMENTS
+        ]  # fmt: skip
+        columns = ("segment", "days", "rows with a known label", "positive")
+        log_table(self.log, "Examples known at as_of", columns, rows)
+        return receipt

@@ -1,0 +1,59 @@
+"""Register the challenger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from evergreen.receipts import EvaluationReceipt, ExamplesReceipt, RegistrationReceipt
+from evergreen.registration import register_model
+from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.run import identity_of
+from evergreen_airflow.task_log import log_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class RegisterModelOperator(StageOperator):
+    """
+    Give the judged challenger its one version, with everything that made it as tags.
+
+    Safe to retry: the version is found by its key.
+
+    :param evaluation: Receipt of ``evaluate_challenger``; pass its ``.output``. (templated)
+    :param examples: Receipt of ``prepare_examples``; pass its ``.output``. (templated)
+    :return: A :class:`~evergreen.receipts.RegistrationReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model", "evaluation", "examples")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"evaluation": "json", "examples": "json"}
+    ui_color = "#fdf3e1"
+
+    def __init__(
+        self, *, evaluation: dict[str, Any], examples: dict[str, Any], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.evaluation = evaluation
+        self.examples = examples
+
+    def run_stage(self, context: Context) -> RegistrationReceipt:
+        """Register, then say which version it is and whether it was there before."""
+        evaluation = EvaluationReceipt.model_validate(self.evaluation)
+        receipt = register_model(
+            self.client,
+            self.spec,
+            evaluation=evaluation,
+            examples=ExamplesReceipt.model_validate(self.examples),
+            tags=identity_of(context),
+        )
+        was = "was registered" if receipt.created else "was registered before and is kept"
+        self.log.info("%s version %s %s", receipt.model, receipt.version, was)
+        rows = [
+            ("candidate", evaluation.challenger.candidate),
+            ("gates", "passed" if receipt.passed else "missed"),
+            ("key", receipt.key),
+            ("MLflow run", evaluation.challenger.run_id),
+        ]
+        log_table(self.log, f"Version {receipt.version}", ("what", "value"), rows)
+        return receipt

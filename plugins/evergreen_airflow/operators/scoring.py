@@ -1,0 +1,63 @@
+"""Score one day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from evergreen.ledger import reigns
+from evergreen.receipts import ScoringReceipt, ValidationReceipt
+from evergreen.window import scoring_day
+from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.task_log import log_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ScorePartitionOperator(StageOperator):
+    """
+    Write predictions for the newest whole day with the version that was champion before it.
+
+    Safe to retry: exactly that partition is replaced, by the same bytes. A day before the first
+    champion is skipped; without any champion the task fails.
+
+    :param validation: Receipt of ``validate_data``; pass its ``.output``. (templated)
+    :return: A :class:`~evergreen.receipts.ScoringReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model", "validation")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"validation": "json"}
+    ui_color = "#efe6f7"
+
+    def __init__(self, *, validation: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.validation = validation
+
+    def run_stage(self, context: Context) -> ScoringReceipt:
+        """Score, then say with which version and what came out."""
+        from evergreen.errors import NoChampionError
+        from evergreen.scoring import score_partition, serving_on  # heavy: pandas
+
+        validation = ValidationReceipt.model_validate(self.validation)
+        try:
+            serving_on(self.store, self.spec, scoring_day(validation.as_of))
+        except NoChampionError as error:
+            if reigns(self.store, self.model):
+                raise AirflowSkipException(str(error)) from error
+            raise
+        receipt = score_partition(
+            self.store, self.client, self.spec, as_of=validation.as_of, validation=validation
+        )
+        self.log.info(
+            "%d predictions for %s by version %s", receipt.rows, receipt.day, receipt.version
+        )
+        rows = [
+            ("mean score", receipt.mean_score),
+            ("object", receipt.predictions.key),
+            ("sha256", receipt.predictions.sha256[:12]),
+        ]
+        log_table(self.log, "Predictions", ("what", "value"), rows)
+        return receipt

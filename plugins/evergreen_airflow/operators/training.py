@@ -1,0 +1,66 @@
+"""Train one candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from evergreen.receipts import CandidateReceipt, ExamplesReceipt
+from evergreen.spec.policy import BASELINE
+from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.run import identity_of
+from evergreen_airflow.task_log import log_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class TrainCandidateOperator(StageOperator):
+    """
+    Fit one candidate on the training days and log it to MLflow. Mapped over the candidates.
+
+    Safe to retry: work that is done already is found by its key and taken as it is.
+
+    :param candidate: Name of the candidate. (templated)
+    :param examples: Receipt of ``prepare_examples``; pass its ``.output``. (templated)
+    :return: A :class:`~evergreen.receipts.CandidateReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model", "candidate", "examples")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"examples": "json"}
+    ui_color = "#e6f0fa"
+
+    def __init__(self, *, candidate: str, examples: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.candidate = candidate
+        self.examples = examples
+
+    def run_stage(self, context: Context) -> CandidateReceipt:
+        """Train unless the run's form left this candidate out, then show what it reached."""
+        from evergreen.training import train_candidate  # heavy: scikit-learn
+
+        chosen = context["params"].get("candidates", list(self.spec.candidates))
+        if self.candidate not in (*chosen, BASELINE):
+            raise AirflowSkipException(f"{self.candidate} was left out of this run's candidates.")
+        receipt = train_candidate(
+            self.store,
+            self.client,
+            self.spec,
+            candidate=self.candidate,
+            examples=ExamplesReceipt.model_validate(self.examples),
+            tags=identity_of(context),
+        )
+        self.log.info(
+            "%s: %s %.4f on the validation days",
+            receipt.candidate, self.spec.gates.metric, receipt.validation[self.spec.gates.metric],
+        )  # fmt: skip
+        rows = [
+            *(("validation " + name, value) for name, value in receipt.validation.items()),
+            *receipt.params.items(),
+            ("artefact", f"{receipt.artefact_bytes / 1e6:.2f} MB, sha256 {receipt.artefact_sha256[:12]}"),
+            ("MLflow run", receipt.run_id),
+        ]
+        log_table(self.log, f"Candidate {receipt.candidate}", ("what", "value"), rows)
+        return receipt

@@ -1,0 +1,144 @@
+"""The instant a run lives at, and how it was asked for. The one place that knows Airflow's dates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Param
+
+from evergreen.errors import AsOfError
+from evergreen.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: A trigger's configuration larger than this is a mistake, not a request.
+MAX_CONF_CHARS = 10_000
+
+AS_OF = Param(
+    None,
+    type=["null", "string"],
+    format="date-time",
+    title="As of",
+    description="Pretend to live at this instant (UTC): nothing later is read or known. "
+    "Empty: the end of the run's data interval, or the last midnight before the run was asked for.",
+)
+REASON = Param(
+    "asked for by hand",
+    type="string",
+    maxLength=500,
+    title="Reason",
+    description="Why this run is made; shown in its first task and kept with what it makes.",
+)
+DRY_RUN = Param(
+    False,
+    type="boolean",
+    title="Dry run",
+    description="Train, judge and report, but leave the champion as it is.",
+)
+
+
+def candidates_param(spec: ModelSpec) -> Param:
+    """Return the choice of candidates for a run's form; the baseline is always fitted."""
+    names = list(spec.candidates)
+    return Param(
+        names,
+        type="array",
+        items={"enum": names},
+        examples=names,
+        minItems=1,
+        title="Candidates",
+        description="Fit only these; the baseline is always fitted beside them.",
+    )
+
+
+def as_of_of(context: Context, *, now: datetime) -> datetime:
+    """
+    Return the instant the run of *context* lives at, in UTC.
+
+    In order: the ``as_of`` param; the end of the data interval; the ``as_of`` of the newest asset
+    event; the last midnight at or before the run was asked for, which clearing does not change.
+
+    :raises AsOfError: If the run gives a bad ``as_of``, one after *now*, or an empty interval.
+    """
+    dag_run = context["dag_run"]
+    _refuse_strange_conf(dag_run.conf or {}, known=set(context["params"]))
+    if asked := context["params"].get("as_of"):
+        as_of = parse_instant(asked)
+    elif (end := context.get("data_interval_end")) is not None:
+        if end == context.get("data_interval_start"):
+            raise AsOfError(
+                f"The data interval of this run is empty: it starts and ends at {end}. The DAG "
+                "needs CronDataIntervalTimetable, not a bare cron string; or give as_of."
+            )
+        as_of = end.astimezone(UTC)
+    elif asked := _newest_event(context).get("as_of"):
+        as_of = parse_instant(asked)
+    else:
+        asked_at = dag_run.run_after.astimezone(UTC)
+        as_of = datetime(asked_at.year, asked_at.month, asked_at.day, tzinfo=UTC)
+    as_of = as_of.replace(microsecond=0)
+    if as_of > now:
+        raise AsOfError(
+            f"as_of {as_of.isoformat()} is in the future (now {now.isoformat()}), and no label of "
+            "the future is known. Trigger the run with an as_of that has passed."
+        )
+    return as_of
+
+
+def reason_of(context: Context) -> str:
+    """Say in one line why the run exists: who or what asked for it."""
+    kind = str(context["dag_run"].run_type)
+    if kind == "asset_triggered":
+        return f"requested: {_newest_event(context).get('reason', 'no reason given')}"
+    if kind in ("scheduled", "backfill"):
+        return kind
+    return f"{kind}: {context['params'].get('reason', REASON.value)}"
+
+
+def identity_of(context: Context) -> dict[str, str]:
+    """Return which Airflow run made something, as tags."""
+    dag_run, bundle = context["dag_run"], getattr(context["ti"], "bundle_instance", None)
+    return {
+        "airflow.dag_id": dag_run.dag_id,
+        "airflow.run_id": dag_run.run_id,
+        "airflow.bundle_version": str(getattr(bundle, "version", None) or "unversioned"),
+    }
+
+
+def parse_instant(text: str) -> datetime:
+    """
+    Return the instant *text* names, in UTC.
+
+    :raises AsOfError: If it is not ISO 8601 with a time zone.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.tzinfo is None:
+        raise AsOfError(
+            f"as_of {text!r} is not an instant with a time zone. Expected for example "
+            "2013-07-01T00:00:00Z."
+        )
+    return found.astimezone(UTC)
+
+
+def _refuse_strange_conf(conf: Mapping[str, Any], *, known: set[str]) -> None:
+    if len(str(conf)) > MAX_CONF_CHARS:
+        raise AsOfError(f"The run's configuration is longer than {MAX_CONF_CHARS} characters.")
+    if strangers := set(conf) - known:
+        raise AsOfError(
+            f"The run's configuration has unknown keys {sorted(strangers)}; known are "
+            f"{sorted(known)}. Nothing was done. Trigger it again with those."
+        )
+
+
+def _newest_event(context: Context) -> dict[str, Any]:
+    """Return the ``extra`` of the newest event that started the run; several fold into one run."""
+    by_asset = context.get("triggering_asset_events") or {}
+    events = [event for events in by_asset.values() for event in events]
+    newest = max(events, key=lambda event: event.timestamp, default=None)
+    return dict(newest.extra or {}) if newest else {}

@@ -1,0 +1,132 @@
+"""Settle when a run lives, then wait for the data it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import BaseSensorOperator
+
+from evergreen.raw import Partition, explain_missing, missing, needed
+from evergreen.receipts import RunReceipt
+from evergreen.spec import ModelSpec, load_spec
+from evergreen.window import Days, scoring_day, training_window
+from evergreen_airflow.hooks.storage import ObjectStoreHook
+from evergreen_airflow.run import as_of_of, parse_instant, reason_of
+from evergreen_airflow.supervision import die_with_supervisor
+from evergreen_airflow.task_log import log_table
+from evergreen_airflow.triggers.data import PartitionsTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+Scope = Literal["training", "scoring"]
+
+
+def days_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> Days:
+    """Return the days whose examples a run at *as_of* needs."""
+    if scope == "training":
+        return training_window(as_of, spec.window).days
+    day = scoring_day(as_of)
+    return Days(first=day, end=day + timedelta(days=1))
+
+
+class WaitForDataSensor(BaseSensorOperator):
+    """
+    Resolve the run's ``as_of`` and wait, without a worker slot, for every partition it needs.
+
+    Safe to retry: it only looks.
+
+    :param model: Name of the model. (templated)
+    :param scope: ``training`` waits for the whole window, ``scoring`` for one day.
+    :param store_conn_id: Connection to the object store.
+    :return: A :class:`~evergreen.receipts.RunReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model",)
+    ui_color = "#f0f0e8"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        scope: Scope,
+        store_conn_id: str = ObjectStoreHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.scope: Scope = scope
+        self.store_conn_id = store_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return at once if everything is there, else hand over to the triggerer."""
+        die_with_supervisor()
+        now = datetime.now(UTC)
+        as_of, spec = as_of_of(context, now=now), load_spec(self.model)
+        store = ObjectStoreHook(self.store_conn_id).store
+        parts = needed(spec, days=days_of(spec, as_of=as_of, scope=self.scope))
+        absent = list(missing(store, parts))
+        self.log.info(
+            "%s as of %s: needs %d partitions, %d are missing",
+            self.model, as_of.isoformat(), len(parts), len(absent),
+        )  # fmt: skip
+        if absent:
+            deadline = now + timedelta(hours=spec.source.wait_hours)
+            self._log_missing(absent, deadline=deadline)
+            self.defer(
+                trigger=PartitionsTrigger(
+                    store_uri=store.uri,
+                    keys=[part.key for part in absent],
+                    deadline=deadline.isoformat(),
+                    poll_s=self.poke_interval,
+                ),
+                method_name="finish",
+                kwargs={"as_of": as_of.isoformat()},
+            )
+        return self._receipt(context, as_of=as_of, partitions=len(parts))
+
+    def finish(self, context: Context, event: dict[str, Any], as_of: str) -> dict[str, Any]:
+        """
+        Go on after the wait.
+
+        :raises MissingPartitionError: If the deadline passed and a partition is still missing.
+        """
+        spec, instant = load_spec(self.model), parse_instant(as_of)
+        store = ObjectStoreHook(self.store_conn_id).store
+        parts = needed(spec, days=days_of(spec, as_of=instant, scope=self.scope))
+        if absent := list(missing(store, parts)):
+            hours = spec.source.wait_hours
+            raise explain_missing(absent, store_uri=store.uri, waited_hours=hours)
+        return self._receipt(context, as_of=instant, partitions=len(parts))
+
+    def _receipt(self, context: Context, *, as_of: datetime, partitions: int) -> dict[str, Any]:
+        receipt = RunReceipt(
+            model=self.model, as_of=as_of, reason=reason_of(context), partitions=partitions
+        )
+        log_table(self.log, "What this run is", ("what", "value"), self._story(receipt))
+        return receipt.model_dump(mode="json")
+
+    def _story(self, receipt: RunReceipt) -> list[tuple[str, object]]:
+        spec = load_spec(self.model)
+        story: list[tuple[str, object]] = [
+            ("model", receipt.model),
+            ("as of", receipt.as_of.isoformat()),
+            ("because", receipt.reason),
+            ("partitions", f"{receipt.partitions}, all landed"),
+        ]
+        if self.scope == "training":
+            window = training_window(receipt.as_of, spec.window)
+            return [
+                *story,
+                ("fit on", window.fit),
+                ("rank on", window.validation),
+                ("judge on", window.test),
+            ]
+        return [*story, ("score", scoring_day(receipt.as_of))]
+
+    def _log_missing(self, absent: list[Partition], *, deadline: datetime) -> None:
+        rows = [(part.day, part.table, part.key) for part in absent[:20]]
+        title = f"{len(absent)} partitions are missing; waiting until {deadline:%Y-%m-%d %H:%M} UTC"
+        log_table(self.log, title, ("day", "table", "expected at"), rows)

@@ -1,0 +1,58 @@
+"""Wait for partitions in the triggerer, so that a missing day costs no worker slot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from evergreen.storage import open_store
+
+
+class PartitionsTrigger(BaseTrigger):
+    """
+    Fire when every key is in the store, or when the deadline has passed.
+
+    :param store_uri: Address of the object store.
+    :param keys: Keys that must exist.
+    :param deadline: ISO 8601 instant at which to give up; a restarted triggerer keeps it.
+    :param poll_s: Seconds between looks.
+    """
+
+    def __init__(self, *, store_uri: str, keys: list[str], deadline: str, poll_s: float) -> None:
+        super().__init__()
+        self.store_uri = store_uri
+        self.keys = keys
+        self.deadline = deadline
+        self.poll_s = poll_s
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what another triggerer needs to go on."""
+        return (
+            "evergreen_airflow.triggers.data.PartitionsTrigger",
+            {
+                "store_uri": self.store_uri,
+                "keys": self.keys,
+                "deadline": self.deadline,
+                "poll_s": self.poll_s,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look, sleep, look again; a key seen once is not asked for again."""
+        store, absent = open_store(self.store_uri), list(self.keys)
+        deadline = datetime.fromisoformat(self.deadline)
+        while True:
+            absent = await asyncio.to_thread(
+                lambda keys: [key for key in keys if store.head(key) is None], absent
+            )
+            if not absent:
+                yield TriggerEvent({"landed": True})
+                return
+            if datetime.now(UTC) >= deadline:
+                yield TriggerEvent({"landed": False})
+                return
+            await asyncio.sleep(self.poll_s)
