@@ -1,0 +1,168 @@
+"""The nightly loop once, through the real scheduler, with a summary a person can judge."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from evergreen.errors import StackError
+from evergreen.storage import FolderStore
+from evergreen_airflow.embedded.api import FINISHED, AirflowApi
+from evergreen_airflow.embedded.settings import Settings
+
+MODEL = "flight_delay"
+PARSED_WITHIN_S = 120
+RUN_WITHIN_S = 1200
+
+
+def run_demo(
+    settings: Settings, *, password: str, as_of: datetime, console: Console
+) -> dict[str, float]:
+    """
+    Land the days, retrain at *as_of*, score the day after it; return the seconds of each.
+
+    :raises StackError: If a DAG cannot be parsed or any task of a run fails.
+    """
+    api = AirflowApi(settings, password=password)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    tomorrow = as_of + timedelta(days=1)
+    steps = [
+        ("flights_feed", tomorrow),  # the retrain's window and the day to score after it
+        (f"{MODEL}__retrain", as_of),
+        (f"{MODEL}__score", tomorrow),
+    ]
+    seconds = {}
+    run_ids = {}
+    for dag_id, instant in steps:
+        run_ids[dag_id] = f"demo__{instant:%Y-%m-%d}__{stamp}"
+        started = time.monotonic()
+        run_dag(api, dag_id, run_id=run_ids[dag_id], as_of=instant, console=console)
+        seconds[dag_id] = time.monotonic() - started
+    _summary(api, settings, run_ids, console)
+    return seconds
+
+
+def run_dag(
+    api: AirflowApi, dag_id: str, *, run_id: str, as_of: datetime, console: Console
+) -> None:
+    """
+    Trigger a run and follow it to its end.
+
+    :raises StackError: With the end of the log of each failed task, if the run fails.
+    """
+    _wait_until_parsed(api, dag_id)
+    conf = {"as_of": as_of.isoformat().replace("+00:00", "Z"), "reason": "make demo"}
+    api.trigger(dag_id, run_id=run_id, conf=conf)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=False) as progress:
+        bar = progress.add_task(dag_id)
+        give_up = time.monotonic() + RUN_WITHIN_S
+        while (state := api.state(dag_id, run_id)) not in FINISHED:
+            progress.update(bar, description=f"{dag_id}: {_where(api.tasks(dag_id, run_id))}")
+            if time.monotonic() > give_up:
+                raise StackError(f"{dag_id} {run_id} is still {state} after {RUN_WITHIN_S} s.")
+            time.sleep(1)
+        progress.update(bar, description=f"{dag_id}: {state}")
+    if state == "failed":
+        raise StackError(_explain_failure(api, dag_id, run_id))
+
+
+def _where(tasks: list[dict[str, Any]]) -> str:
+    done = sum(task["state"] == "success" for task in tasks)
+    now = sorted({t["task_id"] for t in tasks if t["state"] in ("running", "queued", "deferred")})
+    return f"{done} of {len(tasks)} tasks done" + (f", at {', '.join(now)}" if now else "")
+
+
+def _wait_until_parsed(api: AirflowApi, dag_id: str) -> None:
+    give_up = time.monotonic() + PARSED_WITHIN_S
+    while not api.has_dag(dag_id):
+        if errors := api.import_errors():
+            raise StackError(f"{dag_id} cannot be parsed:\n" + "\n".join(errors))
+        if time.monotonic() > give_up:
+            raise StackError(f"{dag_id} was not parsed within {PARSED_WITHIN_S} s.")
+        time.sleep(0.5)
+
+
+def _explain_failure(api: AirflowApi, dag_id: str, run_id: str) -> str:
+    lines = [f"{dag_id} {run_id} failed."]
+    for task in api.tasks(dag_id, run_id):
+        if task["state"] == "failed":
+            lines += [f"--- {task['task_id']}", *list(api.log(dag_id, run_id, task))[-12:]]
+    return "\n".join(lines)
+
+
+def _summary(
+    api: AirflowApi, settings: Settings, run_ids: dict[str, str], console: Console
+) -> None:
+    dag_id, score_id = f"{MODEL}__retrain", f"{MODEL}__score"
+    run_id = run_ids[dag_id]
+    examples = api.receipt(dag_id, run_id, "prepare_examples")
+    evaluation = api.receipt(dag_id, run_id, "evaluate_challenger")
+    deployment = api.receipt(dag_id, run_id, "deploy_model")
+    drift = api.receipt(dag_id, run_id, "report_drift")
+    scoring = api.receipt(score_id, run_ids[score_id], "score_partition")
+
+    mapped = [t["map_index"] for t in api.tasks(dag_id, run_id) if t["task_id"] == "train_candidate"]
+    fitted = [api.receipt(dag_id, run_id, "train_candidate", index) for index in sorted(mapped)]
+    _table(
+        console,
+        "Candidates on the validation days",
+        ("candidate", *fitted[0]["validation"]),
+        [(c["candidate"], *c["validation"].values()) for c in fitted],
+    )
+    metrics = evaluation["metrics"]
+    _table(
+        console,
+        f"Judged on {evaluation['test_rows']} test rows that no tuning saw",
+        ("model", *metrics["challenger"]),
+        [(_called(who, evaluation), *found.values()) for who, found in metrics.items()],
+    )
+    _table(
+        console,
+        "Gates",
+        ("gate", "measured", "required", "verdict"),
+        [(g["name"], g["measured"], g["required"], g["status"]) for g in evaluation["gates"]],
+    )
+    beyond = [n for n, c in drift["columns"].items() if c.get("beyond_default_threshold")]
+    store = FolderStore(settings.store)
+    _table(
+        console,
+        "What there is now",
+        ("what", "value"),
+        [
+            ("examples", f"{examples['rows']} rows in {examples['days']} days"),
+            ("known labels", ", ".join(f"{n} {k}" for k, n in examples["labelled"].items())),
+            ("version", f"{deployment['version']}: {deployment['reason']}"),
+            ("champion", f"version {deployment['champion_version']}"),
+            ("predictions", f"{scoring['rows']} for {scoring['day']} by version {scoring['version']}"),
+            ("", store.url(scoring["predictions"]["key"])),
+            ("drift", f"{len(beyond)} of {len(drift['columns'])} columns beyond Evidently's default "
+             f"threshold ({drift['current_rows']} against {drift['reference_rows']} rows); "
+             "a description, not an alarm"),
+            ("drift report", store.url(drift["html"]["key"])),
+            ("DAG run", f"{settings.airflow_url}/dags/{dag_id}/runs/{run_id}"),
+            ("model", f"{settings.mlflow_url}/#/models/{MODEL}/versions/{deployment['version']}"),
+        ],
+    )  # fmt: skip
+
+
+def _called(who: str, evaluation: dict[str, Any]) -> str:
+    names = {
+        "challenger": f"challenger ({evaluation['challenger']['candidate']})",
+        "champion": f"champion (version {evaluation['champion_version']})",
+    }
+    return names.get(who, who)
+
+
+def _table(
+    console: Console, title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]
+) -> None:
+    table = Table(*columns, title=title, title_justify="left", title_style="bold")
+    for row in rows:
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
+    console.print(table)

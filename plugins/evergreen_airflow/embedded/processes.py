@@ -1,0 +1,158 @@
+"""The stack's processes, kept alive by supervisord: started, asked for their state, stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import xmlrpc.client
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from evergreen.errors import StackError
+from evergreen_airflow.embedded.settings import MARK, Settings
+
+#: Programs in the order they start.
+PROGRAMS = ("mlflow", "api-server", "scheduler", "dag-processor", "triggerer")
+#: A Unix socket's path may not be longer (sun_path in unix(7), less the supervisor's suffix).
+MAX_SOCKET_PATH = 90
+STOP_TIMEOUT_S = 30
+
+
+def start(settings: Settings, env: Mapping[str, str]) -> None:
+    """
+    Start supervisord and, through it, every program.
+
+    :raises StackError: If the folder's path is too long for a socket, or supervisord fails.
+    """
+    socket = _socket(settings)
+    if len(str(socket)) > MAX_SOCKET_PATH:
+        raise StackError(
+            f"The path {socket} has {len(str(socket))} characters, a socket's may have "
+            f"{MAX_SOCKET_PATH}. Set EVERGREEN_HOME to a shorter folder."
+        )
+    socket.unlink(missing_ok=True)
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    config = settings.home / "supervisord.conf"
+    config.write_text(_config(settings))
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)]
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
+    if done.returncode:
+        raise StackError(f"supervisord did not start:\n{done.stdout}{done.stderr}")
+
+
+def states(settings: Settings) -> dict[str, str]:
+    """Return the state of each program, such as RUNNING or FATAL; empty if nothing runs."""
+    try:
+        found = _rpc(settings).supervisor.getAllProcessInfo()
+    except (OSError, xmlrpc.client.Error):
+        return {}
+    return {str(info["name"]): str(info["statename"]) for info in found}  # type: ignore[index,union-attr]
+
+
+def stop(settings: Settings) -> int:
+    """Stop everything this stack started and nothing else; return how many processes that were."""
+    before = list(ours(settings))
+    try:
+        _rpc(settings).supervisor.shutdown()
+    except (OSError, xmlrpc.client.Error):
+        pass  # it does not run, or died; what it left is stopped below
+    _, alive = psutil.wait_procs(before, timeout=STOP_TIMEOUT_S)
+    for ask in (signal.SIGTERM, signal.SIGKILL):
+        # A worker that lost its parent is in nobody's group any more, but still carries the mark.
+        left = {p.pid: p for p in (*alive, *ours(settings)) if p.is_running()}
+        for process in left.values():
+            _signal(process, ask)
+        _, alive = psutil.wait_procs(list(left.values()), timeout=5)
+    _socket(settings).unlink(missing_ok=True)
+    return len(before)
+
+
+def ours(settings: Settings) -> Iterator[psutil.Process]:
+    """Yield the living processes that carry this stack's mark."""
+    me = os.getpid()
+    for process in psutil.process_iter():
+        try:
+            if process.pid != me and process.environ().get(MARK) == str(settings.home):
+                yield process
+        except psutil.Error:
+            continue  # it ended meanwhile, or belongs to someone else
+
+
+def log_tail(settings: Settings, program: str, *, lines: int = 15) -> str:
+    """Return the end of a program's log."""
+    path = settings.logs / f"{program}.log"
+    text = path.read_text(errors="replace") if path.exists() else "(no log)"
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _signal(process: psutil.Process, ask: signal.Signals) -> None:
+    try:
+        process.send_signal(ask)
+    except psutil.NoSuchProcess:
+        pass
+
+
+def _rpc(settings: Settings) -> xmlrpc.client.ServerProxy:
+    transport = SupervisorTransport(None, None, f"unix://{_socket(settings)}")
+    return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+
+
+def _socket(settings: Settings) -> Path:
+    return settings.home / "supervisor.sock"
+
+
+def _config(settings: Settings) -> str:
+    home, python = settings.home, sys.executable
+    airflow = Path(python).with_name("airflow")
+    commands = {
+        # One worker: with four, a slow machine makes uvicorn kill its own children (FACTS).
+        "mlflow": f"{python} -m mlflow server --host 127.0.0.1 --port {settings.mlflow.number} -w 1 "
+        f"--backend-store-uri sqlite:///{home}/mlflow.db --serve-artifacts "
+        f"--artifacts-destination {home}/mlflow-artifacts "
+        f"--allowed-hosts 127.0.0.1:{settings.mlflow.number},localhost:{settings.mlflow.number}",
+        **{name: f"{airflow} {name}" for name in PROGRAMS if name != "mlflow"},
+    }
+    programs = "\n".join(
+        _PROGRAM.format(name=name, command=commands[name], priority=n, logs=settings.logs)
+        for n, name in enumerate(PROGRAMS)
+    )
+    return _HEADER.format(home=home, socket=_socket(settings)) + programs
+
+
+_HEADER = """\
+[supervisord]
+directory = {home}
+logfile = {home}/logs/supervisord.log
+pidfile = {home}/supervisord.pid
+childlogdir = {home}/logs
+umask = 077
+
+[unix_http_server]
+file = {socket}
+chmod = 0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+"""
+
+_PROGRAM = """\
+[program:{name}]
+command = {command}
+priority = {priority}
+autorestart = true
+startsecs = 5
+startretries = 3
+stopasgroup = true
+killasgroup = true
+stopwaitsecs = 20
+redirect_stderr = true
+stdout_logfile = {logs}/{name}.log
+stdout_logfile_maxbytes = 20MB
+stdout_logfile_backups = 2
+"""

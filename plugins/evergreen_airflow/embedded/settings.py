@@ -1,0 +1,200 @@
+"""Where the embedded stack lives, which ports it takes, which secrets it made, what it tells Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from evergreen.errors import StackError
+
+PROJECT = Path(__file__).parents[3]
+#: Every process of the stack carries this variable, so that ``down`` finds exactly those.
+MARK = "EVERGREEN_STACK"
+
+#: Modules that the tasks' parent imports once; forked tasks then start with them (FACTS, "execution").
+PRELOAD = (
+    "airflow.executors.local_executor",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "pandas",
+    "pyarrow.parquet",
+    "sklearn.ensemble",
+    "sklearn.compose",
+    "sklearn.linear_model",
+    "skops.io",
+    "pandera.pandas",
+    "mlflow.sklearn",
+    "mlflow.tracking",
+    "evidently",
+    "evidently.presets",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """One port of the stack, and the variable that moves it."""
+
+    name: str
+    variable: str
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All choices of one stack. ``schedules`` off means that only triggered runs are made."""
+
+    home: Path
+    airflow: Port
+    mlflow: Port
+    worker_logs: Port
+    triggerer_logs: Port
+    schedules: bool
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """Every port that must be free before the start."""
+        return (self.airflow, self.mlflow, self.worker_logs, self.triggerer_logs)
+
+    @property
+    def airflow_url(self) -> str:
+        """Address of Airflow's UI and API."""
+        return f"http://127.0.0.1:{self.airflow.number}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Address of MLflow's UI and API."""
+        return f"http://127.0.0.1:{self.mlflow.number}"
+
+    @property
+    def store(self) -> Path:
+        """Folder of the object store."""
+        return self.home / "store"
+
+    @property
+    def secrets_file(self) -> Path:
+        """Private file with everything that must not be guessed."""
+        return self.home / "secrets.json"
+
+    @property
+    def logs(self) -> Path:
+        """Folder with one log per process."""
+        return self.home / "logs"
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """
+    Return the settings that *environ* asks for, with defaults for the rest.
+
+    :raises StackError: If a port is not a number between 1024 and 65535.
+    """
+
+    def port(name: str, variable: str, default: int) -> Port:
+        text = environ.get(variable, str(default))
+        if not (text.isdigit() and 1024 <= int(text) <= 65535):
+            raise StackError(f"{variable} is {text!r}, expected a port from 1024 to 65535.")
+        return Port(name=name, variable=variable, number=int(text))
+
+    return Settings(
+        home=Path(environ.get("EVERGREEN_HOME", PROJECT / ".evergreen")).resolve(),
+        airflow=port("Airflow", "EVERGREEN_AIRFLOW_PORT", 8080),
+        mlflow=port("MLflow", "EVERGREEN_MLFLOW_PORT", 5000),
+        worker_logs=port("task logs", "EVERGREEN_WORKER_LOG_PORT", 8793),
+        triggerer_logs=port("triggerer logs", "EVERGREEN_TRIGGERER_LOG_PORT", 8794),
+        schedules=_switch(environ, "EVERGREEN_SCHEDULES", default=True),
+    )
+
+
+def ensure_secrets(settings: Settings) -> tuple[dict[str, str], bool]:
+    """Return the stack's secrets, made at random the first time, and whether this was it."""
+    if settings.secrets_file.exists():
+        found: dict[str, str] = json.loads(settings.secrets_file.read_text())
+        return found, False
+    made = {
+        "admin_password": secrets.token_urlsafe(18),
+        "fernet_key": Fernet.generate_key().decode(),
+        "api_secret_key": secrets.token_urlsafe(32),
+        "jwt_secret": secrets.token_urlsafe(32),
+    }
+    write_private(settings.secrets_file, json.dumps(made))
+    return made, True
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write *text* to a file that only its owner can read, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    staged = path.with_suffix(".new")
+    staged.unlink(missing_ok=True)
+    handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    staged.replace(path)
+
+
+def environment(settings: Settings, known: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables every process of the stack is started with; *known* are the secrets."""
+    home = settings.home
+    path = os.pathsep.join(str(PROJECT / name) for name in ("include", "plugins"))
+    airflow = {
+        "CORE__DAGS_FOLDER": PROJECT / "dags",
+        "CORE__PLUGINS_FOLDER": PROJECT / "plugins",
+        "CORE__LOAD_EXAMPLES": False,
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": 4,
+        # A paused DAG drops asset events, and a fresh install would lose its first ones (FACTS).
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
+        "CORE__MP_START_METHOD": "forkserver",
+        "CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOAD),
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
+        "CORE__FERNET_KEY": known["fernet_key"],
+        "CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
+        "API__SECRET_KEY": known["api_secret_key"],
+        "API_AUTH__JWT_SECRET": known["jwt_secret"],
+        "API__HOST": "127.0.0.1",
+        "API__PORT": settings.airflow.number,
+        "API__BASE_URL": settings.airflow_url,
+        "API__WORKERS": 1,
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow/airflow.db",
+        "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+        "DAG_PROCESSOR__REFRESH_INTERVAL": 30,
+        # The default of 1 s is most of what a chain of short tasks costs (facts/airflow.md, 11).
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.2,
+        "SCHEDULER__USE_JOB_SCHEDULE": settings.schedules,
+        # The first request builds the execution API, which takes longer than the default 5 s.
+        "WORKERS__EXECUTION_API_TIMEOUT": 60,
+        "LOGGING__BASE_LOG_FOLDER": home / "airflow" / "logs",
+        "LOGGING__WORKER_LOG_SERVER_PORT": settings.worker_logs.number,
+        "LOGGING__TRIGGER_LOG_SERVER_PORT": settings.triggerer_logs.number,
+        "USAGE_DATA_COLLECTION__ENABLED": False,
+    }
+    return {
+        **{f"AIRFLOW__{key}": str(value) for key, value in airflow.items()},
+        "AIRFLOW_HOME": str(home / "airflow"),
+        "AIRFLOW_CONN_OBJECT_STORE_DEFAULT": json.dumps(
+            {"conn_type": "generic", "extra": {"uri": settings.store.as_uri()}}
+        ),
+        "AIRFLOW_CONN_MLFLOW_DEFAULT": json.dumps(
+            {"conn_type": "generic", "host": settings.mlflow_url}
+        ),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+        "OMP_NUM_THREADS": "1",  # tasks run side by side; more threads only contend (FACTS)
+        "PYTHONPATH": path,
+        MARK: str(home),
+    }
+
+
+def _switch(environ: Mapping[str, str], variable: str, *, default: bool) -> bool:
+    text = environ.get(variable, "on" if default else "off")
+    if text not in ("on", "off"):
+        raise StackError(f"{variable} is {text!r}, expected on or off.")
+    return text == "on"

@@ -1,0 +1,130 @@
+"""Bring the embedded stack up until it is healthy, and down until nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from evergreen.errors import StackError
+from evergreen_airflow.embedded import processes
+from evergreen_airflow.embedded.settings import (
+    Settings,
+    ensure_secrets,
+    environment,
+    write_private,
+)
+
+HEALTHY_WITHIN_S = 300
+COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+
+
+def up(settings: Settings, console: Console) -> dict[str, str]:
+    """
+    Start whatever does not run yet and wait until all of it is healthy; return the secrets.
+
+    A second call changes nothing.
+
+    :raises StackError: If a port is taken, a process gives up, or the stack is not healthy in time.
+    """
+    known, is_first = ensure_secrets(settings)
+    if processes.states(settings):
+        console.print("The stack is up already.")
+    else:
+        _refuse_taken_ports(settings)
+        env = environment(settings, known)
+        write_private(
+            settings.home / "passwords.json", json.dumps({"admin": known["admin_password"]})
+        )
+        with console.status("Preparing Airflow's database"):
+            _migrate(env)
+        processes.start(settings, env)
+    with console.status("Starting") as status:
+        _wait_until_healthy(settings, say=lambda waiting: status.update(f"Waiting for {waiting}"))
+    _print_addresses(settings, console, known if is_first else None)
+    return known
+
+
+def down(settings: Settings, console: Console) -> None:
+    """Stop exactly what :func:`up` started. Data stays in the folder."""
+    with console.status("Stopping"):
+        count = processes.stop(settings)
+    console.print(f"Stopped {count} processes. Data stays in {settings.home}" if count else
+                  "Nothing was running.")  # fmt: skip
+
+
+def _refuse_taken_ports(settings: Settings) -> None:
+    for port in settings.ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port.number))
+            except OSError as error:
+                raise StackError(
+                    f"Port {port.number} for {port.name} is taken ({error.strerror}). Nothing was "
+                    f"started. Stop what listens there, or choose another: {port.variable}=<port>."
+                ) from None
+
+
+def _migrate(env: dict[str, str]) -> None:
+    command = [str(Path(sys.executable).with_name("airflow")), "db", "migrate"]
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
+    if done.returncode:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+        raise StackError(f"Airflow's database could not be prepared:\n{tail}")
+
+
+def _wait_until_healthy(settings: Settings, *, say: object) -> None:
+    give_up = time.monotonic() + HEALTHY_WITHIN_S
+    while waiting := _unhealthy(settings):
+        say(", ".join(waiting))  # type: ignore[operator]
+        found = processes.states(settings)
+        if fatal := [name for name, state in found.items() if state in ("FATAL", "EXITED")]:
+            raise StackError(
+                f"{fatal[0]} gave up. The end of {settings.logs}/{fatal[0]}.log:\n"
+                f"{processes.log_tail(settings, fatal[0])}"
+            )
+        if time.monotonic() > give_up:
+            raise StackError(
+                f"Not healthy after {HEALTHY_WITHIN_S} s: {', '.join(waiting)}. Logs are in "
+                f"{settings.logs}; make down stops what was started."
+            )
+        time.sleep(1)
+    # The first request builds the execution API; better now than in the first task.
+    httpx.get(f"{settings.airflow_url}/execution/health", timeout=HEALTHY_WITHIN_S)
+
+
+def _unhealthy(settings: Settings) -> list[str]:
+    waiting = [] if _answers(f"{settings.mlflow_url}/health") else ["MLflow"]
+    try:
+        health = httpx.get(f"{settings.airflow_url}/api/v2/monitor/health", timeout=5).json()
+    except (httpx.HTTPError, ValueError):
+        return [*waiting, "Airflow"]
+    sick = [c for c in COMPONENTS if (health.get(c) or {}).get("status") != "healthy"]
+    return [*waiting, *sick]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _print_addresses(settings: Settings, console: Console, known: dict[str, str] | None) -> None:
+    console.print(f"Airflow  {settings.airflow_url}", highlight=False)
+    if known is None:
+        console.print(f"         user admin, password in {settings.secrets_file}")
+    else:
+        console.print(f"         user admin, password {known['admin_password']}", markup=False)
+    console.print(f"MLflow   {settings.mlflow_url}", highlight=False)
+    console.print(f"Store    {settings.store}", highlight=False)
+    if not settings.schedules:
+        console.print("Schedules are off: only triggered runs are made.")
