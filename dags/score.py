@@ -26,7 +26,7 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable, dag
 
 from evergreen.spec import ModelSpec
-from evergreen_airflow.assets import predictions
+from evergreen_airflow.assets import champion, predictions
 from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
 from evergreen_airflow.operators.scoring import ScorePartitionOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
@@ -64,6 +64,7 @@ def score(spec: ModelSpec) -> None:
             task_id="score_partition",
             model=spec.model,
             validation=validate.output,
+            inlets=[champion(spec)],
             outlets=[predictions(spec)],
         )
 

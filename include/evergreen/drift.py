@@ -47,7 +47,8 @@ def report_drift(
             _sample(load_examples(store, spec, receipt=examples, segments=segments), spec)
             for segments in (("fit", "validation"), ("test",))
         )
-        receipt = _report(store, spec, examples, reference, current, folder)
+        note = _note(spec, examples, reference=len(reference), current=len(current))
+        receipt = _report(store, spec, examples, reference, current, folder=folder, note=note)
         put_json_once(store, key, receipt.model_dump(mode="json"))
     return DriftReceipt.model_validate_json(store.get(key))
 
@@ -73,7 +74,9 @@ def _report(
     examples: ExamplesReceipt,
     reference: pd.DataFrame,
     current: pd.DataFrame,
+    *,
     folder: str,
+    note: str,
 ) -> DriftReceipt:
     from evidently import Report  # seconds to import, and only this stage needs it
     from evidently.presets import DataDriftPreset
@@ -89,7 +92,8 @@ def _report(
             _dataset(kept_current, spec.examples), _dataset(kept_reference, spec.examples)
         )
     columns = _columns(snapshot.dict()["metrics"], reference, current, empty)
-    html = put_once(store, folder, snapshot.get_html_str(as_iframe=False).encode(), suffix=".html")
+    page = snapshot.get_html_str(as_iframe=False).replace("<body>", f"<body>{note}", 1)
+    html = put_once(store, folder, page.encode(), suffix=".html")
     full = put_once(store, folder, _finite_json(snapshot.json()), suffix=".evidently.json")
     return DriftReceipt(
         model=spec.model,
@@ -99,6 +103,19 @@ def _report(
         reference_rows=len(reference),
         current_rows=len(current),
         columns=columns,
+    )
+
+
+def _note(spec: ModelSpec, examples: ExamplesReceipt, *, reference: int, current: int) -> str:
+    """Return what the reader of the page must know before its first number."""
+    total = examples.labelled
+    return (
+        '<p style="font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem">'
+        f"<strong>{spec.model} as of {examples.as_of:%Y-%m-%d %H:%M} UTC.</strong> Current: "
+        f"{current} of the {total['test']} labelled rows of the test days. Reference: {reference} "
+        f"of the {total['fit'] + total['validation']} rows of the training days. &ldquo;Detected&rdquo; "
+        "means a distance above Evidently's default of 0.1. It describes, it does not decide: days "
+        "are not independent samples, and most columns of an ordinary day are beyond that line.</p>"
     )
 
 

@@ -90,7 +90,7 @@ def as_of_of(context: Context, *, now: datetime) -> datetime:
 
 def reason_of(context: Context) -> str:
     """Say in one line why the run exists: who or what asked for it."""
-    kind = str(context["dag_run"].run_type)
+    kind = str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
     if kind == "asset_triggered":
         return f"requested: {_newest_event(context).get('reason', 'no reason given')}"
     if kind in ("scheduled", "backfill"):

@@ -140,15 +140,19 @@ def _summary(
             ("version", f"{deployment['version']}: {deployment['reason']}"),
             ("champion", f"version {deployment['champion_version']}"),
             ("predictions", f"{scoring['rows']} for {scoring['day']} by version {scoring['version']}"),
-            ("", store.url(scoring["predictions"]["key"])),
             ("drift", f"{len(beyond)} of {len(drift['columns'])} columns beyond Evidently's default "
              f"threshold ({drift['current_rows']} against {drift['reference_rows']} rows); "
              "a description, not an alarm"),
-            ("drift report", store.url(drift["html"]["key"])),
-            ("DAG run", f"{settings.airflow_url}/dags/{dag_id}/runs/{run_id}"),
-            ("model", f"{settings.mlflow_url}/#/models/{MODEL}/versions/{deployment['version']}"),
         ],
     )  # fmt: skip
+    version = deployment["version"]
+    for what, address in (
+        ("DAG run     ", f"{settings.airflow_url}/dags/{dag_id}/runs/{run_id}"),
+        ("Model       ", f"{settings.mlflow_url}/#/models/{MODEL}/versions/{version}"),
+        ("Drift report", store.url(drift["html"]["key"])),
+        ("Predictions ", store.url(scoring["predictions"]["key"])),
+    ):  # addresses are printed whole: a table would cut them
+        console.print(f"{what}  {address}", highlight=False, soft_wrap=True)
 
 
 def _called(who: str, evaluation: dict[str, Any]) -> str:

@@ -118,8 +118,8 @@ def ensure_secrets(settings: Settings) -> tuple[dict[str, str], bool]:
     made = {
         "admin_password": secrets.token_urlsafe(18),
         "fernet_key": Fernet.generate_key().decode(),
-        "api_secret_key": secrets.token_urlsafe(32),
-        "jwt_secret": secrets.token_urlsafe(32),
+        "api_secret_key": secrets.token_urlsafe(64),
+        "jwt_secret": secrets.token_urlsafe(64),
     }
     write_private(settings.secrets_file, json.dumps(made))
     return made, True

@@ -1,0 +1,62 @@
+# Evergreen. `make help` lists what there is.
+
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+UV := $(BIN)/uv
+UV_VERSION := 0.13.9
+export UV_PYTHON_DOWNLOADS = never
+export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
+
+SETUP := .venv/.ready
+CHECK := .venv/.ready-to-check
+
+.PHONY: help setup demo up down test check bench lock
+.DEFAULT_GOAL := help
+
+help:  ## List the commands.
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(SETUP)  ## Make the virtual environment.
+
+demo: export EVERGREEN_SCHEDULES ?= off
+demo: $(SETUP)  ## Run the nightly loop once, from data to champion (AS_OF=2013-07-01T00:00:00Z).
+	@$(BIN)/python -m evergreen_airflow.embedded demo $(if $(AS_OF),--as-of $(AS_OF))
+
+up: $(SETUP)  ## Start Airflow, MLflow and the store on this machine.
+	@$(BIN)/python -m evergreen_airflow.embedded up
+
+down: $(SETUP)  ## Stop exactly what up or demo started; data stays in .evergreen.
+	@$(BIN)/python -m evergreen_airflow.embedded down
+
+test: $(CHECK)  ## Run every check and every test, with a real scheduler and a real MLflow.
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+check: $(CHECK)  ## Lint, format and types only.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(CHECK)  ## Measure a night against the plain script that does the same job.
+	$(BIN)/python tests/bench/night.py
+
+lock: $(UV)  ## Resolve requirements.in again, with hashes.
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" requirements.in -o requirements.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" tests/requirements.in -o tests/requirements.txt
+
+$(UV):
+	@test -n "$(PYTHON)" || { echo "Evergreen needs Python 3.11, 3.12 or 3.13 on the PATH."; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+
+$(SETUP): requirements.txt | $(UV)
+	@echo "Installing for $$($(BIN)/python --version)"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@touch $@
+
+$(CHECK): tests/requirements.txt $(SETUP)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r tests/requirements.txt
+	@touch $@
