@@ -80,8 +80,8 @@ def load_model(
     if found != sha256:
         raise ArtefactError(
             f"The artefact of model {model_id} was changed after it was registered: found sha256 "
-            f"{found[:12]}, expected {sha256[:12]}. It was not loaded. Restore it from a backup, or "
-            "roll back to another version."
+            f"{found[:12]}, expected {sha256[:12]}. It was not loaded. Restore it from a "
+            "backup, or roll back to another version."
         )
     allowed = [*TRUSTED_TYPES, *trusted]
     unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(allowed))

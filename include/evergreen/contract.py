@@ -54,8 +54,10 @@ def _column_faults(table: Table, contract: TableContract) -> list[str]:
     for name, rule in contract.columns.items():
         if table.schema.names.count(name) != 1:
             times = table.schema.names.count(name)
-            faults.append(f"{name}: found {times} times, expected once; the file has "
-                          f"{', '.join(table.schema.names)}")
+            faults.append(
+                f"{name}: found {times} times, expected once; the file has "
+                f"{', '.join(table.schema.names)}"
+            )
             continue
         column = table.column(name)
         if column.null_count == len(column):

@@ -147,5 +147,7 @@ def _report_hand_moved(store: ObjectStore, champion: ModelVersion | None, *, mod
         log.warning(
             "The champion alias of %s was moved by hand: it is at version %s, the ledger says %s. "
             "Gates and ledger know nothing of that move; use the rollback workflow instead.",
-            model, found, expected,
+            model,
+            found,
+            expected,
         )

@@ -30,16 +30,16 @@ log = logging.getLogger(__name__)
 HARMLESS = str.maketrans({"<": "‹", ">": "›", "&": "+", '"': "”", "'": "’", "`": "’", "\\": "⧵"})
 
 
-def report_drift(
-    store: ObjectStore, spec: ModelSpec, *, examples: ExamplesReceipt
-) -> DriftReceipt:
+def report_drift(store: ObjectStore, spec: ModelSpec, *, examples: ExamplesReceipt) -> DriftReceipt:
     """
     Compare the test days with the training days and keep the report as HTML and JSON.
 
     Both sides are seeded samples of at most ``drift.sample_rows`` rows; the sizes are part of the
     result. Safe to repeat: one report per examples digest is made and then given again.
     """
-    recipe = digest_of(examples.digest, canonical_json(spec.drift.model_dump(mode="json")), str(spec.seed))
+    recipe = digest_of(
+        examples.digest, canonical_json(spec.drift.model_dump(mode="json")), str(spec.seed)
+    )
     folder = f"reports/{spec.model}/{examples.as_of:%Y-%m-%dT%H%M}"
     key = f"{folder}/{recipe}.json"
     if store.head(key) is None:
@@ -110,12 +110,12 @@ def _note(spec: ModelSpec, examples: ExamplesReceipt, *, reference: int, current
     """Return what the reader of the page must know before its first number."""
     total = examples.labelled
     return (
-        '<p style="font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem">'
+        '<p style="font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto">'
         f"<strong>{spec.model} as of {examples.as_of:%Y-%m-%d %H:%M} UTC.</strong> Current: "
         f"{current} of the {total['test']} labelled rows of the test days. Reference: {reference} "
-        f"of the {total['fit'] + total['validation']} rows of the training days. &ldquo;Detected&rdquo; "
-        "means a distance above Evidently's default of 0.1. It describes, it does not decide: days "
-        "are not independent samples, and most columns of an ordinary day are beyond that line.</p>"
+        f"of the {total['fit'] + total['validation']} rows of the training days. "
+        "&ldquo;Detected&rdquo; means a distance above Evidently's default of 0.1. It describes, it does "
+        "not decide: days are not independent samples, and most columns of an ordinary day are beyond that line.</p>"
     )
 
 

@@ -22,7 +22,7 @@ from evergreen.errors import CandidateError
 from evergreen.preparation import load_examples
 from evergreen.receipts import CandidateReceipt, Check, EvaluationReceipt, ExamplesReceipt
 from evergreen.spec import ModelSpec
-from evergreen.spec.policy import BASELINE
+from evergreen.spec.policy import BASELINE, Metric
 from evergreen.storage import ObjectStore, put_json_once
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Judged:
     """What one model said about the test rows, and what that is worth."""
 
     scores: metrics.Scores
-    metrics: dict[metrics.Metric, float]
+    metrics: dict[Metric, float]
     ms_per_row: float = field(default=math.nan)
 
 
@@ -51,7 +51,9 @@ def rank(spec: ModelSpec, candidates: Sequence[CandidateReceipt]) -> CandidateRe
     metric = spec.gates.metric
     real = [c for c in candidates if c.candidate != BASELINE]
     if not real:
-        raise CandidateError("No candidate but the baseline was fitted, so nothing can be promoted.")
+        raise CandidateError(
+            "No candidate but the baseline was fitted, so nothing can be promoted."
+        )
     return max(real, key=lambda c: (metrics.gain(metric, c.validation[metric], 0.0), c.candidate))
 
 
@@ -165,9 +167,7 @@ def _evaluate(
 
 
 def _fitted(client: MlflowClient, spec: ModelSpec, of: CandidateReceipt) -> Pipeline:
-    return load_model(
-        client, of.model_id, sha256=of.artefact_sha256, trusted=spec.trusted_types
-    )
+    return load_model(client, of.model_id, sha256=of.artefact_sha256, trusted=spec.trusted_types)
 
 
 def _serving(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> Pipeline:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -120,30 +120,39 @@ def _shape_faults(frame: pd.DataFrame, spec: Examples) -> list[str]:
 
 
 def _row_faults(frame: pd.DataFrame, spec: Examples, day: date) -> list[str]:
-    faults = []
+    """Return what is wrong with types; with the right types, what is wrong with rows."""
+    return list(_type_faults(frame, spec)) or [
+        f"{count} of {len(frame)} {what}"
+        for what, count in _broken_rows(frame, spec, day).items()
+        if count
+    ]
+
+
+def _type_faults(frame: pd.DataFrame, spec: Examples) -> Iterator[str]:
     for name in (spec.event_time, spec.known_at):
         if not isinstance(frame[name].dtype, pd.DatetimeTZDtype):
-            faults.append(f"{name!r} has type {frame[name].dtype}, expected datetime with UTC")
+            yield f"{name!r} has type {frame[name].dtype}, expected datetime with UTC"
     for name in spec.numeric:
         if not pd.api.types.is_numeric_dtype(frame[name]):
-            faults.append(f"input {name!r} has type {frame[name].dtype}, expected a number")
+            yield f"input {name!r} has type {frame[name].dtype}, expected a number"
         elif np.isinf(frame[name].astype("float64")).any():
-            faults.append(f"input {name!r} holds infinite values")
-    if faults:
-        return faults
-    event, label = frame[spec.event_time], frame[spec.label]
-    first, end = start_of(day), start_of(day) + timedelta(days=1)
-    key = list(spec.entity_key)
-    for count, what in (
-        (int((~event.between(first, end, inclusive="left")).sum()), f"rows with {spec.event_time!r} outside the day"),
-        (int((frame[spec.known_at].isna() != label.isna()).sum()), f"rows with {spec.label!r} but no {spec.known_at!r}, or the reverse"),
-        (int((frame[spec.known_at] < event).sum()), f"rows whose label was known before {spec.event_time!r}"),
-        (int(frame[key].isna().any(axis=1).sum()), f"rows with a null in the entity key {key}"),
-        (int(frame.duplicated(subset=key).sum()), f"rows that repeat the entity key {key}"),
-    ):
-        if count:
-            faults.append(f"{count} of {len(frame)} {what}")
-    return faults
+            yield f"input {name!r} holds infinite values"
+
+
+def _broken_rows(frame: pd.DataFrame, spec: Examples, day: date) -> dict[str, int]:
+    event, known_at, label = frame[spec.event_time], frame[spec.known_at], frame[spec.label]
+    first, end, key = start_of(day), start_of(day) + timedelta(days=1), list(spec.entity_key)
+    found = {
+        f"rows with {spec.event_time!r} outside the day": ~event.between(
+            first, end, inclusive="left"
+        ),
+        f"rows with {spec.label!r} but no {spec.known_at!r}, or the reverse": known_at.isna()
+        != label.isna(),
+        f"rows whose label was known before {spec.event_time!r}": known_at < event,
+        f"rows with a null in the entity key {key}": frame[key].isna().any(axis=1),
+        f"rows that repeat the entity key {key}": frame.duplicated(subset=key),
+    }
+    return {what: int(rows.sum()) for what, rows in found.items()}
 
 
 def _refuse_faults(faults: list[str], *, day: date) -> None:

@@ -57,7 +57,9 @@ def git_revision() -> str:
     """
     git = ["git", "-C", str(PACKAGE_DIR)]
     try:
-        sha = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        sha = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
         changes = subprocess.run(
             [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
         )

@@ -84,4 +84,3 @@ def bootstrap_gain(
     if not gains:
         raise ValueError(f"None of {resamples} resamples of {len(labels)} rows held both classes.")
     return float(found), float(np.quantile(gains, 1 - confidence))
-

@@ -107,9 +107,7 @@ def prepare_window(
     made = 0
     for segment in SEGMENTS:
         for day in getattr(window, segment):
-            prepared, is_new = prepare_day(
-                store, spec, day=day, verdicts=verdicts, prepare=prepare
-            )
+            prepared, is_new = prepare_day(store, spec, day=day, verdicts=verdicts, prepare=prepare)
             made += is_new
             known = _known_at(store, spec, prepared, as_of=window.as_of)
             entries.append(Entry(segment=segment, prepared=prepared, known=known))
@@ -125,8 +123,11 @@ def prepare_window(
                 "as_of": window.as_of.isoformat(),
                 "digest": digest,
                 "days": [
-                    {"day": str(e.prepared.day), "segment": e.segment,
-                     "data": e.prepared.data.model_dump()}
+                    {
+                        "day": str(e.prepared.day),
+                        "segment": e.segment,
+                        "data": e.prepared.data.model_dump(),
+                    }
                     for e in entries
                 ],
                 "raw": {v.raw_key: v.raw_sha256 for v in verdicts.values()},

@@ -118,4 +118,6 @@ def _verdict(evaluation: EvaluationReceipt) -> str:
 def _describe(evaluation: EvaluationReceipt) -> str:
     failed = [gate.name for gate in evaluation.gates if gate.status == "failed"]
     verdict = "passed every gate" if not failed else f"missed: {', '.join(failed)}"
-    return f"{evaluation.challenger.candidate}, as of {evaluation.as_of:%Y-%m-%d %H:%M} UTC; {verdict}"
+    return (
+        f"{evaluation.challenger.candidate}, as of {evaluation.as_of:%Y-%m-%d %H:%M} UTC; {verdict}"
+    )

@@ -33,8 +33,10 @@ def serving_on(store: ObjectStore, spec: ModelSpec, day: date) -> ledger.Entry:
     if entry is not None:
         return entry
     first = min((e.as_of for e in ledger.reigns(store, spec.model)), default=None)
-    known = f"The first champion knows the world up to {first:%Y-%m-%d %H:%M} UTC" if first else (
-        "No version was ever promoted"
+    known = (
+        f"The first champion knows the world up to {first:%Y-%m-%d %H:%M} UTC"
+        if first
+        else ("No version was ever promoted")
     )
     raise NoChampionError(
         f"Nothing of {spec.model!r} may score {day}: {known}, and a model from the day's future "

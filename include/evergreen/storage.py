@@ -2,7 +2,7 @@
 The object store: whole objects under keys, never a partial one.
 
 A writer sees its object complete or not at all; a reader checks the digest it was promised.
-Everything that is written twice is written under its own digest, so the second time changes nothing.
+What may be written twice lies under its own digest, so that the second time changes nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
+
+from typing_extensions import override
 
 from evergreen.errors import ArtefactError
 from evergreen.receipts import ObjectRef
@@ -57,13 +59,14 @@ class ObjectStore(Protocol):
         """Return an address of *key* that a person can open."""
 
 
-class FolderStore:
+class FolderStore(ObjectStore):
     """An object store in a local folder, safe among processes of one machine."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.uri = self.root.as_uri()
 
+    @override
     def head(self, key: str) -> ObjectHead | None:
         try:
             found = self._path(key).stat()
@@ -73,15 +76,18 @@ class FolderStore:
             size=found.st_size, fingerprint=f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
         )
 
+    @override
     def get(self, key: str) -> bytes:
         return self._path(key).read_bytes()
 
+    @override
     def put(self, key: str, data: bytes) -> ObjectRef:
         target = self._path(key)
         os.replace(self._staged(data), _with_parents(target))
         _sync_folder(target.parent)
         return ref_of(key, data)
 
+    @override
     def put_if_absent(self, key: str, data: bytes) -> bool:
         target = self._path(key)
         if target.exists():
@@ -96,11 +102,13 @@ class FolderStore:
         _sync_folder(target.parent)
         return True
 
+    @override
     def list(self, prefix: str) -> Iterator[str]:
         folder = self.root / prefix.rpartition("/")[0]
         keys = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
         return iter(sorted(k for k in keys if k.startswith(prefix) and not k.startswith(STAGING)))
 
+    @override
     def url(self, key: str) -> str:
         return self._path(key).as_uri()
 
@@ -115,7 +123,11 @@ class FolderStore:
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
-        if not key or {"", ".", "..", STAGING} & set(parts) or not re.fullmatch(r"[\w./=+@-]+", key):
+        if (
+            not key
+            or {"", ".", "..", STAGING} & set(parts)
+            or not re.fullmatch(r"[\w./=+@-]+", key)
+        ):
             raise ValueError(
                 f"{key!r} is not an object key. Keys are names of letters, digits and ._=+@- "
                 "joined by single slashes, with no '.' or '..' among them."

@@ -29,7 +29,7 @@ from evergreen.identity import code_digest, spec_digest, version_key
 from evergreen.preparation import load_examples
 from evergreen.receipts import CandidateReceipt, ExamplesReceipt
 from evergreen.spec import ModelSpec
-from evergreen.spec.policy import BASELINE, Search
+from evergreen.spec.policy import BASELINE, Metric, Search
 from evergreen.storage import ObjectStore
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ METRIC_PREFIX = "validation_"
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A pipeline fitted on all training days, and its numbers on the validation days before that."""
+    """A pipeline fitted on all training days, and what it reached on the validation days before."""
 
     model: Pipeline
     params: dict[str, Any]
-    validation: dict[metrics.Metric, float]
+    validation: dict[Metric, float]
     trials: int
 
 
@@ -98,7 +98,7 @@ def fit_candidate(
     """
     inputs, label = list(spec.examples.features), spec.examples.label
     labels = validation[label].to_numpy(dtype=bool)
-    tried: list[tuple[dict[str, Any], dict[metrics.Metric, float]]] = []
+    tried: list[tuple[dict[str, Any], dict[Metric, float]]] = []
     for params in _draws(search, seed=spec.seed):
         model = clone(pipeline).set_params(**params)
         try:
@@ -107,8 +107,8 @@ def fit_candidate(
             measured = metrics.measure(labels, scores)
         except ValueError as error:
             raise CandidateError(
-                f"Fitting with {params or 'default parameters'} on {len(fit)} rows failed: {error}. "
-                "Nothing was logged. Change pipeline.py or the search space in model.yaml."
+                f"Fitting with {params or 'default parameters'} on {len(fit)} rows failed: "
+                f"{error}. Nothing was logged. Change pipeline.py, or the search in model.yaml."
             ) from error
         _refuse_nan(measured)
         tried.append((params, measured))
@@ -164,11 +164,19 @@ def train_candidate(
         spec=spec,
         search=search,
     )
-    run = earlier[0] if earlier else client.create_run(
-        experiment,
-        run_name=f"{candidate} {examples.as_of:%Y-%m-%d}",
-        tags={registry.TAG_KEY: key, registry.TAG_CANDIDATE: candidate,
-              registry.TAG_AS_OF: examples.as_of.isoformat(), **tags},
+    run = (
+        earlier[0]
+        if earlier
+        else client.create_run(
+            experiment,
+            run_name=f"{candidate} {examples.as_of:%Y-%m-%d}",
+            tags={
+                registry.TAG_KEY: key,
+                registry.TAG_CANDIDATE: candidate,
+                registry.TAG_AS_OF: examples.as_of.isoformat(),
+                **tags,
+            },
+        )
     )
     _log_run(client, run, fitted, frame=frame, spec=spec, examples=examples)
     whole = [r for r in registry.runs_of(client, experiment, key) if _is_whole(r)]
@@ -201,9 +209,7 @@ def _log_run(
     example = frame[list(spec.examples.features)].head(5)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        sha256, size = save_model(
-            fitted.model, path, example=example, trusted=spec.trusted_types
-        )
+        sha256, size = save_model(fitted.model, path, example=example, trusted=spec.trusted_types)
         logged = client.create_logged_model(
             run.info.experiment_id, name=run.data.tags[registry.TAG_CANDIDATE], source_run_id=run_id
         )
@@ -252,7 +258,7 @@ def _draws(search: Search | None, *, seed: int) -> list[dict[str, Any]]:
     return list(ParameterSampler(space, n_iter=min(search.trials, every), random_state=rng))
 
 
-def _refuse_nan(measured: dict[metrics.Metric, float]) -> None:
+def _refuse_nan(measured: dict[Metric, float]) -> None:
     bad = sorted(name for name, value in measured.items() if not math.isfinite(value))
     if bad:
         raise CandidateError(
@@ -261,5 +267,5 @@ def _refuse_nan(measured: dict[metrics.Metric, float]) -> None:
         )
 
 
-def _short(measured: dict[metrics.Metric, float]) -> str:
+def _short(measured: dict[Metric, float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in measured.items())

@@ -82,7 +82,9 @@ def validate_window(
     )
 
 
-def load_verdicts(store: ObjectStore, receipt: ValidationReceipt) -> dict[tuple[str, date], DayVerdict]:
+def load_verdicts(
+    store: ObjectStore, receipt: ValidationReceipt
+) -> dict[tuple[str, date], DayVerdict]:
     """Return the verdicts of *receipt* by table and day."""
     found = json.loads(read(store, receipt.record))["verdicts"]
     verdicts = [DayVerdict.model_validate(verdict) for verdict in found]
@@ -100,7 +102,9 @@ def _verdict_of(store: ObjectStore, spec: ModelSpec, part: Partition) -> tuple[D
     if store.head(key) is not None:
         return DayVerdict.model_validate_json(store.get(key)), False
     verdict = _judge_partition(store, spec, part)
-    return DayVerdict.model_validate(put_json_once(store, key, verdict.model_dump(mode="json"))), True
+    return DayVerdict.model_validate(
+        put_json_once(store, key, verdict.model_dump(mode="json"))
+    ), True
 
 
 def _judge_partition(store: ObjectStore, spec: ModelSpec, part: Partition) -> DayVerdict:
@@ -195,7 +199,7 @@ def _table_checks(spec: ModelSpec, table: str, verdicts: list[DayVerdict]) -> It
             name=f"{table}: volume of {newest.day}",
             status="passed" if newest.rows >= least else "failed",
             measured=f"{newest.rows} rows",
-            required=f">= {least:.0f} ({contract.min_rows_vs_history:.0%} of the usual {usual:.0f})",
+            required=f">= {least:.0f}, {contract.min_rows_vs_history:.0%} of the usual {usual:.0f}",
         )
     if newest.newest_event is not None:
         age = start_of(newest.day) + timedelta(days=1) - newest.newest_event

@@ -1,4 +1,4 @@
-"""The instant a run lives at, and how it was asked for. The one place that knows Airflow's dates."""
+"""The instant a run lives at, and why: the one place that knows Airflow's dates."""
 
 from __future__ import annotations
 

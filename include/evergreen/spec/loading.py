@@ -37,7 +37,9 @@ def load_spec(name: str, *, models_dir: Path = MODELS_DIR) -> ModelSpec:
     except ValidationError as error:
         raise SpecError("\n".join(_explain(path, error.errors()))) from error
     if spec.model != name:
-        raise SpecError(f"{path}: model: found {spec.model!r}, expected the folder's name {name!r}.")
+        raise SpecError(
+            f"{path}: model: found {spec.model!r}, expected the folder's name {name!r}."
+        )
     if missing := list(_not_built(spec)):
         raise SpecError("\n".join(f"{path}: {line}" for line in missing))
     return spec

@@ -48,7 +48,7 @@ class ChampionGate(Frozen):
 
 
 class SliceGate(Frozen):
-    """No slice may be worse than the champion by more than ``max_drop``; small slices are unknown."""
+    """No slice may fall behind the champion by more than ``max_drop``; small ones are unknown."""
 
     columns: tuple[str, ...] = ()
     min_rows: int = Field(default=200, ge=20)

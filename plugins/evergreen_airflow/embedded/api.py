@@ -50,7 +50,9 @@ class AirflowApi:
         found = self.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=500)
         return list(found["task_instances"])
 
-    def receipt(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+    def receipt(
+        self, dag_id: str, run_id: str, task_id: str, map_index: int = -1
+    ) -> dict[str, Any]:
         """Return what a task handed on."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         value = self.get(path, map_index=map_index, deserialize=True)["value"]

@@ -107,7 +107,9 @@ def _summary(
     drift = api.receipt(dag_id, run_id, "report_drift")
     scoring = api.receipt(score_id, run_ids[score_id], "score_partition")
 
-    mapped = [t["map_index"] for t in api.tasks(dag_id, run_id) if t["task_id"] == "train_candidate"]
+    mapped = [
+        t["map_index"] for t in api.tasks(dag_id, run_id) if t["task_id"] == "train_candidate"
+    ]
     fitted = [api.receipt(dag_id, run_id, "train_candidate", index) for index in sorted(mapped)]
     _table(
         console,
@@ -128,7 +130,6 @@ def _summary(
         ("gate", "measured", "required", "verdict"),
         [(g["name"], g["measured"], g["required"], g["status"]) for g in evaluation["gates"]],
     )
-    beyond = [n for n, c in drift["columns"].items() if c.get("beyond_default_threshold")]
     store = FolderStore(settings.store)
     _table(
         console,
@@ -139,12 +140,13 @@ def _summary(
             ("known labels", ", ".join(f"{n} {k}" for k, n in examples["labelled"].items())),
             ("version", f"{deployment['version']}: {deployment['reason']}"),
             ("champion", f"version {deployment['champion_version']}"),
-            ("predictions", f"{scoring['rows']} for {scoring['day']} by version {scoring['version']}"),
-            ("drift", f"{len(beyond)} of {len(drift['columns'])} columns beyond Evidently's default "
-             f"threshold ({drift['current_rows']} against {drift['reference_rows']} rows); "
-             "a description, not an alarm"),
+            (
+                "predictions",
+                f"{scoring['rows']} for {scoring['day']}, version {scoring['version']}",
+            ),
+            ("drift", _drift_line(drift)),
         ],
-    )  # fmt: skip
+    )
     version = deployment["version"]
     for what, address in (
         ("DAG run     ", f"{settings.airflow_url}/dags/{dag_id}/runs/{run_id}"),
@@ -153,6 +155,15 @@ def _summary(
         ("Predictions ", store.url(scoring["predictions"]["key"])),
     ):  # addresses are printed whole: a table would cut them
         console.print(f"{what}  {address}", highlight=False, soft_wrap=True)
+
+
+def _drift_line(drift: dict[str, Any]) -> str:
+    beyond = sum(c.get("beyond_default_threshold", False) for c in drift["columns"].values())
+    return (
+        f"{beyond} of {len(drift['columns'])} columns beyond Evidently's default threshold "
+        f"({drift['current_rows']} against {drift['reference_rows']} rows); "
+        "a description, not an alarm"
+    )
 
 
 def _called(who: str, evaluation: dict[str, Any]) -> str:

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import xmlrpc.client
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
@@ -48,19 +50,18 @@ def start(settings: Settings, env: Mapping[str, str]) -> None:
 def states(settings: Settings) -> dict[str, str]:
     """Return the state of each program, such as RUNNING or FATAL; empty if nothing runs."""
     try:
-        found = _rpc(settings).supervisor.getAllProcessInfo()
+        # The stubs say "anything XML can carry"; supervisor's manual says a list of structs.
+        found = cast("list[dict[str, Any]]", _rpc(settings).supervisor.getAllProcessInfo())
     except (OSError, xmlrpc.client.Error):
         return {}
-    return {str(info["name"]): str(info["statename"]) for info in found}  # type: ignore[index,union-attr]
+    return {str(info["name"]): str(info["statename"]) for info in found}
 
 
 def stop(settings: Settings) -> int:
     """Stop everything this stack started and nothing else; return how many processes that were."""
     before = list(ours(settings))
-    try:
+    with suppress(OSError, xmlrpc.client.Error):  # it may be dead; what it left is stopped below
         _rpc(settings).supervisor.shutdown()
-    except (OSError, xmlrpc.client.Error):
-        pass  # it does not run, or died; what it left is stopped below
     _, alive = psutil.wait_procs(before, timeout=STOP_TIMEOUT_S)
     for ask in (signal.SIGTERM, signal.SIGKILL):
         # A worker that lost its parent is in nobody's group any more, but still carries the mark.
@@ -91,10 +92,8 @@ def log_tail(settings: Settings, program: str, *, lines: int = 15) -> str:
 
 
 def _signal(process: psutil.Process, ask: signal.Signals) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.send_signal(ask)
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _rpc(settings: Settings) -> xmlrpc.client.ServerProxy:
@@ -111,9 +110,9 @@ def _config(settings: Settings) -> str:
     airflow = Path(python).with_name("airflow")
     commands = {
         # One worker: with four, a slow machine makes uvicorn kill its own children (FACTS).
-        "mlflow": f"{python} -m mlflow server --host 127.0.0.1 --port {settings.mlflow.number} -w 1 "
-        f"--backend-store-uri sqlite:///{home}/mlflow.db --serve-artifacts "
-        f"--artifacts-destination {home}/mlflow-artifacts "
+        "mlflow": f"{python} -m mlflow server --host 127.0.0.1 "
+        f"--port {settings.mlflow.number} -w 1 "
+        f"--backend-store-uri sqlite:///{home}/mlflow.db --serve-artifacts --artifacts-destination {home}/mlflow-artifacts "
         f"--allowed-hosts 127.0.0.1:{settings.mlflow.number},localhost:{settings.mlflow.number}",
         **{name: f"{airflow} {name}" for name in PROGRAMS if name != "mlflow"},
     }

@@ -1,4 +1,4 @@
-"""Where the embedded stack lives, which ports it takes, which secrets it made, what it tells Airflow."""
+"""Where the embedded stack lives, its ports, its secrets and what it tells Airflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[3]
 #: Every process of the stack carries this variable, so that ``down`` finds exactly those.
 MARK = "EVERGREEN_STACK"
 
-#: Modules that the tasks' parent imports once; forked tasks then start with them (FACTS, "execution").
+#: Modules the tasks' parent imports once; forked tasks start with them (FACTS, "execution").
 PRELOAD = (
     "airflow.executors.local_executor",
     "airflow.sdk.execution_time.supervisor",

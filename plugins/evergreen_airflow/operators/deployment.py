@@ -14,6 +14,7 @@ from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from pydantic import JsonValue
 
 
 class DeployModelOperator(StageOperator):
@@ -47,7 +48,10 @@ class DeployModelOperator(StageOperator):
             dry_run=bool(context["params"].get("dry_run", False)),
         )
         if receipt.moved:
-            extra = {"version": receipt.version, "as_of": receipt.as_of.isoformat()}
+            extra: dict[str, JsonValue] = {
+                "version": receipt.version,
+                "as_of": receipt.as_of.isoformat(),
+            }
             moves = context["outlet_events"][champion_moves(self.spec)]
             moves.add(champion(self.spec), extra=extra)
         self.log.info(

@@ -59,7 +59,10 @@ class TrainCandidateOperator(StageOperator):
         rows = [
             *(("validation " + name, value) for name, value in receipt.validation.items()),
             *receipt.params.items(),
-            ("artefact", f"{receipt.artefact_bytes / 1e6:.2f} MB, sha256 {receipt.artefact_sha256[:12]}"),
+            (
+                "artefact",
+                f"{receipt.artefact_bytes / 1e6:.2f} MB, sha256 {receipt.artefact_sha256[:12]}",
+            ),
             ("MLflow run", receipt.run_id),
         ]
         log_table(self.log, f"Candidate {receipt.candidate}", ("what", "value"), rows)

@@ -47,5 +47,7 @@ class ValidateDataOperator(StageOperator):
         log_checks(self.log, "Contract", receipt.checks)
         if receipt.quarantined:
             reasons = quarantine_reasons(load_verdicts(self.store, receipt).values())
-            log_table(self.log, "Quarantine", ("rows", "reason"), [(n, r) for r, n in reasons.items()])
+            log_table(
+                self.log, "Quarantine", ("rows", "reason"), [(n, r) for r, n in reasons.items()]
+            )
         return receipt

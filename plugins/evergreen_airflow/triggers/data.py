@@ -23,7 +23,7 @@ class PartitionsTrigger(BaseTrigger):
     """
 
     def __init__(self, *, store_uri: str, keys: list[str], deadline: str, poll_s: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.store_uri = store_uri
         self.keys = keys
         self.deadline = deadline
@@ -50,9 +50,9 @@ class PartitionsTrigger(BaseTrigger):
                 lambda keys: [key for key in keys if store.head(key) is None], absent
             )
             if not absent:
-                yield TriggerEvent({"landed": True})
+                yield TriggerEvent({"landed": True})  # type: ignore[no-untyped-call]
                 return
             if datetime.now(UTC) >= deadline:
-                yield TriggerEvent({"landed": False})
+                yield TriggerEvent({"landed": False})  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self.poll_s)
