@@ -114,8 +114,9 @@ def _note(spec: ModelSpec, examples: ExamplesReceipt, *, reference: int, current
         f"<strong>{spec.model} as of {examples.as_of:%Y-%m-%d %H:%M} UTC.</strong> Current: "
         f"{current} of the {total['test']} labelled rows of the test days. Reference: {reference} "
         f"of the {total['fit'] + total['validation']} rows of the training days. "
-        "&ldquo;Detected&rdquo; means a distance above Evidently's default of 0.1. It describes, it does "
-        "not decide: days are not independent samples, and most columns of an ordinary day are beyond that line.</p>"
+        "&ldquo;Detected&rdquo; means a distance above Evidently's default of 0.1. "
+        "It describes, it does not decide: days are not independent samples, and most columns of "
+        "an ordinary day are beyond that line.</p>"
     )
 
 

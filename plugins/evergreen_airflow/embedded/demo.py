@@ -114,15 +114,18 @@ def _summary(
     _table(
         console,
         "Candidates on the validation days",
-        ("candidate", *fitted[0]["validation"]),
-        [(c["candidate"], *c["validation"].values()) for c in fitted],
+        ("candidate", *names),
+        [(c["candidate"], *(c["validation"][n] for n in names)) for c in fitted],
     )
-    metrics = evaluation["metrics"]
+    names = list(fitted[0]["validation"])
     _table(
         console,
         f"Judged on {evaluation['test_rows']} test rows that no tuning saw",
-        ("model", *metrics["challenger"]),
-        [(_called(who, evaluation), *found.values()) for who, found in metrics.items()],
+        ("model", *names),
+        [
+            (_called(who, evaluation), *(found[name] for name in names))
+            for who, found in evaluation["metrics"].items()
+        ],
     )
     _table(
         console,

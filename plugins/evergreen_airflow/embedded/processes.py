@@ -112,7 +112,8 @@ def _config(settings: Settings) -> str:
         # One worker: with four, a slow machine makes uvicorn kill its own children (FACTS).
         "mlflow": f"{python} -m mlflow server --host 127.0.0.1 "
         f"--port {settings.mlflow.number} -w 1 "
-        f"--backend-store-uri sqlite:///{home}/mlflow.db --serve-artifacts --artifacts-destination {home}/mlflow-artifacts "
+        f"--backend-store-uri sqlite:///{home}/mlflow.db --serve-artifacts "
+        f"--artifacts-destination {home}/mlflow-artifacts "
         f"--allowed-hosts 127.0.0.1:{settings.mlflow.number},localhost:{settings.mlflow.number}",
         **{name: f"{airflow} {name}" for name in PROGRAMS if name != "mlflow"},
     }

@@ -34,11 +34,13 @@ def up(settings: Settings, console: Console) -> dict[str, str]:
 
     :raises StackError: If a port is taken, a process gives up, or the stack is not healthy in time.
     """
-    known, is_first = ensure_secrets(settings)
-    if processes.states(settings):
+    is_up = bool(processes.states(settings))
+    if is_up:
         console.print("The stack is up already.")
     else:
         _refuse_taken_ports(settings)
+    known, is_first = ensure_secrets(settings)
+    if not is_up:
         env = environment(settings, known)
         write_private(
             settings.home / "passwords.json", json.dumps({"admin": known["admin_password"]})
