@@ -111,13 +111,13 @@ def _summary(
         t["map_index"] for t in api.tasks(dag_id, run_id) if t["task_id"] == "train_candidate"
     ]
     fitted = [api.receipt(dag_id, run_id, "train_candidate", index) for index in sorted(mapped)]
+    names = list(fitted[0]["validation"])
     _table(
         console,
         "Candidates on the validation days",
         ("candidate", *names),
         [(c["candidate"], *(c["validation"][n] for n in names)) for c in fitted],
     )
-    names = list(fitted[0]["validation"])
     _table(
         console,
         f"Judged on {evaluation['test_rows']} test rows that no tuning saw",

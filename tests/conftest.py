@@ -1,0 +1,138 @@
+"""Make the tree importable the way a running Airflow does, and start the servers tests talk to."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Set before anything imports Airflow: it reads its configuration once, at import.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-tests-")
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(ROOT / "dags")
+os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(ROOT / "plugins")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
+os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["DO_NOT_TRACK"] = "1"
+
+for folder in ("plugins", "include"):
+    sys.path.insert(0, str(ROOT / folder))
+
+from evergreen.spec import ModelSpec, load_spec  # noqa: E402
+from evergreen.spec.data import WindowSpec  # noqa: E402
+from evergreen.spec.policy import CandidateSpec  # noqa: E402
+from evergreen.storage import FolderStore  # noqa: E402
+
+#: The instant the small runs of the tests live at, and how many days before it have data.
+AS_OF = datetime(2013, 3, 1, tzinfo=UTC)
+LANDED_DAYS = 24
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def raw_days(tmp_path_factory) -> Path:
+    """A store with real flights and weather before AS_OF, and one day after it; never written."""
+    from models.flight_delay import feed
+
+    root = tmp_path_factory.mktemp("raw")
+    first = AS_OF.date() - timedelta(days=LANDED_DAYS)
+    days = [first + timedelta(days=n) for n in range(LANDED_DAYS + 1)]
+    feed.land_days(FolderStore(root), days, replace=frozenset())
+    return root
+
+
+@pytest.fixture
+def store(raw_days, tmp_path) -> FolderStore:
+    """A store of the test's own, with the landed days in it."""
+    shutil.copytree(raw_days, tmp_path / "store")
+    return FolderStore(tmp_path / "store")
+
+
+@pytest.fixture
+def spec(tmp_path, monkeypatch) -> ModelSpec:
+    """The sample's spec with a small window, no search, and a name no other test uses."""
+    name = f"flights_{next(_numbers)}_{os.getpid()}"
+    folder = tmp_path / "code" / "models" / name
+    shutil.copytree(ROOT / "include" / "models" / "flight_delay", folder)
+    monkeypatch.syspath_prepend(str(tmp_path / "code"))  # models is a namespace package
+    return load_spec("flight_delay").model_copy(
+        update={
+            "model": name,
+            "window": WindowSpec(train_days=14, validation_days=3, gap_days=1, test_days=4),
+            "candidates": {"linear": CandidateSpec(), "boosting": CandidateSpec()},
+        }
+    )
+
+
+@pytest.fixture
+def rewrite(store) -> Callable[..., None]:
+    """Change one landed partition: a function of its frame, or bytes in its place."""
+    from evergreen.tables import from_parquet, to_parquet
+
+    def change(table: str, day: date, how) -> None:
+        key = f"raw/{table}/{day}.parquet"
+        data = how if isinstance(how, bytes) else to_parquet(how(from_parquet(store.get(key))))
+        store.put(key, data)
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory) -> Iterator[str]:
+    """A real MLflow server on SQLite, as the embedded stack starts it."""
+    home, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+               "-w", "1", "--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--serve-artifacts",
+               "--artifacts-destination", str(home / "artifacts")]  # fmt: skip
+    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (
+        (home / "log").open("w") as log,
+        subprocess.Popen(
+            command, env=env, stdout=log, stderr=log, start_new_session=True
+        ) as server,
+    ):
+        try:
+            wait_until(lambda: answers(port), within_s=120, what=f"MLflow, see {home}/log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, 15)
+
+
+@pytest.fixture
+def client(mlflow_uri):
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=mlflow_uri, registry_uri=mlflow_uri)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(is_true: Callable[[], bool], *, within_s: float, what: str) -> None:
+    give_up = time.monotonic() + within_s
+    while not is_true():
+        assert time.monotonic() < give_up, f"waited {within_s} s for {what}"
+        time.sleep(0.2)

@@ -1,0 +1,173 @@
+"""
+Rules every DAG file keeps.
+
+They hold for files nobody has written yet: nothing here lists DAGs by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import CronDataIntervalTimetable
+from airflow.timetables.simple import NullTimetable
+
+from evergreen.spec import find_specs
+
+ROOT = Path(__file__).parents[2]
+DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
+SECTIONS = ("**Reads**", "**Writes**", "**Safe to re-run**", "**Safe to backfill**",
+            "**When it fails**")  # fmt: skip
+
+#: Slow to import and never needed to draw a graph.
+HEAVY = {"evidently", "mlflow", "numpy", "pandas", "pandera", "scipy", "sklearn", "skops"}
+
+PROBE = """
+import runpy, sys
+sys.path[:0] = {folders}
+import airflow.sdk
+already = set(sys.modules)
+runpy.run_path({path!r})
+sys.exit(", ".join(sorted({heavy} & (set(sys.modules) - already))) or 0)
+"""
+
+
+@pytest.fixture(scope="session")
+def bag() -> DagBag:
+    return DagBag(str(ROOT / "dags"))
+
+
+def test_every_file_imports(bag):
+    assert bag.import_errors == {}
+
+
+def test_every_model_has_its_dags(bag):
+    """A wrong path gives an empty bag, and an empty bag passes every other test."""
+    specs, _ = find_specs()
+    expected = {f"{s.model}__{w}" for s in specs for w in ("retrain", "score")}
+
+    assert expected
+    assert expected <= set(bag.dags)
+
+
+@pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.stem)
+def test_parsing_stays_cheap(path):
+    """A fresh interpreter shows what parsing this one file drags in."""
+    folders = [str(ROOT / name) for name in ("plugins", "include")]
+    probe = PROBE.format(folders=folders, path=str(path), heavy=HEAVY)
+
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_schedule_is_a_bare_cron_string(bag):
+    """A bare cron string gives an interval of length zero, and a window built from it is empty."""
+    loose = {
+        dag_id: dag.timetable
+        for dag_id, dag in bag.dags.items()
+        if not isinstance(getattr(dag.timetable, "timetable", dag.timetable),
+                          CronDataIntervalTimetable | NullTimetable)
+    }  # fmt: skip
+
+    assert loose == {}
+
+
+def test_every_dag_tells_its_operator_what_to_do(bag):
+    """On call at night, the DAG page is the only manual that is open."""
+    silent = {
+        dag_id: missing
+        for dag_id, dag in bag.dags.items()
+        if (missing := [s for s in SECTIONS if s not in (dag.doc_md or "")])
+    }
+
+    assert silent == {}
+
+
+def test_every_task_has_an_owner_and_a_time_limit(bag):
+    loose = [
+        f"{dag_id}.{task.task_id}"
+        for dag_id, dag in bag.dags.items()
+        for task in dag.tasks
+        if task.owner == "airflow" or task.execution_timeout is None
+    ]
+
+    assert loose == []
+
+
+def test_no_dag_catches_up_by_itself(bag):
+    assert [dag_id for dag_id, dag in bag.dags.items() if dag.catchup] == []
+
+
+def test_every_param_says_what_it_is(bag):
+    mute = [
+        f"{dag_id}.{name}"
+        for dag_id, dag in bag.dags.items()
+        for name in dag.params
+        if not dag.params.get_param(name).description
+        or "type" not in dag.params.get_param(name).schema
+    ]
+
+    assert mute == []
+
+
+def test_tags_come_from_a_closed_vocabulary(bag):
+    sample = {"sample"}
+    strange = {
+        dag_id: odd
+        for dag_id, dag in bag.dags.items()
+        if (odd := {t for t in dag.tags if not t.startswith(("model:", "workflow:"))} - sample)
+    }
+
+    assert strange == {}
+
+
+@pytest.fixture
+def broken_model(tmp_path) -> Path:
+    """A copy of the tree with one more model, whose spec has a misspelt key."""
+    for name in ("dags", "plugins", "include"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    model = tmp_path / "include" / "models" / "broken"
+    model.mkdir()
+    good = (ROOT / "include" / "models" / "flight_delay" / "model.yaml").read_text()
+    text = good.replace("model: flight_delay", "model: broken").replace("numeric:", "numerics:")
+    (model / "model.yaml").write_text(text)
+    return tmp_path
+
+
+def test_one_broken_spec_hides_no_other_model(broken_model):
+    """It becomes one import error that names file, key and remedy."""
+    script = (
+        "from airflow.dag_processing.dagbag import DagBag\n"
+        f"bag = DagBag({str(broken_model / 'dags')!r})\n"
+        "print(sorted(bag.dags)); print(*bag.import_errors.values())"
+    )
+    paths = os.pathsep.join(str(broken_model / name) for name in ("include", "plugins"))
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )  # fmt: skip
+
+    assert "flight_delay__retrain" in done.stdout, done.stderr
+    assert "broken__retrain" not in done.stdout
+    assert "broken/model.yaml: examples.numerics: unknown key; did you mean 'numeric'?" in (
+        done.stdout
+    )
+
+
+def test_a_task_builds_its_own_dag_only(bag, monkeypatch):
+    """Starting a task must cost the same beside one model and beside a hundred."""
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "flight_delay__score")
+
+    mine = DagBag(str(ROOT / "dags" / "score.py"))
+    others = DagBag(str(ROOT / "dags" / "retrain.py"))
+
+    assert list(mine.dags) == ["flight_delay__score"]
+    assert list(others.dags) == []

