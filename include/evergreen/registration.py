@@ -103,12 +103,18 @@ def _refresh(
 
 
 def _remove(client: MlflowClient, model: str, version: ModelVersion) -> None:
-    # A search leaves the aliases out, and deleting a version silently drops its alias.
-    if client.get_model_version(model, version.version).aliases:
-        log.warning("version %s is a duplicate but carries an alias; it stays", version.version)
-        return
-    log.info("version %s is a duplicate of the same work and is removed", version.version)
-    client.delete_model_version(model, version.version)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        # A search leaves the aliases out, and deleting a version silently drops its alias.
+        if client.get_model_version(model, version.version).aliases:
+            log.warning("version %s is a duplicate but carries an alias; it stays", version.version)
+            return
+        client.delete_model_version(model, version.version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise  # else the other racer removed it first
+    log.info("version %s was a duplicate of the same work and is removed", version.version)
 
 
 def _verdict(evaluation: EvaluationReceipt) -> str:

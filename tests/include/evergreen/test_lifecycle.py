@@ -1,0 +1,316 @@
+"""From examples to a serving version and back again, on a real MLflow server and real flights."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from evergreen import ledger, registry
+from evergreen.artefacts import load_model
+from evergreen.deployment import deploy_model
+from evergreen.drift import harmless, report_drift
+from evergreen.errors import ArtefactError, CandidateError, NoChampionError
+from evergreen.evaluation import evaluate_challenger
+from evergreen.preparation import prepare_window
+from evergreen.receipts import (
+    CandidateReceipt,
+    DeploymentReceipt,
+    EvaluationReceipt,
+    ExamplesReceipt,
+    RegistrationReceipt,
+)
+from evergreen.registration import register_model
+from evergreen.scoring import score_partition
+from evergreen.tables import from_parquet
+from evergreen.training import train_candidate
+from evergreen.validation import validate_window
+from evergreen.window import Days, training_window
+from tests.conftest import AS_OF
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Night:
+    """The stages of one run, in order, each callable again."""
+
+    def __init__(self, store, client, spec, as_of=AS_OF) -> None:
+        self.store, self.client, self.spec, self.as_of = store, client, spec, as_of
+
+    def examples(self) -> ExamplesReceipt:
+        window = training_window(self.as_of, self.spec.window)
+        validation = validate_window(self.store, self.spec, as_of=self.as_of, days=window.days)
+        return prepare_window(self.store, self.spec, window=window, validation=validation)
+
+    def candidates(self, examples: ExamplesReceipt) -> list[CandidateReceipt]:
+        return [
+            train_candidate(
+                self.store, self.client, self.spec, candidate=name, examples=examples, tags={}
+            )
+            for name in self.spec.candidate_names
+        ]
+
+    def evaluation(self, examples: ExamplesReceipt) -> EvaluationReceipt:
+        return evaluate_challenger(
+            self.store, self.client, self.spec,
+            candidates=self.candidates(examples), examples=examples,
+        )  # fmt: skip
+
+    def registration(self) -> RegistrationReceipt:
+        examples = self.examples()
+        return register_model(
+            self.client, self.spec, evaluation=self.evaluation(examples), examples=examples, tags={}
+        )
+
+    def deployment(self, **how) -> DeploymentReceipt:
+        return self.deploy(self.registration(), **how)
+
+    def deploy(self, registration: RegistrationReceipt, **how) -> DeploymentReceipt:
+        return deploy_model(
+            self.store, self.client, self.spec,
+            registration=registration, actor="test", now=NOW, **how,
+        )  # fmt: skip
+
+    def versions(self) -> list[str]:
+        found = self.client.search_model_versions(f"name = '{self.spec.model}'")
+        return sorted(v.version for v in found)
+
+    def runs(self) -> list:
+        experiment = self.client.get_experiment_by_name(self.spec.model)
+        return list(self.client.search_runs([experiment.experiment_id]))
+
+    def champion(self) -> str | None:
+        found = registry.champion_of(self.client, self.spec.model)
+        return found.version if found else None
+
+
+@pytest.fixture
+def night(store, client, spec) -> Night:
+    return Night(store, client, spec)
+
+
+def test_the_first_night_ends_with_a_champion(night):
+    receipt = night.deployment()
+
+    assert receipt.moved is True
+    assert night.champion() == receipt.version == "1"
+    steps = [(e.step, e.version, e.previous) for e in ledger.entries(night.store, night.spec.model)]
+    assert steps == [("intent", "1", None), ("outcome", "1", None)]
+
+
+def test_a_second_time_changes_nothing(night):
+    first = night.deployment()
+    before = {key: night.store.get(key) for key in night.store.list("")}
+
+    again = night.deployment()
+
+    assert again.champion_version == first.champion_version == night.champion()
+    assert again.moved is False
+    assert night.versions() == ["1"]
+    assert len(night.runs()) == len(night.spec.candidate_names)
+    assert {run.info.status for run in night.runs()} == {"FINISHED"}
+    assert {key: night.store.get(key) for key in night.store.list("")} == before
+
+
+def test_the_champion_beats_the_baseline_on_real_flights(night):
+    found = night.evaluation(night.examples())
+
+    assert found.metrics["baseline"]["roc_auc"] == 0.5
+    assert found.metrics["challenger"]["roc_auc"] > 0.6
+    assert found.champion_version is None
+
+
+def test_a_version_says_what_made_it(night):
+    receipt = night.registration()
+
+    tags = night.client.get_model_version(night.spec.model, receipt.version).tags
+
+    expected = {"key", "as_of", "candidate", "artefact_sha256", "evaluation", "gates", "model_id",
+                "examples_digest", "examples_manifest", "spec_digest", "git_revision",
+                "test_roc_auc"}  # fmt: skip
+    assert {f"evergreen.{name}" for name in expected} <= set(tags)
+
+
+def test_a_crash_before_the_run_was_whole_is_continued(night, monkeypatch):
+    examples = night.examples()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(night.client), "finalize_logged_model", _die)
+        with pytest.raises(KeyboardInterrupt):
+            night.candidates(examples)
+    assert [run.info.status for run in night.runs()] == ["RUNNING"]
+
+    night.candidates(examples)
+
+    assert len(night.runs()) == len(night.spec.candidate_names)
+    assert {run.info.status for run in night.runs()} == {"FINISHED"}
+
+
+def test_a_crash_between_intent_and_alias_is_finished_by_the_next_try(night, monkeypatch):
+    registration = night.registration()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(night.client), "set_registered_model_alias", _die)
+        with pytest.raises(KeyboardInterrupt):
+            night.deploy(registration)
+    assert night.champion() is None
+
+    night.deploy(registration)
+
+    assert night.champion() == "1"
+    steps = [entry.step for entry in ledger.entries(night.store, night.spec.model)]
+    assert steps[-1] == "outcome"
+
+
+def test_two_registrations_at_once_make_one_version(night):
+    examples = night.examples()
+    evaluation = night.evaluation(examples)
+    barrier = threading.Barrier(4)
+
+    def register():
+        barrier.wait()
+        return register_model(
+            night.client, night.spec, evaluation=evaluation, examples=examples, tags={}
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        racers = [pool.submit(register) for _ in range(4)]
+    found = {racer.result().version for racer in racers}
+
+    assert [*found] == night.versions() == ["1"]
+
+
+def test_a_challenger_that_misses_a_gate_is_registered_and_does_not_serve(night):
+    impossible = night.spec.gates.model_copy(update={"floors": {"roc_auc": 0.999}})
+    night.spec = night.spec.model_copy(update={"gates": impossible})
+
+    receipt = night.deployment()
+
+    assert receipt.moved is False
+    assert receipt.reason == "it missed a gate, the champion stays"
+    assert night.champion() is None
+    assert night.versions() == ["1"]
+    assert ledger.entries(night.store, night.spec.model) == []
+
+
+def test_an_older_night_registers_history_and_moves_nothing(night):
+    night.deployment()
+
+    older = Night(night.store, night.client, night.spec, AS_OF - timedelta(days=1))
+    registration = older.registration().model_copy(update={"passed": True, "judged_against": "1"})
+    receipt = older.deploy(registration)
+
+    assert receipt.version == "2"
+    assert receipt.reason.startswith("it is history")
+    assert night.champion() == "1"
+
+
+def test_a_judgement_against_another_champion_does_not_promote(night):
+    registration = night.registration()
+    night.deploy(registration)
+    newer = Night(night.store, night.client, night.spec, AS_OF)
+    newer.spec = night.spec.model_copy(update={"seed": 7})
+    other = newer.registration()
+
+    receipt = newer.deploy(other.model_copy(update={"passed": True, "judged_against": None}))
+
+    assert receipt.moved is False
+    assert "clear evaluate_challenger" in receipt.reason
+    assert night.champion() == "1"
+
+
+def test_a_dry_run_leaves_the_champion_alone(night):
+    receipt = night.deployment(dry_run=True)
+
+    assert receipt.reason == "dry run, the alias was not touched"
+    assert night.champion() is None
+
+
+def test_changed_bytes_of_an_artefact_are_never_loaded(night):
+    found = night.evaluation(night.examples()).challenger
+
+    with pytest.raises(ArtefactError, match="It was not loaded"):
+        load_model(night.client, found.model_id, sha256="0" * 64, trusted=())
+
+
+def test_a_version_from_elsewhere_is_not_judged_against(night):
+    examples = night.examples()
+    best = night.evaluation(examples).challenger
+    night.client.create_registered_model(night.spec.model)
+    made = night.client.create_model_version(
+        night.spec.model,
+        source=f"models:/{best.model_id}",
+        run_id=best.run_id,
+        model_id=best.model_id,
+    )
+    night.client.set_registered_model_alias(night.spec.model, "champion", made.version)
+
+    with pytest.raises(ArtefactError, match="was not registered by Evergreen"):
+        night.evaluation(examples)
+
+
+def test_scoring_uses_the_champion_of_before_the_day(night):
+    night.deployment()
+    tomorrow = AS_OF + timedelta(days=1)
+
+    first, second = score(night, tomorrow), score(night, tomorrow)
+
+    rows = from_parquet(night.store.get(first.predictions.key))
+    assert second == first
+    assert first.day == AS_OF.date()
+    assert first.rows == len(rows) > 500
+    assert set(rows["model_version"]) == {1}
+    assert rows["score"].between(0, 1).all()
+
+
+def test_nothing_scores_a_day_it_has_learnt_from(night):
+    night.deployment()
+
+    with pytest.raises(NoChampionError, match="a model from the day's future is never used"):
+        score(night, AS_OF)
+
+
+def test_the_drift_report_is_made_once_and_says_its_sizes(night):
+    examples = night.examples()
+
+    first, second = (report_drift(night.store, night.spec, examples=examples) for _ in range(2))
+
+    page = night.store.get(first.html.key).decode()
+    assert second == first
+    assert set(first.columns) == {*night.spec.examples.features, "is_late"}
+    assert first.columns["temp"]["current_values"] == first.current_rows
+    assert f"{first.current_rows} of the {examples.labelled['test']} labelled rows" in page
+
+
+def test_no_name_or_value_can_end_a_script():
+    import pandas as pd
+
+    safe = harmless(pd.DataFrame({"</script><script>": ["</script><script>alert(1)", None]}))
+
+    assert "<" not in safe.columns[0] + safe.iloc[0, 0]
+    assert safe.iloc[1].isna().all()
+
+
+def test_a_pipeline_that_is_none_is_explained(night, tmp_path):
+    examples = night.examples()
+    path = tmp_path / "code" / "models" / night.spec.model / "pipeline.py"
+    path.write_text("def linear(examples, *, seed):\n    return 3\n")
+
+    with pytest.raises(CandidateError, match="linear returned a int, expected a scikit-learn"):
+        night.candidates(examples)
+    assert night.client.get_experiment_by_name(night.spec.model) is None or night.runs() == []
+
+
+def score(night: Night, as_of: datetime):
+    day = (as_of - timedelta(days=1)).date()
+    days = Days(first=day, end=as_of.date())
+    validation = validate_window(night.store, night.spec, as_of=as_of, days=days)
+    return score_partition(
+        night.store, night.client, night.spec, as_of=as_of, validation=validation
+    )
+
+
+def _die(*_, **__):
+    raise KeyboardInterrupt

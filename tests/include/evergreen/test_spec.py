@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from evergreen.errors import SpecError
+from evergreen.spec import MODELS_DIR, find_specs, load_spec
+
+MINIMAL = """
+model: churn
+description: Who leaves?
+owner: growth
+start_date: 2026-01-01
+source: {files: {customers: "raw/customers/{day}.parquet"}}
+examples: {entity_key: [customer], label: has_left, numeric: [age]}
+candidates: [linear]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a spec, the minimal one with changes, and return the folder of models."""
+
+    def to_disk(changes: dict | None = None, *, text: str | None = None, model: str = "churn"):
+        content = yaml.safe_load(MINIMAL)
+        for key, value in (changes or {}).items():
+            *path, last = key.split(".")
+            at = content
+            for part in path:
+                at = at.setdefault(part, {})
+            at[last] = value
+        folder = tmp_path / model
+        folder.mkdir(exist_ok=True)
+        (folder / "model.yaml").write_text(text if text is not None else yaml.safe_dump(content))
+        return tmp_path
+
+    return to_disk
+
+
+def test_a_first_model_needs_under_forty_lines(write):
+    spec = load_spec("churn", models_dir=write())
+
+    assert len(MINIMAL.strip().splitlines()) < 40
+    assert spec.candidate_names == ("linear", "baseline")
+    assert spec.source.files["customers"].lookback_days == 0
+
+
+def test_every_gate_is_on_by_default(write):
+    gates = load_spec("churn", models_dir=write()).gates
+
+    assert gates.baseline.margin > 0
+    assert gates.champion.confidence == 0.95
+    assert gates.min_test_rows > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "remedy"),
+    [
+        ({"ownr": "x"}, "ownr: unknown key", "did you mean 'owner'?"),
+        ({"gates.champoin": {}}, "gates.champoin: unknown key", "did you mean 'champion'?"),
+        (
+            {"source.files": {"customers": {"path": "raw/{day}.parquet", "lookback": 1}}},
+            "source.files.customers.lookback: unknown key",
+            "did you mean 'lookback_days'?",
+        ),
+        ({"window.train_days": 3}, "window: train_days 3", "at least 1 is needed"),
+        ({"window.train_days": "many"}, "window.train_days: found 'many'", "integer"),
+        ({"examples.numeric": ["has_left"]}, "examples: inputs must not contain", "predicts"),
+        ({"examples.numeric": []}, "examples: name at least one input", "categorical"),
+        ({"source.files": {"c": "raw/today.parquet"}}, "source.files.c", "{day}"),
+        ({"source": {}}, "source: give either files or sql", "table"),
+        ({"candidates": ["baseline"]}, "candidates: the name 'baseline' is taken", "added"),
+        ({"contract": {"orders": {}}}, "contract: ['orders'] are not tables", "customers"),
+        (
+            {"contract": {"customers": {"columns": {"age": {"type": "number", "pattern": "x"}}}}},
+            "contract.customers.columns.age: categories and pattern are for strings",
+            "number",
+        ),
+        ({"gates.slices": {"columns": ["town"]}}, "gates.slices.columns: ['town']", "inputs"),
+        ({"schedule": "nightly"}, "schedule: schedule must be five cron fields", "0 6 * * *"),
+        ({"drift.persistence": [5, 3]}, "drift: persistence is [N, M]", "[5, 3]"),
+        ({"deployment.mode": "canary"}, "deployment: mode canary needs canary.steps", "share"),
+    ],
+)
+def test_an_error_names_file_key_value_and_remedy(write, changes, key, remedy):
+    folder = write(changes)
+
+    with pytest.raises(SpecError) as error:
+        load_spec("churn", models_dir=folder)
+
+    assert str(folder / "churn" / "model.yaml") in str(error.value)
+    assert key in str(error.value)
+    assert remedy in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"deployment.approval": {"required": True}},
+        {"deployment.mode": "shadow"},
+        {"source": {"sql": {"t": {"query": "select 1"}}, "connection": "db"}},
+    ],
+)
+def test_what_is_not_built_is_refused_not_ignored(write, changes):
+    with pytest.raises(SpecError, match="not built yet"):
+        load_spec("churn", models_dir=write(changes))
+
+
+def test_a_key_given_twice_is_an_error(write):
+    """YAML would keep the last one, and nobody would know."""
+    with pytest.raises(SpecError, match="'owner' is given twice"):
+        load_spec("churn", models_dir=write(text=MINIMAL + "owner: other\n"))
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- 1", "\x00"])
+def test_a_file_that_is_no_spec_is_an_error(write, text):
+    with pytest.raises(SpecError, match=r"churn/model\.yaml"):
+        load_spec("churn", models_dir=write(text=text))
+
+
+def test_folder_and_model_must_agree(write):
+    with pytest.raises(SpecError, match="found 'churn', expected the folder's name 'other'"):
+        load_spec("other", models_dir=write(model="other"))
+
+
+def test_an_unknown_model_lists_the_known_ones(write):
+    with pytest.raises(SpecError, match="Known models: churn"):
+        load_spec("chrun", models_dir=write())
+
+
+def test_one_bad_spec_hides_no_other(write):
+    write(text="a: [", model="bad")
+
+    specs, errors = find_specs(write())
+
+    assert [spec.model for spec in specs] == ["churn"]
+    assert len(errors) == 1
+
+
+def test_the_sample_is_valid():
+    specs, errors = find_specs(MODELS_DIR)
+
+    assert errors == []
+    assert "flight_delay" in {spec.model for spec in specs}
