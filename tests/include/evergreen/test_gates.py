@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from tests.conftest import AS_OF
 
 from evergreen import metrics
 from evergreen.evaluation import Judged, check_gates, rank
 from evergreen.receipts import CandidateReceipt
 from evergreen.spec.policy import Gates, SliceGate
-from tests.conftest import AS_OF
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.conftest import AS_OF
 
 from evergreen import ledger, registry
 from evergreen.artefacts import load_model
@@ -28,7 +29,6 @@ from evergreen.tables import from_parquet
 from evergreen.training import train_candidate
 from evergreen.validation import validate_window
 from evergreen.window import Days, training_window
-from tests.conftest import AS_OF
 
 pytestmark = pytest.mark.integration
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.conftest import AS_OF
 
 from evergreen import examples
 from evergreen.errors import CandidateError, DataContractError
@@ -14,7 +15,6 @@ from evergreen.receipts import ExamplesReceipt
 from evergreen.spec.data import Examples
 from evergreen.validation import validate_window
 from evergreen.window import start_of, training_window
-from tests.conftest import AS_OF
 
 LAST = AS_OF.date() - timedelta(days=1)
 

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pandas as pd
 import pytest
+from tests.conftest import AS_OF
 
 from evergreen.errors import DataContractError, MissingPartitionError
 from evergreen.storage import FolderStore
 from evergreen.tables import from_parquet, to_parquet
 from evergreen.validation import load_verdicts, validate_window
 from evergreen.window import training_window
-from tests.conftest import AS_OF
 
 DAY = AS_OF.date() - timedelta(days=1)
 
@@ -156,5 +156,5 @@ def test_a_flipped_bit_is_found(store, tmp_path):
     data = bytearray(to_parquet(pd.DataFrame({"a": range(1000)})))
     data[200] ^= 1
 
-    with pytest.raises(OSError, match="(?i)crc|checksum"):
+    with pytest.raises(OSError, match=r"(?i)crc|checksum"):
         from_parquet(bytes(data))

@@ -12,7 +12,9 @@ from evergreen.spec.data import WindowSpec
 from evergreen.window import Days, scoring_day, start_of, training_window
 
 instants = st.datetimes(
-    min_value=datetime(2000, 1, 1), max_value=datetime(2040, 1, 1), timezones=st.timezones()
+    min_value=datetime(2000, 1, 1),  # noqa: DTZ001
+    max_value=datetime(2040, 1, 1),  # noqa: DTZ001
+    timezones=st.timezones(),
 )
 
 

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import io
+import json
+import socket
+
+import pytest
+from rich.console import Console
+
+from evergreen.errors import StackError
+from evergreen_airflow.embedded import processes, stack
+from evergreen_airflow.embedded.settings import ensure_secrets, environment, read_settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return read_settings({"EVERGREEN_HOME": str(tmp_path)})
+
+
+def test_ports_come_from_the_environment_with_defaults(tmp_path):
+    found = read_settings({"EVERGREEN_HOME": str(tmp_path), "EVERGREEN_MLFLOW_PORT": "5001"})
+
+    assert (found.airflow.number, found.mlflow.number) == (8080, 5001)
+
+
+@pytest.mark.parametrize("value", ["", "x", "80", "70000", "-1"])
+def test_a_port_that_is_none_is_explained(value):
+    with pytest.raises(StackError, match=r"EVERGREEN_MLFLOW_PORT is .* expected a port"):
+        read_settings({"EVERGREEN_MLFLOW_PORT": value})
+
+
+def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = read_settings(
+            {"EVERGREEN_HOME": str(tmp_path), "EVERGREEN_AIRFLOW_PORT": str(port)}
+        )
+
+        with pytest.raises(StackError) as error:
+            stack.up(settings, Console(file=io.StringIO()))
+
+    assert f"Port {port} for Airflow is taken" in str(error.value)
+    assert "EVERGREEN_AIRFLOW_PORT=<port>" in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_secrets_are_random_private_and_stay(settings, tmp_path):
+    first, is_first = ensure_secrets(settings)
+    again, is_first_again = ensure_secrets(settings)
+    other, _ = ensure_secrets(read_settings({"EVERGREEN_HOME": str(tmp_path / "other")}))
+
+    assert (is_first, is_first_again) == (True, False)
+    assert again == first
+    assert set(first.values()).isdisjoint(other.values())
+    assert settings.secrets_file.stat().st_mode & 0o077 == 0
+
+
+def test_everything_listens_on_loopback(settings):
+    env = environment(settings, ensure_secrets(settings)[0])
+
+    assert env["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert json.loads(env["AIRFLOW_CONN_MLFLOW_DEFAULT"])["host"] == "http://127.0.0.1:5000"
+    assert "--host 127.0.0.1" in processes._config(settings)
+
+
+def test_no_secret_reaches_a_file_others_can_read(settings):
+    known, _ = ensure_secrets(settings)
+
+    config = processes._config(settings)
+
+    assert [name for name, value in known.items() if value in config] == []
+
+
+def test_a_folder_too_deep_for_a_socket_is_explained(tmp_path):
+    settings = read_settings({"EVERGREEN_HOME": str(tmp_path / ("deep" * 40))})
+
+    with pytest.raises(StackError, match="Set EVERGREEN_HOME to a shorter folder"):
+        processes.start(settings, {})
+
+
+def test_down_without_up_is_harmless(settings):
+    page = io.StringIO()
+
+    stack.down(settings, Console(file=page))
+
+    assert "Nothing was running" in page.getvalue()
