@@ -11,7 +11,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down test check bench lock
+.PHONY: help setup demo up down test check bench docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -40,6 +40,9 @@ check: $(CHECK)  ## Lint, format and types only.
 
 bench: $(CHECK)  ## Measure a night against the plain script that does the same job.
 	$(BIN)/python tests/bench/night.py
+
+docs: $(SETUP)  ## Generate what is generated in docs/.
+	@$(BIN)/python -m evergreen.spec > docs/model.schema.json
 
 lock: $(UV)  ## Resolve requirements.in again, with hashes.
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

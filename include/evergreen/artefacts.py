@@ -7,7 +7,6 @@ is about to load (FACTS, "MLflow").
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import ArtefactError
 from evergreen.spec.data import Examples
+from evergreen.storage import sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def save_model(
         pyfunc_predict_fn="predict_proba",
     )
     data = (folder / ARTEFACT).read_bytes()
-    return hashlib.sha256(data).hexdigest(), len(data)
+    return sha256_of(data), len(data)
 
 
 def load_model(
@@ -76,7 +76,7 @@ def load_model(
     import skops.io
 
     data = _download(client, model_id, ARTEFACT)
-    found = hashlib.sha256(data).hexdigest()
+    found = sha256_of(data)
     if found != sha256:
         raise ArtefactError(
             f"The artefact of model {model_id} was changed after it was registered: found sha256 "
@@ -88,6 +88,24 @@ def load_model(
     if unknown:
         raise ArtefactError(_explain_untrusted(unknown))
     return skops.io.loads(data, trusted=allowed)
+
+
+def inputs_of(model: Pipeline, rows: pd.DataFrame, *, spec: Examples) -> pd.DataFrame:
+    """
+    Return the columns of *rows* that *model* was fitted on.
+
+    An older version may know fewer inputs than the spec names by now; a model that looks at none,
+    such as the baseline, remembers no names.
+
+    :raises ArtefactError: If a column it needs is not prepared any more.
+    """
+    names = list(getattr(model, "feature_names_in_", spec.features))
+    if lost := [name for name in names if name not in rows]:
+        raise ArtefactError(
+            f"The model was fitted on {', '.join(lost)}, which the examples have no more. It was "
+            "not used. Keep the inputs in model.yaml until a version without them serves."
+        )
+    return rows[names]
 
 
 def load_example(client: MlflowClient, model_id: str, *, spec: Examples) -> pd.DataFrame:

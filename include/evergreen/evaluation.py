@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from evergreen import metrics, registry
-from evergreen.artefacts import load_model
+from evergreen.artefacts import inputs_of, load_model
 from evergreen.errors import CandidateError
 from evergreen.preparation import load_examples
 from evergreen.receipts import CandidateReceipt, Check, EvaluationReceipt, ExamplesReceipt
@@ -59,7 +59,7 @@ def rank(spec: ModelSpec, candidates: Sequence[CandidateReceipt]) -> CandidateRe
 
 def judge(model: Pipeline, *, rows: pd.DataFrame, spec: ModelSpec) -> Judged:
     """Score *rows* with *model* and measure the result; the time is of one warm call."""
-    inputs = rows[list(spec.examples.features)]
+    inputs = inputs_of(model, rows, spec=spec.examples)
     model.predict_proba(inputs.head(10))
     started = time.perf_counter()
     scores = model.predict_proba(inputs)[:, 1]

@@ -23,7 +23,15 @@ from evergreen.identity import prepare_digest
 from evergreen.raw import open_partition, partition
 from evergreen.receipts import ExamplesReceipt, ObjectRef, ValidationReceipt
 from evergreen.spec import ModelSpec
-from evergreen.storage import ObjectStore, canonical_json, digest_of, put_json_once, put_once, read
+from evergreen.storage import (
+    ObjectStore,
+    canonical_json,
+    digest_of,
+    put_json_once,
+    put_once,
+    read,
+    sha256_of,
+)
 from evergreen.tables import from_parquet, to_parquet
 from evergreen.validation import DayVerdict, load_verdicts
 from evergreen.values import Frozen
@@ -207,7 +215,7 @@ def _raw_rows(
     for d in Days(first=day - lookback, end=day + timedelta(days=1)):
         part, verdict = partition(spec, table=table, day=d), verdicts[table, d]
         data = store.get(part.key)
-        if digest_of(data) != verdict.raw_sha256:
+        if sha256_of(data) != verdict.raw_sha256:
             raise DataContractError(
                 f"{part} was replaced after it was validated in this run. Nothing was prepared "
                 "from it. Clear validate_data and the tasks after it."

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
-from evergreen.artefacts import load_model
+from evergreen.artefacts import inputs_of, load_model
 from evergreen.errors import NoChampionError
 from evergreen.preparation import load_prepare, prepare_day
 from evergreen.receipts import ScoringReceipt, ValidationReceipt
@@ -77,7 +77,7 @@ def score_partition(
         prepare=load_prepare(spec.model),
     )
     rows = from_parquet(read(store, prepared.data))
-    scores = model.predict_proba(rows[list(spec.examples.features)])[:, 1]
+    scores = model.predict_proba(inputs_of(model, rows, spec=spec.examples))[:, 1]
     predictions = rows[[*spec.examples.entity_key]].assign(
         event_time=rows[spec.examples.event_time],
         score=scores,

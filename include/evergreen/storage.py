@@ -149,7 +149,7 @@ def open_store(uri: str) -> ObjectStore:
 
 def ref_of(key: str, data: bytes) -> ObjectRef:
     """Describe *data* as it is stored under *key*."""
-    return ObjectRef(key=key, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    return ObjectRef(key=key, sha256=sha256_of(data), size=len(data))
 
 
 def read(store: ObjectStore, ref: ObjectRef) -> bytes:
@@ -177,7 +177,7 @@ def read(store: ObjectStore, ref: ObjectRef) -> bytes:
 
 def put_once(store: ObjectStore, folder: str, data: bytes, *, suffix: str) -> ObjectRef:
     """Write *data* under its own digest in *folder*; writing it again changes nothing."""
-    ref = ref_of(f"{folder}/{digest_of(data)}{suffix}", data)
+    ref = ref_of(f"{folder}/{sha256_of(data)[:32]}{suffix}", data)
     if not store.put_if_absent(ref.key, data) and store.get(ref.key) != data:
         store.put(ref.key, data)  # someone damaged the object after it was written: heal it
     return ref
@@ -194,6 +194,11 @@ def canonical_json(content: Any) -> bytes:
     """Return the one JSON text of *content*: sorted keys, no NaN, a newline at the end."""
     text = json.dumps(content, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False)
     return text.encode() + b"\n"
+
+
+def sha256_of(data: bytes) -> str:
+    """Return the SHA-256 of *data* as 64 hex digits, as sha256sum prints it."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def digest_of(*parts: bytes | str) -> str:

@@ -17,7 +17,15 @@ from evergreen.errors import DataContractError
 from evergreen.raw import Partition, explain_missing, needed, open_partition
 from evergreen.receipts import Check, ObjectRef, ValidationReceipt
 from evergreen.spec import ModelSpec
-from evergreen.storage import ObjectStore, canonical_json, digest_of, put_json_once, put_once, read
+from evergreen.storage import (
+    ObjectStore,
+    canonical_json,
+    digest_of,
+    put_json_once,
+    put_once,
+    read,
+    sha256_of,
+)
 from evergreen.values import Frozen
 from evergreen.window import Days, start_of
 
@@ -126,7 +134,7 @@ def _judge_partition(store: ObjectStore, spec: ModelSpec, part: Partition) -> Da
         table=part.table,
         day=part.day,
         raw_key=part.key,
-        raw_sha256=digest_of(data),
+        raw_sha256=sha256_of(data),
         rows=len(frame),
         broken=tuple(int(position) for position in reasons.index),
         reasons={str(k): int(v) for k, v in reasons.value_counts().sort_index().items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -219,6 +220,25 @@ def test_a_judgement_against_another_champion_does_not_promote(night):
     assert receipt.moved is False
     assert "clear evaluate_challenger" in receipt.reason
     assert night.champion() == "1"
+
+
+def test_a_champion_with_fewer_inputs_is_judged_on_its_own(night, tmp_path):
+    """A new input must not make the champion impossible to compare with."""
+    whole, folder = night.spec, tmp_path / "code" / "models" / night.spec.model
+    with_visib = (folder / "prepare.py").read_text()
+    (folder / "prepare.py").write_text(with_visib.replace(', "visib"]', "]"))
+    fewer = tuple(name for name in whole.examples.numeric if name != "visib")
+    examples = whole.examples.model_copy(update={"numeric": fewer})
+    night.spec = whole.model_copy(update={"examples": examples})
+    night.deployment()
+
+    (folder / "prepare.py").write_text(with_visib)
+    sys.modules.pop(f"models.{whole.model}.prepare")
+    night.spec = whole
+    found = night.evaluation(night.examples())
+
+    assert found.champion_version == "1"
+    assert set(found.metrics) == {"challenger", "baseline", "champion"}
 
 
 def test_a_dry_run_leaves_the_champion_alone(night):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
 from evergreen.errors import SpecError
-from evergreen.spec import MODELS_DIR, find_specs, load_spec
+from evergreen.spec import MODELS_DIR, ModelSpec, find_specs, load_spec
 
 MINIMAL = """
 model: churn
@@ -142,3 +144,10 @@ def test_the_sample_is_valid():
 
     assert errors == []
     assert "flight_delay" in {spec.model for spec in specs}
+
+
+def test_the_schema_for_editors_is_the_one_of_the_code():
+    """Regenerate with make docs."""
+    stored = json.loads((MODELS_DIR.parents[1] / "docs" / "model.schema.json").read_text())
+
+    assert stored == ModelSpec.model_json_schema()
