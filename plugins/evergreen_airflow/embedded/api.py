@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from evergreen.errors import StackError
 from evergreen_airflow.embedded.settings import Settings
 
 FINISHED = ("success", "failed")
@@ -19,13 +20,13 @@ class AirflowApi:
     def __init__(self, settings: Settings, *, password: str) -> None:
         self.url = settings.airflow_url
         login = {"username": "admin", "password": password}
-        token = httpx.post(f"{self.url}/auth/token", json=login, timeout=60).raise_for_status()
+        token = _accepted(httpx.post(f"{self.url}/auth/token", json=login, timeout=60))
         headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
         self.http = httpx.Client(base_url=f"{self.url}/api/v2", headers=headers, timeout=60)
 
     def get(self, path: str, **query: Any) -> Any:
-        """Return the JSON at *path*; raises httpx.HTTPStatusError unless the answer is 2xx."""
-        return self.http.get(path, params=query).raise_for_status().json()
+        """Return the JSON at *path*."""
+        return _accepted(self.http.get(path, params=query)).json()
 
     def has_dag(self, dag_id: str) -> bool:
         """Return whether the DAG processor has read *dag_id* yet."""
@@ -37,9 +38,9 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, *, run_id: str, conf: dict[str, Any]) -> None:
         """Start a run of *dag_id*, unpausing it first: a paused DAG would never begin."""
-        self.http.patch(f"/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
+        _accepted(self.http.patch(f"/dags/{dag_id}", json={"is_paused": False}))
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
-        self.http.post(f"/dags/{dag_id}/dagRuns", json=body).raise_for_status()
+        _accepted(self.http.post(f"/dags/{dag_id}/dagRuns", json=body))
 
     def state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run."""
@@ -62,7 +63,7 @@ class AirflowApi:
     def clear(self, dag_id: str, run_id: str) -> None:
         """Make every task of a run start again."""
         body = {"dry_run": False, "only_failed": False}
-        self.http.post(f"/dags/{dag_id}/dagRuns/{run_id}/clear", json=body).raise_for_status()
+        _accepted(self.http.post(f"/dags/{dag_id}/dagRuns/{run_id}/clear", json=body))
 
     def log(self, dag_id: str, run_id: str, task: dict[str, Any]) -> Iterator[str]:
         """Yield the lines of a task's newest log."""
@@ -72,7 +73,7 @@ class AirflowApi:
         )
         query = {"map_index": task["map_index"], "full_content": True}
         answer = self.http.get(path, params=query, headers={"Accept": "application/json"})
-        for line in answer.raise_for_status().json()["content"]:
+        for line in _accepted(answer).json()["content"]:
             if isinstance(line, dict):
                 detail = "".join(
                     f"\n{e['exc_type']}: {e['exc_value']}" for e in line.get("error_detail") or ()
@@ -80,3 +81,14 @@ class AirflowApi:
                 yield f"{line.get('event', '')}{detail}"
             else:
                 yield str(line)
+
+
+def _accepted(answer: httpx.Response) -> httpx.Response:
+    """Return *answer* if it is a yes, else raise with what Airflow said."""
+    if answer.is_success:
+        return answer
+    request = answer.request
+    raise StackError(
+        f"Airflow answered {answer.status_code} to {request.method} {request.url.path}: "
+        f"{answer.text[:500]}"
+    )
