@@ -23,7 +23,7 @@ from __future__ import annotations
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
-from evergreen_airflow.defaults import DEFAULT_ARGS
+from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types
 from evergreen_airflow.operators.landing import LandDaysOperator
 from evergreen_airflow.run import AS_OF, REASON
 
@@ -34,6 +34,7 @@ from evergreen_airflow.run import AS_OF, REASON
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
     catchup=False,
+    allowed_run_types=allowed_run_types(),
     max_active_runs=1,  # runs fill in each other's past days
     default_args=DEFAULT_ARGS | {"owner": "data-science"},
     params={

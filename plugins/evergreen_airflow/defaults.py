@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_parsing_context
+from airflow.sdk import (
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+    conf,
+    get_parsing_context,
+)
 
 from evergreen.errors import SpecError
 from evergreen.spec import ModelSpec, find_specs, load_spec
@@ -19,6 +25,15 @@ DO_NOT_RETRY_VERDICTS = ExceptionRetryPolicy(
             reason="the same inputs would fail the same way",
         )
     ]
+)
+
+#: Every kind of run but a backfill, as Airflow names them.
+NOT_BACKFILL = (
+    "scheduled",
+    "manual",
+    "operator_triggered",
+    "asset_triggered",
+    "asset_materialization",
 )
 
 DEFAULT_ARGS = {
@@ -48,6 +63,19 @@ def specs_to_build(workflow: str) -> Iterator[ModelSpec]:
             yield load_spec(model)
         except SpecError:
             return  # dags/spec_errors.py shows it
+
+
+def allowed_run_types() -> list[str] | None:
+    """
+    Return which kinds of run the DAGs accept; None accepts all.
+
+    On SQLite a backfill fails half-way and can delete the run it was to repeat (FACTS, "time"), so
+    the embedded stack sets ``[evergreen] allow_backfills = False`` there, and Airflow refuses it
+    before it touches anything. DAGs cannot ask for the database itself: Airflow hides it from them.
+    """
+    if not conf.getboolean("evergreen", "allow_backfills", fallback=True):
+        return list(NOT_BACKFILL)
+    return None
 
 
 def tags_of(spec: ModelSpec, workflow: str) -> list[str]:

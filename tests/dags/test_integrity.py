@@ -16,6 +16,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import CronDataIntervalTimetable
 from airflow.timetables.simple import NullTimetable
+from airflow.utils.types import DagRunType
 
 from evergreen.spec import find_specs
 
@@ -125,6 +126,17 @@ def test_tags_come_from_a_closed_vocabulary(bag):
     }
 
     assert strange == {}
+
+
+def test_a_stack_on_sqlite_refuses_backfills_and_nothing_else(bag, monkeypatch):
+    """On SQLite a backfill that fails half-way can delete the run it was to repeat."""
+    monkeypatch.setenv("AIRFLOW__EVERGREEN__ALLOW_BACKFILLS", "False")
+    all_but_one = {kind.value for kind in DagRunType} - {"backfill"}
+
+    refusing = DagBag(str(ROOT / "dags"))
+
+    assert {dag.allowed_run_types for dag in bag.dags.values()} == {None}
+    assert {dag.allowed_run_types for dag in refusing.dags.values()} == {frozenset(all_but_one)}
 
 
 @pytest.fixture

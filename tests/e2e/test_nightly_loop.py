@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from mlflow import MlflowClient
 from rich.console import Console
-from tests.conftest import free_port, wait_until
 
 from evergreen import ledger
 from evergreen.storage import FolderStore
-from evergreen_airflow.embedded import demo, processes, stack
+from evergreen_airflow.embedded import database, demo, stack
 from evergreen_airflow.embedded.api import FINISHED, AirflowApi
-from evergreen_airflow.embedded.settings import read_settings
+from tests.conftest import wait_until
+from tests.e2e.conftest import running_stack
 
 pytestmark = pytest.mark.e2e
 
 AS_OF = datetime(2013, 7, 1, tzinfo=UTC)
 MODEL = "flight_delay"
-PORTS = ("AIRFLOW", "MLFLOW", "WORKER_LOG", "TRIGGERER_LOG")
 
 
 class Loop:
@@ -52,20 +52,11 @@ class Loop:
 
 
 @pytest.fixture(scope="module")
-def loop(tmp_path_factory):
-    ports = {f"EVERGREEN_{name}_PORT": str(free_port()) for name in PORTS}
-    home = tmp_path_factory.mktemp("eg")
-    settings = read_settings({"EVERGREEN_HOME": str(home), "EVERGREEN_SCHEDULES": "off", **ports})
-    page = io.StringIO()
-    console = Console(file=page, width=200)
-    try:
-        known = stack.up(settings, console)
-        password = known["admin_password"]
-        demo.run_demo(settings, password=password, as_of=AS_OF, console=console)
-        yield Loop(settings, AirflowApi(settings, password=password), page.getvalue())
-    finally:
-        stack.down(settings, console)
-    assert list(processes.ours(settings)) == []
+def loop() -> Iterator[Loop]:
+    with running_stack() as running:
+        console = Console(file=running.page, width=200)
+        demo.run_demo(running.settings, password=running.password, as_of=AS_OF, console=console)
+        yield Loop(running.settings, running.api, running.page.getvalue())
 
 
 def test_the_demo_ends_with_a_champion_predictions_and_a_report(loop):
@@ -160,3 +151,29 @@ def test_a_broken_partition_fails_red_and_leaves_nothing_half_done(loop):
     assert [(t["task_id"], t["try_number"]) for t in failed] == [("validate_data", 1)]  # no retry
     assert "are not a whole Parquet file" in str(error.value)
     assert loop.bytes_below("examples/", "predictions/") == before
+
+
+def test_a_backfill_of_scores_gives_the_same_bytes(loop):
+    """Through Airflow's own backfill: the past is scored by the version that served then."""
+    if not database.choose(loop.settings).is_postgres:
+        pytest.skip("no PostgreSQL programs on this machine; backfills are refused on SQLite")
+    before = loop.bytes_below("predictions/flight_delay/2013-07-01/")
+    dag_id = f"{MODEL}__score"
+    # The schedule's days begin at 06:00, so this is the one interval that ends on 2 July, 06:00.
+    days = {"from_date": "2013-07-01T06:00:00Z", "to_date": "2013-07-01T06:00:00Z"}
+    body = {"dag_id": dag_id, "reprocess_behavior": "none", "max_active_runs": 2, **days}
+
+    answer = loop.api.http.post("/backfills", json=body)
+
+    assert answer.is_success, answer.text
+    wait_until(
+        lambda: [r["state"] for r in backfills(loop, dag_id)] == ["success"],
+        within_s=120,
+        what="the backfilled run",
+    )
+    assert loop.bytes_below("predictions/flight_delay/2013-07-01/") == before
+
+
+def backfills(loop, dag_id: str) -> list[dict]:
+    runs = loop.api.get(f"/dags/{dag_id}/dagRuns")["dag_runs"]
+    return [run for run in runs if run["run_type"] == "backfill"]

@@ -16,18 +16,20 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from evergreen.errors import StackError
-from evergreen_airflow.embedded.settings import MARK, Settings
+from evergreen_airflow.embedded import database
+from evergreen_airflow.embedded.settings import MARK, PRELOAD, Settings
 
-#: Programs in the order they start.
-PROGRAMS = ("mlflow", "api-server", "scheduler", "dag-processor", "triggerer")
+#: Programs that are started once the database is ready, in this order.
+SERVICES = ("mlflow", "api-server", "scheduler", "dag-processor", "triggerer")
+POSTGRES = "postgres"
 #: A Unix socket's path may not be longer (sun_path in unix(7), less the supervisor's suffix).
 MAX_SOCKET_PATH = 90
-STOP_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 90
 
 
-def start(settings: Settings, env: Mapping[str, str]) -> None:
+def start(settings: Settings, env: Mapping[str, str], chosen: database.Database) -> None:
     """
-    Start supervisord and, through it, every program.
+    Start supervisord and, through it, the private database server if there is one.
 
     :raises StackError: If the folder's path is too long for a socket, or supervisord fails.
     """
@@ -40,11 +42,17 @@ def start(settings: Settings, env: Mapping[str, str]) -> None:
     socket.unlink(missing_ok=True)
     settings.logs.mkdir(parents=True, exist_ok=True)
     config = settings.home / "supervisord.conf"
-    config.write_text(_config(settings))
+    config.write_text(_config(settings, chosen))
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)]
     done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
     if done.returncode:
         raise StackError(f"supervisord did not start:\n{done.stdout}{done.stderr}")
+
+
+def start_services(settings: Settings) -> None:
+    """Start everything that needs the database."""
+    for name in SERVICES:
+        _rpc(settings).supervisor.startProcess(name, False)
 
 
 def states(settings: Settings) -> dict[str, str]:
@@ -62,13 +70,14 @@ def stop(settings: Settings) -> int:
     before = list(ours(settings))
     with suppress(OSError, xmlrpc.client.Error):  # it may be dead; what it left is stopped below
         _rpc(settings).supervisor.shutdown()
-    _, alive = psutil.wait_procs(before, timeout=STOP_TIMEOUT_S)
+        supervisord = [p for p in before if "supervisor.supervisord" in p.cmdline()]
+        psutil.wait_procs(supervisord, timeout=STOP_TIMEOUT_S)
     for ask in (signal.SIGTERM, signal.SIGKILL):
         # A worker that lost its parent is in nobody's group any more, but still carries the mark.
-        left = {p.pid: p for p in (*alive, *ours(settings)) if p.is_running()}
-        for process in left.values():
+        left = list(ours(settings))
+        for process in left:
             _signal(process, ask)
-        _, alive = psutil.wait_procs(list(left.values()), timeout=5)
+        psutil.wait_procs(left, timeout=5)
     _socket(settings).unlink(missing_ok=True)
     return len(before)
 
@@ -105,7 +114,7 @@ def _socket(settings: Settings) -> Path:
     return settings.home / "supervisor.sock"
 
 
-def _config(settings: Settings) -> str:
+def _config(settings: Settings, chosen: database.Database) -> str:
     home, python = settings.home, sys.executable
     airflow = Path(python).with_name("airflow")
     commands = {
@@ -115,14 +124,29 @@ def _config(settings: Settings) -> str:
         f"--backend-store-uri sqlite:///{home}/mlflow.db --serve-artifacts "
         f"--artifacts-destination {home}/mlflow-artifacts "
         f"--allowed-hosts 127.0.0.1:{settings.mlflow.number},localhost:{settings.mlflow.number}",
-        **{name: f"{airflow} {name}" for name in PROGRAMS if name != "mlflow"},
+        **{name: f"{airflow} {name}" for name in SERVICES if name != "mlflow"},
     }
-    programs = "\n".join(
+    programs = [
         _PROGRAM.format(name=name, command=commands[name], priority=n, logs=settings.logs)
-        for n, name in enumerate(PROGRAMS)
-    )
-    return _HEADER.format(home=home, socket=_socket(settings)) + programs
+        for n, name in enumerate(SERVICES, start=1)
+    ]
+    preload = f"environment = {PRELOAD_VARIABLES.format(modules=','.join(PRELOAD))}\n"
+    programs[SERVICES.index("scheduler")] += preload
+    if chosen.is_postgres:
+        command = database.server_command(settings, chosen)
+        server = _PROGRAM.format(name=POSTGRES, command=command, priority=0, logs=settings.logs)
+        # Started first and stopped last; INT is PostgreSQL's fast shutdown.
+        server = server.replace("autostart = false", "autostart = true\nstopsignal = INT")
+        if user := database.system_user():
+            server += f"user = {user}\n"
+        programs.append(server)
+    return _HEADER.format(home=home, socket=_socket(settings)) + "\n".join(programs)
 
+
+#: How Airflow is told to import modules once, before its workers are forked.
+PRELOAD_VARIABLES = (
+    'AIRFLOW__CORE__MP_START_METHOD="forkserver",AIRFLOW__CORE__MP_FORKSERVER_PRELOAD="{modules}"'
+)
 
 _HEADER = """\
 [supervisord]
@@ -145,6 +169,7 @@ _PROGRAM = """\
 [program:{name}]
 command = {command}
 priority = {priority}
+autostart = false
 autorestart = true
 startsecs = 5
 startretries = 3

@@ -8,16 +8,20 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from cryptography.fernet import Fernet
 
 from evergreen.errors import StackError
+
+T = TypeVar("T", bound=str)
 
 PROJECT = Path(__file__).parents[3]
 #: Every process of the stack carries this variable, so that ``down`` finds exactly those.
 MARK = "EVERGREEN_STACK"
 
 #: Modules the tasks' parent imports once; forked tasks start with them (FACTS, "execution").
+#: For the scheduler alone: the triggerer forks too, and must not pay for them.
 PRELOAD = (
     "airflow.executors.local_executor",
     "airflow.sdk.execution_time.supervisor",
@@ -54,12 +58,14 @@ class Settings:
     mlflow: Port
     worker_logs: Port
     triggerer_logs: Port
+    postgres: Port
     schedules: bool
+    database: Literal["auto", "postgres", "sqlite"]
 
     @property
     def ports(self) -> tuple[Port, ...]:
         """Every port that must be free before the start."""
-        return (self.airflow, self.mlflow, self.worker_logs, self.triggerer_logs)
+        return (self.airflow, self.mlflow, self.worker_logs, self.triggerer_logs, self.postgres)
 
     @property
     def airflow_url(self) -> str:
@@ -106,29 +112,33 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         mlflow=port("MLflow", "EVERGREEN_MLFLOW_PORT", 5000),
         worker_logs=port("task logs", "EVERGREEN_WORKER_LOG_PORT", 8793),
         triggerer_logs=port("triggerer logs", "EVERGREEN_TRIGGERER_LOG_PORT", 8794),
-        schedules=_switch(environ, "EVERGREEN_SCHEDULES", default=True),
+        postgres=port("PostgreSQL", "EVERGREEN_POSTGRES_PORT", 5433),
+        schedules=_choice(environ, "EVERGREEN_SCHEDULES", ("on", "off")) == "on",
+        database=_choice(environ, "EVERGREEN_DATABASE", ("auto", "postgres", "sqlite")),
     )
 
 
 def ensure_secrets(settings: Settings) -> tuple[dict[str, str], bool]:
     """Return the stack's secrets, made at random the first time, and whether this was it."""
-    if settings.secrets_file.exists():
-        found: dict[str, str] = json.loads(settings.secrets_file.read_text())
-        return found, False
+    is_first = not settings.secrets_file.exists()
+    found: dict[str, str] = {} if is_first else json.loads(settings.secrets_file.read_text())
     made = {
         "admin_password": secrets.token_urlsafe(18),
+        "database_password": secrets.token_urlsafe(32),
         "fernet_key": Fernet.generate_key().decode(),
         "api_secret_key": secrets.token_urlsafe(64),
         "jwt_secret": secrets.token_urlsafe(64),
     }
-    write_private(settings.secrets_file, json.dumps(made))
-    return made, True
+    if set(made) - set(found):  # a newer Evergreen may need one more
+        found = made | found
+        write_private(settings.secrets_file, json.dumps(found))
+    return found, is_first
 
 
 def write_private(path: Path, text: str) -> None:
     """Write *text* to a file that only its owner can read, complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    staged = path.with_suffix(".new")
+    staged = path.with_name(f"{path.name}.new")
     staged.unlink(missing_ok=True)
     handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:
@@ -136,7 +146,9 @@ def write_private(path: Path, text: str) -> None:
     staged.replace(path)
 
 
-def environment(settings: Settings, known: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    settings: Settings, known: Mapping[str, str], *, database_url: str
+) -> dict[str, str]:
     """Return the variables every process of the stack is started with; *known* are the secrets."""
     home = settings.home
     path = os.pathsep.join(str(PROJECT / name) for name in ("include", "plugins"))
@@ -148,8 +160,6 @@ def environment(settings: Settings, known: Mapping[str, str]) -> dict[str, str]:
         "CORE__PARALLELISM": 4,
         # A paused DAG drops asset events, and a fresh install would lose its first ones (FACTS).
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
-        "CORE__MP_START_METHOD": "forkserver",
-        "CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOAD),
         "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
         "CORE__FERNET_KEY": known["fernet_key"],
@@ -160,7 +170,7 @@ def environment(settings: Settings, known: Mapping[str, str]) -> dict[str, str]:
         "API__PORT": settings.airflow.number,
         "API__BASE_URL": settings.airflow_url,
         "API__WORKERS": 1,
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow/airflow.db",
+        "DATABASE__SQL_ALCHEMY_CONN": database_url,
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "DAG_PROCESSOR__REFRESH_INTERVAL": 30,
         # The default of 1 s is most of what a chain of short tasks costs (facts/airflow.md, 11).
@@ -172,6 +182,7 @@ def environment(settings: Settings, known: Mapping[str, str]) -> dict[str, str]:
         "LOGGING__WORKER_LOG_SERVER_PORT": settings.worker_logs.number,
         "LOGGING__TRIGGER_LOG_SERVER_PORT": settings.triggerer_logs.number,
         "USAGE_DATA_COLLECTION__ENABLED": False,
+        "EVERGREEN__ALLOW_BACKFILLS": not database_url.startswith("sqlite"),
     }
     return {
         **{f"AIRFLOW__{key}": str(value) for key, value in airflow.items()},
@@ -193,8 +204,10 @@ def environment(settings: Settings, known: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _switch(environ: Mapping[str, str], variable: str, *, default: bool) -> bool:
-    text = environ.get(variable, "on" if default else "off")
-    if text not in ("on", "off"):
-        raise StackError(f"{variable} is {text!r}, expected on or off.")
-    return text == "on"
+def _choice(environ: Mapping[str, str], variable: str, choices: tuple[T, ...]) -> T:
+    """Return the one of *choices* that *variable* names, by default the first."""
+    text = environ.get(variable, choices[0])
+    for choice in choices:
+        if choice == text:
+            return choice
+    raise StackError(f"{variable} is {text!r}, expected one of {', '.join(choices)}.")

@@ -14,7 +14,7 @@ import httpx
 from rich.console import Console
 
 from evergreen.errors import StackError
-from evergreen_airflow.embedded import processes
+from evergreen_airflow.embedded import database, processes
 from evergreen_airflow.embedded.settings import (
     Settings,
     ensure_secrets,
@@ -41,13 +41,15 @@ def up(settings: Settings, console: Console) -> dict[str, str]:
         _refuse_taken_ports(settings)
     known, is_first = ensure_secrets(settings)
     if not is_up:
-        env = environment(settings, known)
         write_private(
             settings.home / "passwords.json", json.dumps({"admin": known["admin_password"]})
         )
-        with console.status("Preparing Airflow's database"):
-            _migrate(env)
-        processes.start(settings, env)
+        try:
+            with console.status("Preparing Airflow's database"):
+                _start(settings, known)
+        except BaseException:
+            processes.stop(settings)  # leave nothing half started behind
+            raise
     with console.status("Starting") as status:
         _wait_until_healthy(settings, say=lambda waiting: status.update(f"Waiting for {waiting}"))
     _print_addresses(settings, console, known if is_first else None)
@@ -60,6 +62,19 @@ def down(settings: Settings, console: Console) -> None:
         count = processes.stop(settings)
     console.print(f"Stopped {count} processes. Data stays in {settings.home}" if count else
                   "Nothing was running.")  # fmt: skip
+
+
+def _start(settings: Settings, known: dict[str, str]) -> None:
+    """Start the database, bring its schema up to date, then start what needs it."""
+    chosen, password = database.choose(settings), known["database_password"]
+    address = database.url(settings, chosen, password=password)
+    env = environment(settings, known, database_url=address)
+    database.create_cluster(settings, chosen, password=password)
+    processes.start(settings, env, chosen)
+    if chosen.is_postgres:
+        database.wait_until_ready(settings, password=password)
+    _migrate(env)
+    processes.start_services(settings)
 
 
 def _refuse_taken_ports(settings: Settings) -> None:
@@ -88,7 +103,9 @@ def _wait_until_healthy(settings: Settings, *, say: object) -> None:
     while waiting := _unhealthy(settings):
         say(", ".join(waiting))  # type: ignore[operator]
         found = processes.states(settings)
-        if fatal := [name for name, state in found.items() if state in ("FATAL", "EXITED")]:
+        if fatal := [
+            name for name, state in found.items() if state in ("FATAL", "EXITED", "STOPPED")
+        ]:
             raise StackError(
                 f"{fatal[0]} gave up. The end of {settings.logs}/{fatal[0]}.log:\n"
                 f"{processes.log_tail(settings, fatal[0])}"
@@ -128,5 +145,11 @@ def _print_addresses(settings: Settings, console: Console, known: dict[str, str]
         console.print(f"         user admin, password {known['admin_password']}", markup=False)
     console.print(f"MLflow   {settings.mlflow_url}", highlight=False)
     console.print(f"Store    {settings.store}", highlight=False)
+    chosen = database.choose(settings)
+    if not chosen.is_postgres:
+        console.print(
+            f"Airflow's database is SQLite ({chosen.reason}), so backfills are refused.",
+            highlight=False,
+        )
     if not settings.schedules:
         console.print("Schedules are off: only triggered runs are made.")

@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from evergreen.errors import StackError
-from evergreen_airflow.embedded import processes, stack
+from evergreen_airflow.embedded import database, processes, stack
 from evergreen_airflow.embedded.settings import ensure_secrets, environment, read_settings
+
+SQLITE = database.Database(programs=None, reason="a test")
 
 
 @pytest.fixture
@@ -58,17 +60,17 @@ def test_secrets_are_random_private_and_stay(settings, tmp_path):
 
 
 def test_everything_listens_on_loopback(settings):
-    env = environment(settings, ensure_secrets(settings)[0])
+    env = environment(settings, ensure_secrets(settings)[0], database_url="sqlite:///x")
 
     assert env["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert json.loads(env["AIRFLOW_CONN_MLFLOW_DEFAULT"])["host"] == "http://127.0.0.1:5000"
-    assert "--host 127.0.0.1" in processes._config(settings)
+    assert "--host 127.0.0.1" in processes._config(settings, SQLITE)
 
 
 def test_no_secret_reaches_a_file_others_can_read(settings):
     known, _ = ensure_secrets(settings)
 
-    config = processes._config(settings)
+    config = processes._config(settings, SQLITE)
 
     assert [name for name, value in known.items() if value in config] == []
 
@@ -77,7 +79,7 @@ def test_a_folder_too_deep_for_a_socket_is_explained(tmp_path):
     settings = read_settings({"EVERGREEN_HOME": str(tmp_path / ("deep" * 40))})
 
     with pytest.raises(StackError, match="Set EVERGREEN_HOME to a shorter folder"):
-        processes.start(settings, {})
+        processes.start(settings, {}, SQLITE)
 
 
 def test_down_without_up_is_harmless(settings):
@@ -86,3 +88,30 @@ def test_down_without_up_is_harmless(settings):
     stack.down(settings, Console(file=page))
 
     assert "Nothing was running" in page.getvalue()
+
+
+def test_a_folder_that_began_with_sqlite_keeps_it(settings):
+    (settings.home / "airflow").mkdir(parents=True)
+    (settings.home / "airflow" / "airflow.db").touch()
+
+    assert database.choose(settings).is_postgres is False
+
+
+def test_postgres_that_is_asked_for_and_not_there_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "_find_programs", lambda: None)
+    asked = read_settings({"EVERGREEN_HOME": str(tmp_path), "EVERGREEN_DATABASE": "postgres"})
+
+    with pytest.raises(StackError, match=r"must be PostgreSQL here, but .* were not found"):
+        database.choose(asked)
+
+
+def test_a_later_version_adds_the_secret_it_needs(settings):
+    known, _ = ensure_secrets(settings)
+    older = {name: value for name, value in known.items() if name != "database_password"}
+    settings.secrets_file.write_text(json.dumps(older))
+
+    found, is_first = ensure_secrets(settings)
+
+    assert is_first is False
+    assert found | older == found
+    assert len(found["database_password"]) > 20

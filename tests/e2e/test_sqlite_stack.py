@@ -1,0 +1,32 @@
+"""A machine without PostgreSQL: the stack runs on SQLite and refuses what is not safe there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from evergreen_airflow.embedded import demo
+from tests.e2e.conftest import running_stack
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_feed_runs_and_a_backfill_is_refused_before_anything_is_touched():
+    with running_stack(EVERGREEN_DATABASE="sqlite") as running:
+        console = Console(file=running.page, width=200)
+        as_of = datetime(2013, 2, 1, tzinfo=UTC)
+        demo.run_dag(running.api, "flights_feed", run_id="e2e", as_of=as_of, console=console)
+        body = {
+            "dag_id": "flights_feed",
+            "from_date": "2013-01-05T00:00:00Z",
+            "to_date": "2013-01-06T00:00:00Z",
+        }
+        answer = running.api.http.post("/backfills", json=body)
+        runs = running.api.get("/dags/flights_feed/dagRuns")["dag_runs"]
+
+    assert "so backfills are refused" in running.page.getvalue()
+    assert answer.status_code in (409, 422), answer.text
+    assert "does not allow backfill runs" in answer.text
+    assert [(run["dag_run_id"], run["state"]) for run in runs] == [("e2e", "success")]
