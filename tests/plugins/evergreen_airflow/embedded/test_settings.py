@@ -99,6 +99,7 @@ def test_a_folder_that_began_with_sqlite_keeps_it(settings):
 
 def test_postgres_that_is_asked_for_and_not_there_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(database, "_find_programs", lambda: None)
+    monkeypatch.setattr(database, "system_user", lambda: None)  # as if we were not root
     asked = read_settings({"EVERGREEN_HOME": str(tmp_path), "EVERGREEN_DATABASE": "postgres"})
 
     with pytest.raises(StackError, match=r"must be PostgreSQL here, but .* were not found"):
