@@ -111,6 +111,7 @@ def test_a_second_time_changes_nothing(night):
 
     assert again.champion_version == first.champion_version == night.champion()
     assert again.moved is False
+    assert night.registration().created is False
     assert night.versions() == ["1"]
     assert len(night.runs()) == len(night.spec.candidate_names)
     assert {run.info.status for run in night.runs()} == {"FINISHED"}
