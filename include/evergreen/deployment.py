@@ -146,7 +146,7 @@ def _report_hand_moved(store: ObjectStore, champion: ModelVersion | None, *, mod
     if found not in (expected, last.previous if last and last.step == "intent" else expected):
         log.warning(
             "The champion alias of %s was moved by hand: it is at version %s, the ledger says %s. "
-            "Gates and ledger know nothing of that move; use the rollback workflow instead.",
+            "Gates and ledger know nothing of that move, and scoring ignores it. Move it back.",
             model,
             found,
             expected,
