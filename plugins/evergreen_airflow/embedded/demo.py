@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
@@ -11,11 +11,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from evergreen.errors import StackError
+from evergreen.spec import load_spec
 from evergreen.storage import FolderStore
+from evergreen.window import training_window
 from evergreen_airflow.embedded.api import FINISHED, AirflowApi
 from evergreen_airflow.embedded.settings import Settings
 
 MODEL = "flight_delay"
+DATA_BEGINS = date(2013, 1, 1)
 PARSED_WITHIN_S = 120
 RUN_WITHIN_S = 1200
 
@@ -28,6 +31,7 @@ def run_demo(
 
     :raises StackError: If a DAG cannot be parsed or any task of a run fails.
     """
+    refuse_before_the_data(as_of)
     api = AirflowApi(settings, password=password)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     tomorrow = as_of + timedelta(days=1)
@@ -45,6 +49,23 @@ def run_demo(
         seconds[dag_id] = time.monotonic() - started
     _summary(api, settings, run_ids, console)
     return seconds
+
+
+def refuse_before_the_data(as_of: datetime) -> None:
+    """
+    Refuse a night whose window begins before the sample's data; it would wait for hours.
+
+    :raises StackError: With the first night that has data.
+    """
+    spec = load_spec(MODEL)
+    lookback = max(table.lookback_days for table in spec.source.files.values())
+    first = training_window(as_of, spec.window).days.first - timedelta(days=lookback)
+    if (short_days := (DATA_BEGINS - first).days) > 0:
+        raise StackError(
+            f"The night of {as_of:%Y-%m-%d} needs days from {first} on, and the sample's data "
+            f"begins on {DATA_BEGINS}. Choose AS_OF={as_of + timedelta(days=short_days):%Y-%m-%d}"
+            "T00:00:00Z or later."
+        )
 
 
 def run_dag(
