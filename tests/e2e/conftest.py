@@ -46,6 +46,6 @@ def running_stack(**environ: str) -> Iterator[Stack]:
         yield Stack(settings=settings, password=password, api=api, page=page)
     finally:
         stack.down(settings, console)
-        left = [process.cmdline() for process in processes.ours(settings)]
+        left = [str(process) for process in processes.ours(settings)]
         shutil.rmtree(home)
     assert left == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 import xmlrpc.client
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -47,6 +49,7 @@ def start(settings: Settings, env: Mapping[str, str], chosen: database.Database)
     done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
     if done.returncode:
         raise StackError(f"supervisord did not start:\n{done.stdout}{done.stderr}")
+    _remember_session(settings)
 
 
 def start_services(settings: Settings) -> None:
@@ -70,7 +73,7 @@ def stop(settings: Settings) -> int:
     before = list(ours(settings))
     with suppress(OSError, xmlrpc.client.Error):  # it may be dead; what it left is stopped below
         _rpc(settings).supervisor.shutdown()
-        supervisord = [p for p in before if "supervisor.supervisord" in p.cmdline()]
+        supervisord = [p for p in before if p.pid == _session(settings)]  # it leads the session
         psutil.wait_procs(supervisord, timeout=STOP_TIMEOUT_S)
     for ask in (signal.SIGTERM, signal.SIGKILL):
         # A worker that lost its parent is in nobody's group any more, but still carries the mark.
@@ -83,13 +86,21 @@ def stop(settings: Settings) -> int:
 
 
 def ours(settings: Settings) -> Iterator[psutil.Process]:
-    """Yield the living processes that carry this stack's mark."""
-    me = os.getpid()
+    """
+    Yield the living processes of this stack: those of its session, and those that carry its mark.
+
+    Airflow's workers write their title over their environment, so the mark alone would miss them;
+    a process that left the session is still known by its mark.
+    """
+    me, session = os.getpid(), _session(settings)
     for process in psutil.process_iter():
         try:
-            if process.pid != me and process.environ().get(MARK) == str(settings.home):
+            if process.pid == me or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            in_session = os.getsid(process.pid) == session
+            if in_session or process.environ().get(MARK) == str(settings.home):
                 yield process
-        except psutil.Error:
+        except (psutil.Error, OSError):
             continue  # it ended meanwhile, or belongs to someone else
 
 
@@ -98,6 +109,31 @@ def log_tail(settings: Settings, program: str, *, lines: int = 15) -> str:
     path = settings.logs / f"{program}.log"
     text = path.read_text(errors="replace") if path.exists() else "(no log)"
     return "\n".join(text.splitlines()[-lines:])
+
+
+def _remember_session(settings: Settings) -> None:
+    """Write down supervisord's session: every process of the stack is born into it."""
+    pid_file, give_up = settings.home / "supervisord.pid", time.monotonic() + 10
+    while not (pid_file.exists() and pid_file.read_text().strip()):
+        if time.monotonic() > give_up:
+            raise StackError(f"supervisord wrote no {pid_file}; see {settings.logs}.")
+        time.sleep(0.05)
+    leader = psutil.Process(int(pid_file.read_text()))
+    found = {"session": os.getsid(leader.pid), "created": leader.create_time()}
+    (settings.home / "session.json").write_text(json.dumps(found))
+
+
+def _session(settings: Settings) -> int | None:
+    """Return the remembered session, unless its number has gone to somebody else by now."""
+    path = settings.home / "session.json"
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text())
+    try:
+        is_ours = psutil.Process(found["session"]).create_time() == found["created"]
+    except psutil.NoSuchProcess:  # no number is given out again while its session has members
+        is_ours = psutil.boot_time() < found["created"]
+    return int(found["session"]) if is_ours else None
 
 
 def _signal(process: psutil.Process, ask: signal.Signals) -> None:
