@@ -115,7 +115,7 @@ def _promote(
     actor: str,
     now: datetime,
 ) -> None:
-    last = next(iter(reversed(ledger.entries(store, spec.model))), None)
+    last = ledger.last(store, spec.model)
     serves = champion is not None and champion.version == version.version
     if serves and last is not None and last.step == "outcome" and last.version == version.version:
         return
@@ -140,7 +140,7 @@ def _promote(
 
 def _report_hand_moved(store: ObjectStore, champion: ModelVersion | None, *, model: str) -> None:
     """Say so if the alias is not where the ledger last put it."""
-    last = next(iter(reversed(ledger.entries(store, model))), None)
+    last = ledger.last(store, model)
     expected = last.version if last else None
     found = champion.version if champion else None
     if found not in (expected, last.previous if last and last.step == "intent" else expected):

@@ -8,7 +8,6 @@ marks most columns of an ordinary day (FACTS, "Evidently"). What to act on is mo
 from __future__ import annotations
 
 import json
-import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,6 @@ from evergreen.storage import ObjectStore, canonical_json, digest_of, put_json_o
 
 if TYPE_CHECKING:
     from evidently import Dataset
-
-log = logging.getLogger(__name__)
 
 #: Evidently puts names and values into a script without escaping them, so what could end the
 #: script or open a tag is replaced by a look-alike before Evidently sees it (FACTS).

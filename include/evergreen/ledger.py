@@ -33,6 +33,12 @@ def entries(store: ObjectStore, model: str) -> list[Entry]:
     return [Entry.model_validate_json(store.get(key)) for key in store.list(f"ledger/{model}/")]
 
 
+def last(store: ObjectStore, model: str) -> Entry | None:
+    """Return the newest entry of *model*, reading no other; None before the first promotion."""
+    keys = list(store.list(f"ledger/{model}/"))
+    return Entry.model_validate_json(store.get(keys[-1])) if keys else None
+
+
 def append(store: ObjectStore, entry: Entry) -> None:
     """Write *entry* under the next free number."""
     number = len(list(store.list(f"ledger/{entry.model}/"))) + 1

@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import pandas as pd
 
@@ -251,9 +250,3 @@ def _refuse_untrainable(spec: ModelSpec, entries: list[Entry]) -> None:
                 ]
             )
         )
-
-
-def raw_inputs(store: ObjectStore, receipt: ExamplesReceipt) -> dict[str, Any]:
-    """Return key and digest of every raw object behind *receipt*, for a version's identity."""
-    found: dict[str, Any] = json.loads(read(store, receipt.manifest))["raw"]
-    return found

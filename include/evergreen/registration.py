@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: A version is made in one call with all its tags, so there is no half-registered one.
-_NO_WAIT = 0
-
 
 def register_model(
     client: MlflowClient,
@@ -44,9 +41,10 @@ def register_model(
             source=f"models:/{challenger.model_id}",
             run_id=challenger.run_id,
             model_id=challenger.model_id,
+            # One call with all tags, so that there is never a half-registered version.
             tags=_identity(spec, evaluation, examples) | tags,
             description=_describe(evaluation),
-            await_creation_for=_NO_WAIT,
+            await_creation_for=0,
         )
         found = registry.versions_of(client, spec.model, challenger.key)
     for extra in found[1:]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -19,8 +18,6 @@ from evergreen.window import scoring_day, start_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-log = logging.getLogger(__name__)
 
 
 def serving_on(store: ObjectStore, spec: ModelSpec, day: date) -> ledger.Entry:

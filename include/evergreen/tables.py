@@ -22,16 +22,15 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def read_table(data: bytes, *, columns: list[str] | None = None) -> pa.Table:
+def read_table(data: bytes) -> pa.Table:
     """
     Return the Arrow table in *data*, page checksums verified.
 
     :raises pyarrow.ArrowInvalid: If *data* is not a whole Parquet file.
     """
-    source = io.BytesIO(data)
-    return pq.read_table(source, columns=columns, page_checksum_verification=True)
+    return pq.read_table(io.BytesIO(data), page_checksum_verification=True)
 
 
-def from_parquet(data: bytes, *, columns: list[str] | None = None) -> pd.DataFrame:
-    """Return the frame in *data*, with only *columns* if given."""
-    return read_table(data, columns=columns).to_pandas()
+def from_parquet(data: bytes) -> pd.DataFrame:
+    """Return the frame in *data*; see :func:`read_table`."""
+    return read_table(data).to_pandas()
