@@ -24,9 +24,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="evergreen")
     parser.add_argument("command", choices=["up", "down", "demo"])
     parser.add_argument("--as-of", type=parse_instant, default=AS_OF)
-    asked = parser.parse_args(arguments)
     console = Console()
     try:
+        asked = parser.parse_args(arguments)
         settings = read_settings(os.environ)
         if asked.command == "down":
             stack.down(settings, console)
