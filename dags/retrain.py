@@ -58,7 +58,9 @@ def retrain(spec: ModelSpec) -> None:
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,
         allowed_run_types=allowed_run_types(),
-        max_active_runs=1,  # each night is judged against the champion the night before left
+        # Each night is judged against the champion the night before left. A backfill has a limit of
+        # its own: 1 lets the champion evolve night by night, more replays nights side by side.
+        max_active_runs=1,
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
         params={
             "as_of": AS_OF,
@@ -106,6 +108,9 @@ def retrain(spec: ModelSpec) -> None:
             task_id="deploy_model",
             model=spec.model,
             registration=register.output,
+            candidates=train.output,
+            examples=prepare.output,
+            trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
             outlets=[champion_moves(spec)],
         )
         report = ReportDriftOperator(

@@ -72,9 +72,13 @@ def spec(tmp_path, monkeypatch) -> ModelSpec:
     folder = tmp_path / "code" / "models" / name
     shutil.copytree(ROOT / "include" / "models" / "flight_delay", folder)
     monkeypatch.syspath_prepend(str(tmp_path / "code"))  # models is a namespace package
-    return load_spec("flight_delay").model_copy(
+    return small(load_spec("flight_delay")).model_copy(update={"model": name})
+
+
+def small(spec: ModelSpec) -> ModelSpec:
+    """The same model with a window that the landed days fill, and no search."""
+    return spec.model_copy(
         update={
-            "model": name,
             "window": WindowSpec(train_days=14, validation_days=3, gap_days=1, test_days=4),
             "candidates": {"linear": CandidateSpec(), "boosting": CandidateSpec()},
         }
@@ -95,9 +99,20 @@ def rewrite(store) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def mlflow_uri(tmp_path_factory) -> Iterator[str]:
+def mlflow_home(tmp_path_factory) -> Path:
+    """Where the MLflow server keeps its database and artefacts."""
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture(scope="session")
+def mlflow_artifacts(mlflow_home) -> Path:
+    return mlflow_home / "artifacts"
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(mlflow_home) -> Iterator[str]:
     """A real MLflow server on SQLite, as the embedded stack starts it."""
-    home, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    home, port = mlflow_home, free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
                "-w", "1", "--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--serve-artifacts",
                "--artifacts-destination", str(home / "artifacts")]  # fmt: skip
@@ -115,11 +130,40 @@ def mlflow_uri(tmp_path_factory) -> Iterator[str]:
             os.killpg(server.pid, 15)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(mlflow_uri):
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=mlflow_uri, registry_uri=mlflow_uri)
+
+
+@pytest.fixture
+def night(store, client, spec):
+    """The nights of one model, stage by stage, on real flights and a real MLflow server."""
+    from tests.night import Night
+
+    return Night(store, client, spec)
+
+
+@pytest.fixture(scope="session")
+def trained(raw_days, client, tmp_path_factory):
+    """One real night and its judgement; cheap versions are registered from what it logged."""
+    from tests.night import Night
+
+    root = tmp_path_factory.mktemp("trained") / "store"
+    shutil.copytree(raw_days, root)
+    spec = small(load_spec("flight_delay"))
+    spec = spec.model_copy(update={"candidates": {"linear": CandidateSpec()}})
+    night = Night(FolderStore(root), client, spec)
+    return night, night.evaluation(night.examples())
+
+
+@pytest.fixture
+def new_history(trained):
+    """Begin the history of a model that no other test knows."""
+    from tests.night import History
+
+    return lambda: History(trained, f"history_{next(_numbers)}")
 
 
 def free_port() -> int:

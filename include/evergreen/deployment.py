@@ -1,19 +1,22 @@
 """
 Move the champion alias. Nothing else in this project does.
 
-Each move is written to the ledger before (intent) and after (outcome), so a crash in between
-leaves a trace, and the next attempt finishes what was begun.
+Each move is decided in the ledger first (intent) and closed there afterwards (outcome). Whoever
+finds an intent without outcome finishes it, so a crash in between mends itself.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
 from evergreen.artefacts import load_example, load_model
-from evergreen.errors import ArtefactError
+from evergreen.errors import AliasMovedError, ArtefactError
+from evergreen.mirror import mirror_ledger
 from evergreen.receipts import DeploymentReceipt, RegistrationReceipt
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore
@@ -24,6 +27,42 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Others may promote while this run decides; each time it decides again, up to this often.
+MAX_DECISIONS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What the ledger says, and the version the alias is at, seen at one moment."""
+
+    ledger: ledger.Ledger
+    alias: str | None
+
+    @property
+    def is_moved_by_hand(self) -> bool:
+        """Return whether the alias is not where the ledger put it."""
+        champion = self.ledger.champion
+        return self.alias != (champion.version if champion else None)
+
+
+def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: datetime) -> Serving:
+    """
+    Return who serves *model*, after finishing what an earlier attempt left unfinished.
+
+    Alias and ledger are looked at while no move is under way, so that a difference between them is
+    real: somebody moved the alias by hand.
+    """
+    while True:
+        book = ledger.read(store, model)
+        if book.pending is not None:
+            log.warning("Finishing the %s of version %s that %s began.",
+                        book.pending.action, book.pending.version, book.pending.actor)  # fmt: skip
+            _finish(store, client, book, now=now)
+            continue
+        champion = registry.champion_of(client, model)
+        if ledger.is_newest(store, book):
+            return Serving(ledger=book, alias=str(champion.version) if champion else None)
+
 
 def deploy_model(
     store: ObjectStore,
@@ -31,37 +70,81 @@ def deploy_model(
     spec: ModelSpec,
     *,
     registration: RegistrationReceipt,
+    judge_again: Callable[[], RegistrationReceipt],
     actor: str,
     now: datetime,
     dry_run: bool = False,
 ) -> DeploymentReceipt:
     """
-    Make the registered version champion if it passed its gates and is not older than the champion.
+    Make the registered version champion if it passed its gates and is not history.
 
-    Safe to repeat: a version that serves already is left alone, and only a missing ledger outcome
-    is written. A version that may not serve is a normal answer, not an error.
+    Safe to repeat: a version that serves already is left alone. A version that may not serve is a
+    normal answer, not an error. If another version was promoted since this one was judged, it is
+    judged again beside that one.
 
+    :param judge_again: Judges the challenger beside the present champion and registers that.
     :param actor: Who asks for it, for the ledger: an Airflow run or a person.
     :param now: The instant written into the ledger.
     :raises ArtefactError: If the version's artefact cannot be loaded or does not predict.
+    :raises AliasMovedError: If it may serve, but somebody moved the alias by hand.
     """
-    version = client.get_model_version(spec.model, registration.version)
-    champion = registry.champion_of(client, spec.model)
-    _report_hand_moved(store, champion, model=spec.model)
-    refusal = _refusal(registration, champion, dry_run=dry_run)
-    if refusal is None:
+    for _ in range(MAX_DECISIONS):
+        serving = observe(store, client, spec.model, now=now)
+        champion = serving.ledger.champion
+        reason = _refusal(registration, serving, dry_run=dry_run)
+        if reason is None and _is_stale(registration, champion):
+            log.info(
+                "Judged against version %s, but version %s serves now: judging again.",
+                registration.judged_against, champion.version if champion else None,
+            )  # fmt: skip
+            registration = judge_again()
+            continue
+        if reason is not None:
+            break
+        if serving.is_moved_by_hand:
+            raise AliasMovedError(_explain_moved(serving, spec.model))
+        version = client.get_model_version(spec.model, registration.version)
         probe(client, spec, version)
-        _promote(store, client, spec, version=version, champion=champion, actor=actor, now=now)
-    serving = version if refusal is None else champion
-    is_there = champion is not None and champion.version == version.version
-    return DeploymentReceipt(
-        model=spec.model,
-        as_of=registration.as_of,
-        version=version.version,
-        champion_version=serving.version if serving else None,
-        moved=refusal is None and not is_there,
-        reason=refusal or ("it serves already" if is_there else "it passed every gate"),
-    )
+        entry = ledger.Entry(
+            step="intent",
+            action="promote",
+            model=spec.model,
+            version=registration.version,
+            previous=champion.version if champion else None,
+            as_of=registration.as_of,
+            serves_from=registration.as_of,
+            artefact_sha256=registry.tag(version, registry.TAG_SHA256),
+            actor=actor,
+            reason=version.description or "",
+            recorded_at=now,
+        )
+        if change_champion(store, client, serving.ledger, entry):
+            return _receipt(registration, champion=registration.version, reason=None)
+    else:
+        raise RuntimeError(
+            f"The champion of {spec.model} changed {MAX_DECISIONS} times while version "
+            f"{registration.version} was waiting. Nothing was promoted; this task will try again."
+        )
+    if serving.is_moved_by_hand:
+        log.warning("%s", _explain_moved(serving, spec.model))
+    mirror_ledger(client, serving.ledger)
+    return _receipt(registration, champion=champion.version if champion else None, reason=reason)
+
+
+def change_champion(
+    store: ObjectStore, client: MlflowClient, book: ledger.Ledger, entry: ledger.Entry
+) -> bool:
+    """
+    Write the intent *entry*, move the alias, write the outcome.
+
+    :return: False if somebody else decided something since *book* was read; nothing was done then.
+    """
+    try:
+        book = ledger.append(store, book, entry)
+    except ledger.LedgerConflictError:
+        return False
+    _finish(store, client, book, now=entry.recorded_at)
+    return True
 
 
 def probe(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> None:
@@ -85,69 +168,73 @@ def probe(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> None:
         )
 
 
-def _refusal(
-    registration: RegistrationReceipt, champion: ModelVersion | None, *, dry_run: bool
-) -> str | None:
-    """Return why the version must not serve, or None if it may."""
+def _refusal(registration: RegistrationReceipt, serving: Serving, *, dry_run: bool) -> str | None:
+    """Return why the version must not serve whatever it is compared with, or None."""
+    book = serving.ledger
+    if book.champion is not None and serving.alias == book.champion.version == registration.version:
+        return "it serves already"
     if not registration.passed:
         return "it missed a gate, the champion stays"
     if dry_run:
         return "dry run, the alias was not touched"
-    if champion is not None and champion.version != registration.version:
-        newer = datetime.fromisoformat(registry.tag(champion, registry.TAG_AS_OF))
-        if registration.as_of < newer:
-            return f"it is history: the champion knows the world up to {newer:%Y-%m-%d %H:%M}"
-        if champion.version != registration.judged_against:
-            return (
-                f"it was judged against version {registration.judged_against}, but version "
-                f"{champion.version} serves now; clear evaluate_challenger to judge it again"
-            )
+    if book.is_withdrawn(registration.version):
+        return "it was rolled back; only the rollback DAG can bring it back"
+    if book.horizon is not None and registration.as_of < book.horizon:
+        return f"it is history: a champion knew the world up to {book.horizon:%Y-%m-%d %H:%M}"
     return None
 
 
-def _promote(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
-    *,
-    version: ModelVersion,
-    champion: ModelVersion | None,
-    actor: str,
-    now: datetime,
+def _is_stale(registration: RegistrationReceipt, champion: ledger.Entry | None) -> bool:
+    """Return whether the verdict compares with a version that is not the champion (any more)."""
+    now = champion.version if champion else None
+    return now not in (registration.version, registration.judged_against)
+
+
+def _finish(
+    store: ObjectStore, client: MlflowClient, book: ledger.Ledger, *, now: datetime
 ) -> None:
-    last = ledger.last(store, spec.model)
-    serves = champion is not None and champion.version == version.version
-    if serves and last is not None and last.step == "outcome" and last.version == version.version:
-        return
-    previous = champion.version if champion and not serves else (last.previous if last else None)
-    entry = ledger.Entry(
-        step="intent",
-        action="promote",
-        model=spec.model,
-        version=version.version,
-        previous=previous,
-        as_of=datetime.fromisoformat(registry.tag(version, registry.TAG_AS_OF)),
-        artefact_sha256=registry.tag(version, registry.TAG_SHA256),
-        actor=actor,
-        reason=version.description or "",
-        recorded_at=now,
+    """Carry out the pending intent of *book*; several attempts may do so at once."""
+    entry = book.pending
+    if entry is None or not ledger.is_newest(store, book):
+        return  # another attempt was faster
+    step: ledger.Step = "outcome"
+    if registry.find_version(client, entry.model, entry.version) is None:
+        log.error("Version %s of %s is gone; it cannot serve.", entry.version, entry.model)
+        step = "abandoned"
+    else:
+        client.set_registered_model_alias(entry.model, registry.CHAMPION, entry.version)
+    try:
+        closed = entry.model_copy(update={"step": step, "recorded_at": now})
+        book = ledger.append(store, book, closed)
+    except ledger.LedgerConflictError:
+        # Another attempt closed this move. If the champion has changed again since, the alias that
+        # was just set here is old: put it where the ledger says.
+        book = ledger.read(store, entry.model)
+        if book.pending is None and book.champion and book.champion.version != entry.version:
+            client.set_registered_model_alias(entry.model, registry.CHAMPION, book.champion.version)
+    mirror_ledger(client, book)
+
+
+def _receipt(
+    registration: RegistrationReceipt, *, champion: str | None, reason: str | None
+) -> DeploymentReceipt:
+    return DeploymentReceipt(
+        model=registration.model,
+        as_of=registration.as_of,
+        version=registration.version,
+        champion_version=champion,
+        moved=reason is None,
+        reason=reason or "it passed every gate",
     )
-    if not serves:
-        ledger.append(store, entry)
-        client.set_registered_model_alias(spec.model, registry.CHAMPION, version.version)
-    ledger.append(store, entry.model_copy(update={"step": "outcome"}))
 
 
-def _report_hand_moved(store: ObjectStore, champion: ModelVersion | None, *, model: str) -> None:
-    """Say so if the alias is not where the ledger last put it."""
-    last = ledger.last(store, model)
-    expected = last.version if last else None
-    found = champion.version if champion else None
-    if found not in (expected, last.previous if last and last.step == "intent" else expected):
-        log.warning(
-            "The champion alias of %s was moved by hand: it is at version %s, the ledger says %s. "
-            "Gates and ledger know nothing of that move, and scoring ignores it. Move it back.",
-            model,
-            found,
-            expected,
-        )
+def _explain_moved(serving: Serving, model: str) -> str:
+    champion = serving.ledger.champion
+    expected = f"version {champion.version}" if champion else "no version"
+    found = f"version {serving.alias}" if serving.alias else "no version"
+    return (
+        f"The champion alias of {model} was moved by hand: it is at {found}, the ledger says "
+        f"{expected}. Gates and ledger know nothing of that move, and scoring ignores it. Nothing "
+        f"is promoted over it. Run {model}__rollback with the version that shall serve: it checks "
+        "it, moves the alias and writes it down."
+    )

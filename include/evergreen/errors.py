@@ -10,6 +10,13 @@ EvergreenError
 ├── ArtefactError           a stored object is not what  do not use it; restore or retrain
 │                           its manifest says
 ├── NoChampionError         nothing may serve            run retrain for an earlier as_of first
+├── AliasMovedError         the alias is not where the   run rollback with the version that shall
+│                           ledger put it                serve
+├── RollbackError           there is no way back as      name another version, or say force
+│                           asked
+├── BacktestError           there is too little past     backfill the nights it names
+├── ReproductionError       a version came out different find what changed since; it is named
+├── StateError              an invariant does not hold  repair what it names before the next night
 └── StackError              a local service cannot run   free the port or read the log it names
 
 None of them is worth a retry: the same inputs fail the same way again.
@@ -49,6 +56,26 @@ class ArtefactError(EvergreenError):
 
 class NoChampionError(EvergreenError):
     """No version was champion at the instant asked for."""
+
+
+class AliasMovedError(EvergreenError):
+    """Somebody moved the champion alias by hand, so nothing can be promoted over it."""
+
+
+class RollbackError(EvergreenError):
+    """The version asked for must not serve, or there is none to go back to."""
+
+
+class BacktestError(EvergreenError):
+    """A range holds too few nights to say what would have happened."""
+
+
+class ReproductionError(EvergreenError):
+    """A version that was made again differs from the one that is registered."""
+
+
+class StateError(EvergreenError):
+    """What must hold at any time does not hold."""
 
 
 class StackError(EvergreenError):

@@ -12,13 +12,15 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from evergreen import metrics, registry
+from evergreen import ledger, metrics, registry
 from evergreen.artefacts import inputs_of, load_model
-from evergreen.errors import CandidateError
+from evergreen.errors import ArtefactError, CandidateError
+from evergreen.leakage import check_leaks
 from evergreen.preparation import load_examples
 from evergreen.receipts import CandidateReceipt, Check, EvaluationReceipt, ExamplesReceipt
 from evergreen.spec import ModelSpec
@@ -106,23 +108,66 @@ def evaluate_challenger(
     """
     Choose the challenger on the validation days and judge it on the test days.
 
-    Safe to repeat: the first judgement of a challenger against a champion is kept and given
-    again, and a challenger that serves by now keeps the judgement that promoted it.
+    A run of tonight is judged against the present champion, a run of the past against the champion
+    of its day, both by the ledger. Safe to repeat: the first judgement of a challenger against a
+    champion is kept and given again, and one that was champion keeps the judgement that made it so.
 
     :raises CandidateError: If the baseline is not among *candidates*.
     """
     best = rank(spec, candidates)
-    champion = registry.champion_of(client, spec.model)
+    champion = _opponent(store, client, spec, as_of=examples.as_of)
     if champion is not None and champion.tags.get(registry.TAG_KEY) == best.key:
         kept = champion.tags[registry.TAG_EVALUATION]
-        log.info("version %s is this challenger and serves; its judgement stands", champion.version)
+        log.info("version %s is this challenger and was promoted; that judgement stands",
+                 champion.version)  # fmt: skip
         return EvaluationReceipt.model_validate_json(store.get(kept))
-    against = champion.version if champion else "none"
+    return judgement(
+        store, client, spec,
+        best=best, candidates=candidates, examples=examples, champion=champion,
+    )  # fmt: skip
+
+
+def judgement(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    best: CandidateReceipt,
+    candidates: Sequence[CandidateReceipt],
+    examples: ExamplesReceipt,
+    champion: ModelVersion | None,
+) -> EvaluationReceipt:
+    """
+    Return the one judgement of *best* beside *champion*, made now unless it is kept already.
+
+    :param champion: The version to beat; None if there is none yet.
+    :raises CandidateError: If the baseline is not among *candidates*.
+    """
+    against = str(champion.version) if champion else "none"
     key = f"evaluations/{spec.model}/{best.key}/against-{against}.json"
     if store.head(key) is None:
         receipt = _evaluate(store, client, spec, best, candidates, champion, examples, key)
         put_json_once(store, key, receipt.model_dump(mode="json"))
     return EvaluationReceipt.model_validate_json(store.get(key))
+
+
+def _opponent(
+    store: ObjectStore, client: MlflowClient, spec: ModelSpec, *, as_of: datetime
+) -> ModelVersion | None:
+    """Return the version a challenger that knows the world up to *as_of* has to beat."""
+    book = ledger.read(store, spec.model)
+    is_history = book.horizon is not None and as_of < book.horizon
+    reign = book.champion_at(as_of) if is_history else book.champion
+    if reign is None:
+        return None
+    found = registry.find_version(client, spec.model, reign.version)
+    if found is None:
+        raise ArtefactError(
+            f"The ledger says that version {reign.version} of {spec.model} was champion at "
+            f"{as_of:%Y-%m-%d %H:%M}, but MLflow has it no more, so nothing can be compared with "
+            "it. Nothing was judged. Restore it, or roll back to a version that is there."
+        )
+    return found
 
 
 def _evaluate(
@@ -136,6 +181,7 @@ def _evaluate(
     key: str,
 ) -> EvaluationReceipt:
     rows = load_examples(store, spec, receipt=examples, segments=("test",))
+    train = load_examples(store, spec, receipt=examples, segments=("fit", "validation"))
     simple = next((c for c in candidates if c.candidate == BASELINE), None)
     if simple is None:
         raise CandidateError("The baseline was not fitted, so no gate can be checked.")
@@ -153,11 +199,13 @@ def _evaluate(
         champion=judged.get("champion"),
         artefact_bytes=best.artefact_bytes,
     )
+    gates += check_leaks(spec, train=train, test=rows)
     return EvaluationReceipt(
         model=spec.model,
         as_of=examples.as_of,
         challenger=best,
-        champion_version=champion.version if champion else None,
+        candidates=tuple(candidates),
+        champion_version=str(champion.version) if champion else None,
         record_key=key,
         test_rows=len(rows),
         metrics={name: dict(found.metrics) for name, found in judged.items()},

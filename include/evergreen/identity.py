@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
+import platform
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from evergreen.spec import MODELS_DIR, ModelSpec
@@ -49,11 +51,12 @@ def version_key(*parts: str, as_of: datetime) -> str:
 
 
 @cache
-def git_revision() -> str:
+def git_state() -> tuple[str, bool | None]:
     """
-    Return the commit of the running code, with ``-dirty`` if files differ from it.
+    Return the commit of the running code, and whether files differ from it.
 
-    ``GIT_SHA`` speaks for images that carry no ``.git`` folder; without either it is "unknown".
+    ``GIT_SHA`` speaks for images that carry no ``.git`` folder; they cannot tell what differs.
+    Without either the commit is "unknown".
     """
     git = ["git", "-C", str(PACKAGE_DIR)]
     try:
@@ -64,8 +67,15 @@ def git_revision() -> str:
             [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("GIT_SHA", "unknown")
-    return sha.stdout.strip() + ("-dirty" if changes.stdout.strip() else "")
+        return os.environ.get("GIT_SHA", "unknown"), None
+    return sha.stdout.strip(), bool(changes.stdout.strip())
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Return the version of Python and of every installed distribution, by name."""
+    found = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
+    return {"python": platform.python_version()} | dict(sorted(found.items()))
 
 
 def _digest_files(files: list[Path], *, root: Path) -> str:

@@ -1,58 +1,155 @@
 """
-The append-only history of who was champion, when and why: one immutable object per entry.
+The append-only history of who was champion, when, why and by whose word.
 
-Entries are numbered without gaps; a number is taken by whoever writes it first.
+One immutable object per entry, numbered without gaps. A number belongs to whoever writes it first,
+so the ledger is also the lock of the champion alias: an *intent* is a decision that anybody may
+finish, its *outcome* says that it is done.
+
+Two clocks run through it. ``recorded_at`` is when an entry was written. ``serves_from`` is when its
+version starts to serve in the time of the runs: a replayed night of last June promotes in June.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from evergreen.storage import ObjectStore, canonical_json
 from evergreen.values import Frozen
 
+Step = Literal["intent", "outcome", "abandoned"]
+
 
 class Entry(Frozen):
-    """One step of a promotion: what is about to happen (intent) or has happened (outcome)."""
+    """
+    One step of a change of champion.
 
-    step: Literal["intent", "outcome"]
-    action: Literal["promote"]
+    ``intent``: it is decided and checked. ``outcome``: the alias has moved. ``abandoned``: it can
+    never move, because the version is gone. ``as_of`` is what the version knows up to.
+    """
+
+    step: Step
+    action: Literal["promote", "rollback"]
     model: str
     version: str
     previous: str | None
     as_of: datetime
+    serves_from: datetime
     artefact_sha256: str
     actor: str
     reason: str
     recorded_at: datetime
 
 
-def entries(store: ObjectStore, model: str) -> list[Entry]:
-    """Return the whole ledger of *model*, oldest first."""
-    return [Entry.model_validate_json(store.get(key)) for key in store.list(f"ledger/{model}/")]
+class LedgerConflictError(Exception):
+    """Somebody else wrote the next number first: read again, decide again."""
 
 
-def last(store: ObjectStore, model: str) -> Entry | None:
-    """Return the newest entry of *model*, reading no other; None before the first promotion."""
-    keys = list(store.list(f"ledger/{model}/"))
-    return Entry.model_validate_json(store.get(keys[-1])) if keys else None
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """The whole ledger of one model, oldest entry first, as it was when it was read."""
+
+    model: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def pending(self) -> Entry | None:
+        """The decision that nobody has finished yet."""
+        last = self.entries[-1] if self.entries else None
+        return last if last is not None and last.step == "intent" else None
+
+    @cached_property
+    def outcomes(self) -> tuple[Entry, ...]:
+        """Every change that happened, in the order in which it happened."""
+        return tuple(entry for entry in self.entries if entry.step == "outcome")
+
+    @property
+    def champion(self) -> Entry | None:
+        """The change that put the present champion in place."""
+        return self.outcomes[-1] if self.outcomes else None
+
+    @cached_property
+    def standing(self) -> tuple[Entry, ...]:
+        """The champions nobody went back on, oldest first; the last one serves."""
+        return _standing(self.outcomes)
+
+    @property
+    def horizon(self) -> datetime | None:
+        """
+        The newest instant any champion has learnt up to, withdrawn ones included.
+
+        What a run older than this produces is history and never serves by itself.
+        """
+        return max((entry.as_of for entry in self.outcomes), default=None)
+
+    def has_served(self, version: str) -> bool:
+        """Return whether *version* was ever champion."""
+        return any(entry.version == version for entry in self.outcomes)
+
+    def is_withdrawn(self, version: str) -> bool:
+        """Return whether *version* served and a rollback went back on it."""
+        return self.has_served(version) and version not in {e.version for e in self.standing}
+
+    def champion_at(self, instant: datetime) -> Entry | None:
+        """Return what served at *instant* of the runs' time, or None before the first champion."""
+        known = _standing([e for e in self.outcomes if e.serves_from <= instant])
+        return known[-1] if known else None
+
+    def scorer_of(self, day_start: datetime, *, as_of: datetime) -> Entry | None:
+        """
+        Return what may score the day that begins at *day_start*, for a run that lives at *as_of*.
+
+        The newest champion known at *as_of* that nobody had gone back on by then and that had
+        learnt nothing at or after *day_start*.
+        """
+        known = _standing([e for e in self.outcomes if e.serves_from <= as_of])
+        return next((e for e in reversed(known) if e.as_of <= day_start), None)
+
+    def rollback_target(self) -> Entry | None:
+        """Return the last champion before the present one, or None if there is none."""
+        now = self.champion
+        earlier = (e for e in reversed(self.standing) if now and e.version != now.version)
+        return next(earlier, None)
 
 
-def append(store: ObjectStore, entry: Entry) -> None:
-    """Write *entry* under the next free number."""
-    number = len(list(store.list(f"ledger/{entry.model}/"))) + 1
-    content = canonical_json(entry.model_dump(mode="json"))
-    while not store.put_if_absent(f"ledger/{entry.model}/{number:08d}.json", content):
-        number += 1
+def read(store: ObjectStore, model: str) -> Ledger:
+    """Return the ledger of *model*."""
+    keys = store.list(f"ledger/{model}/")
+    return Ledger(
+        model=model, entries=tuple(Entry.model_validate_json(store.get(key)) for key in keys)
+    )
 
 
-def reigns(store: ObjectStore, model: str) -> list[Entry]:
-    """Return the completed promotions of *model*, oldest first."""
-    return [entry for entry in entries(store, model) if entry.step == "outcome"]
+def is_newest(store: ObjectStore, ledger: Ledger) -> bool:
+    """Return whether nothing was written since *ledger* was read."""
+    return len(list(store.list(f"ledger/{ledger.model}/"))) == len(ledger.entries)
 
 
-def champion_at(store: ObjectStore, model: str, instant: datetime) -> Entry | None:
-    """Return the newest promotion whose version had learnt nothing at or after *instant*."""
-    known = [entry for entry in reigns(store, model) if entry.as_of <= instant]
-    return max(known, key=lambda entry: entry.as_of, default=None)
+def append(store: ObjectStore, ledger: Ledger, entry: Entry) -> Ledger:
+    """
+    Return *ledger* with *entry* written under the next number.
+
+    :raises LedgerConflictError: If somebody wrote that number since *ledger* was read.
+    """
+    key = f"ledger/{entry.model}/{len(ledger.entries) + 1:08d}.json"
+    if not store.put_if_absent(key, canonical_json(entry.model_dump(mode="json"))):
+        raise LedgerConflictError(key)
+    return Ledger(model=ledger.model, entries=(*ledger.entries, entry))
+
+
+def _standing(outcomes: tuple[Entry, ...] | list[Entry]) -> tuple[Entry, ...]:
+    """Replay *outcomes*: a promotion adds a champion, a rollback drops all that came after it."""
+    found: list[Entry] = []
+    for entry in outcomes:
+        if entry.action == "rollback":
+            versions = [e.version for e in found]
+            if entry.version in versions:
+                last = len(versions) - 1 - versions[::-1].index(entry.version)
+                del found[last + 1 :]
+            else:
+                found.append(entry)
+        else:
+            found.append(entry)
+    return tuple(found)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Literal
 
+from pydantic import JsonValue
+
 from evergreen.values import Frozen
 
 Status = Literal["passed", "failed", "unknown"]
@@ -89,12 +91,32 @@ class EvaluationReceipt(Frozen):
     model: str
     as_of: datetime
     challenger: CandidateReceipt
+    candidates: tuple[CandidateReceipt, ...]
     champion_version: str | None
     record_key: str
     test_rows: int
     metrics: dict[str, dict[str, float]]
     gates: tuple[Check, ...]
     passed: bool
+
+
+class VersionIdentity(Frozen):
+    """Everything that made a version: enough to make it again and to say what differs."""
+
+    model: str
+    key: str
+    as_of: datetime
+    challenger: CandidateReceipt
+    examples: ExamplesReceipt
+    store_uri: str
+    days: dict[str, str]
+    spec: dict[str, JsonValue]
+    spec_digest: str
+    code_digest: str
+    git_sha: str
+    git_dirty: bool | None
+    environment: dict[str, str]
+    run: dict[str, str]
 
 
 class RegistrationReceipt(Frozen):
@@ -118,6 +140,63 @@ class DeploymentReceipt(Frozen):
     champion_version: str | None
     moved: bool
     reason: str
+
+
+class RollbackReceipt(Frozen):
+    """Which version serves after a rollback, and what was forced for it."""
+
+    model: str
+    as_of: datetime
+    previous: str | None
+    version: str
+    version_as_of: datetime
+    moved: bool
+    warnings: tuple[str, ...]
+
+
+class ReproductionReceipt(Frozen):
+    """A registered version was made again and compared with what was registered."""
+
+    model: str
+    as_of: datetime
+    version: str
+    is_identical: bool
+    checks: tuple[Check, ...]
+
+
+class BacktestReceipt(Frozen):
+    """What would have happened over a range of nights, as a table and a plot."""
+
+    model: str
+    first: datetime
+    last: datetime
+    nights: int
+    promotions: int
+    days: int
+    rows: int
+    metric: str
+    pooled: dict[str, float]
+    table: ObjectRef
+    plot: ObjectRef
+
+
+class StateReceipt(Frozen):
+    """The invariants of a model were checked."""
+
+    model: str
+    as_of: datetime
+    checks: tuple[Check, ...]
+
+
+class HousekeepingReceipt(Frozen):
+    """What was too old, and whether it was removed."""
+
+    model: str
+    as_of: datetime
+    dry_run: bool
+    removed: dict[str, int]
+    kept_versions: int
+    record: ObjectRef | None
 
 
 class ScoringReceipt(Frozen):

@@ -6,9 +6,16 @@ import logging
 from typing import TYPE_CHECKING
 
 from evergreen import registry
-from evergreen.identity import git_revision, spec_digest
-from evergreen.receipts import EvaluationReceipt, ExamplesReceipt, RegistrationReceipt
+from evergreen.identity import code_digest, environment, git_state, spec_digest
+from evergreen.receipts import (
+    EvaluationReceipt,
+    ExamplesReceipt,
+    RegistrationReceipt,
+    VersionIdentity,
+)
 from evergreen.spec import ModelSpec
+from evergreen.storage import ObjectStore, put_json_once
+from evergreen.window import SEGMENTS, training_window
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,6 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def register_model(
+    store: ObjectStore,
     client: MlflowClient,
     spec: ModelSpec,
     *,
@@ -29,20 +37,26 @@ def register_model(
     Return the version of the judged challenger, creating it if needed.
 
     The registry has no unique keys, so this converges instead: look up, create, look up again;
-    the lowest version stays and the others go, except one that carries an alias.
+    the lowest version stays and the others go, except one that carries an alias. What made the
+    version is kept beside it, as one object that :mod:`evergreen.reproduction` reads.
+
+    :param tags: Which run made it: an Airflow run and its bundle.
     """
     challenger = evaluation.challenger
     registry.ensure_registered_model(client, spec.model, description=spec.description)
     found = registry.versions_of(client, spec.model, challenger.key)
     created = not found
     if created:
+        identity = _identity(store, spec, evaluation, examples, run=tags)
+        place = identity_key(spec.model, challenger.key)
+        made = put_json_once(store, place, identity.model_dump(mode="json"))
         client.create_model_version(
             spec.model,
             source=f"models:/{challenger.model_id}",
             run_id=challenger.run_id,
             model_id=challenger.model_id,
             # One call with all tags, so that there is never a half-registered version.
-            tags=_identity(spec, evaluation, examples) | tags,
+            tags=_tags(VersionIdentity.model_validate(made), evaluation) | tags,
             description=_describe(evaluation),
             await_creation_for=0,
         )
@@ -54,7 +68,7 @@ def register_model(
     return RegistrationReceipt(
         model=spec.model,
         as_of=evaluation.as_of,
-        version=version.version,
+        version=str(version.version),
         key=challenger.key,
         created=created,
         passed=evaluation.passed,
@@ -62,27 +76,64 @@ def register_model(
     )
 
 
+def identity_key(model: str, key: str) -> str:
+    """Return where the identity of the version with *key* lies in the store."""
+    return f"identities/{model}/{key}.json"
+
+
 def _identity(
-    spec: ModelSpec, evaluation: EvaluationReceipt, examples: ExamplesReceipt
-) -> dict[str, str]:
-    challenger = evaluation.challenger
+    store: ObjectStore,
+    spec: ModelSpec,
+    evaluation: EvaluationReceipt,
+    examples: ExamplesReceipt,
+    *,
+    run: dict[str, str],
+) -> VersionIdentity:
+    window = training_window(evaluation.as_of, spec.window)
+    sha, is_dirty = git_state()
+    return VersionIdentity(
+        model=spec.model,
+        key=evaluation.challenger.key,
+        as_of=evaluation.as_of,
+        challenger=evaluation.challenger,
+        examples=examples,
+        store_uri=store.uri,
+        days={segment: str(getattr(window, segment)) for segment in SEGMENTS},
+        spec=spec.model_dump(mode="json"),
+        spec_digest=spec_digest(spec),
+        code_digest=code_digest(spec.model),
+        git_sha=sha,
+        git_dirty=is_dirty,
+        environment=environment(),
+        run=run,
+    )
+
+
+def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str, str]:
+    challenger, examples = identity.challenger, identity.examples
     scores = {
         f"evergreen.test_{name}": f"{value:.6f}"
         for name, value in evaluation.metrics["challenger"].items()
     }
     return {
-        registry.TAG_KEY: challenger.key,
-        registry.TAG_AS_OF: evaluation.as_of.isoformat(),
+        registry.TAG_KEY: identity.key,
+        registry.TAG_AS_OF: identity.as_of.isoformat(),
         registry.TAG_CANDIDATE: challenger.candidate,
         registry.TAG_SHA256: challenger.artefact_sha256,
         registry.TAG_EVALUATION: evaluation.record_key,
         registry.TAG_PASSED: _verdict(evaluation),
         registry.TAG_MODEL_ID: challenger.model_id,
         registry.TAG_BYTES: str(challenger.artefact_bytes),
+        "evergreen.identity": identity_key(identity.model, identity.key),
         "evergreen.examples_digest": examples.digest,
-        "evergreen.examples_manifest": examples.manifest.key,
-        "evergreen.spec_digest": spec_digest(spec),
-        "evergreen.git_revision": git_revision(),
+        "evergreen.examples_uri": f"{identity.store_uri}/{examples.manifest.key}",
+        **{f"evergreen.{segment}_days": days for segment, days in identity.days.items()},
+        "evergreen.spec_digest": identity.spec_digest,
+        "evergreen.code_digest": identity.code_digest,
+        "evergreen.git_sha": identity.git_sha,
+        "evergreen.git_dirty": {True: "yes", False: "no", None: "unknown"}[identity.git_dirty],
+        "evergreen.python": identity.environment["python"],
+        "evergreen.scikit_learn": identity.environment["scikit-learn"],
         **scores,
     }
 
@@ -93,11 +144,12 @@ def _refresh(
     """Keep the newest judgement on the version: a later champion may have been compared."""
     if version.tags.get(registry.TAG_EVALUATION) == evaluation.record_key:
         return
-    for name, value in {
-        registry.TAG_EVALUATION: evaluation.record_key,
-        registry.TAG_PASSED: _verdict(evaluation),
-    }.items():
-        client.set_model_version_tag(model, version.version, name, value)
+    client.set_model_version_tag(model, version.version, registry.TAG_PASSED, _verdict(evaluation))
+    client.update_model_version(model, version.version, _describe(evaluation))
+    # Last: whoever finds this tag takes the others as they are.
+    client.set_model_version_tag(
+        model, version.version, registry.TAG_EVALUATION, evaluation.record_key
+    )
 
 
 def _remove(client: MlflowClient, model: str, version: ModelVersion) -> None:

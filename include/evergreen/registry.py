@@ -6,6 +6,7 @@ Names of tags are here and nowhere else.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen.errors import ArtefactError
@@ -60,10 +61,76 @@ def runs_of(client: MlflowClient, experiment_id: str, key: str) -> list[Run]:
     return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
+def running_since(client: MlflowClient, model: str, *, before: datetime) -> list[str]:
+    """Return the ids of the model's runs that began *before* and never ended."""
+    experiment = client.get_experiment_by_name(model)
+    if experiment is None:
+        return []
+    milliseconds = int(before.timestamp() * 1000)
+    condition = f"attributes.status = 'RUNNING' and attributes.start_time < {milliseconds}"
+    found = client.search_runs([experiment.experiment_id], condition)
+    return [str(run.info.run_id) for run in found]
+
+
+def remove_run(client: MlflowClient, run_id: str) -> None:
+    """Delete a run and the models it logged; one that is gone already is no error."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+        if model_id := run.data.tags.get(TAG_MODEL_ID):
+            client.delete_logged_model(model_id)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+    try:
+        client.delete_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+
+
+def all_versions(client: MlflowClient, model: str) -> list[ModelVersion]:
+    """Return every version of *model*, page by page, lowest first; aliases are not filled in."""
+    found: list[ModelVersion] = []
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(f"name = '{model}'", max_results=1000, page_token=token)
+        found += list(page)
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda version: int(version.version))
+
+
+def aliases_of(client: MlflowClient, model: str) -> dict[str, str]:
+    """Return the version each alias of *model* is at; empty if there is no such model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_registered_model(model).aliases
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        return {}
+    return {alias: str(version) for alias, version in found.items()}
+
+
 def versions_of(client: MlflowClient, model: str, key: str) -> list[ModelVersion]:
     """Return every version registered under *key*, lowest first."""
     found = client.search_model_versions(f"name = '{model}' and tags.`{TAG_KEY}` = '{key}'")
     return sorted(found, key=lambda version: int(version.version))
+
+
+def find_version(client: MlflowClient, model: str, version: str) -> ModelVersion | None:
+    """Return *version* of *model*, or None if there is no such version."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(model, version)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        return None
 
 
 def champion_of(client: MlflowClient, model: str) -> ModelVersion | None:

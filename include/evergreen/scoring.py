@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def serving_on(store: ObjectStore, spec: ModelSpec, day: date) -> ledger.Entry:
+def scorer_of(book: ledger.Ledger, day: date, *, as_of: datetime) -> ledger.Entry:
     """
-    Return the promotion that served on *day*: the newest that had learnt nothing of the day.
+    Return the champion that scores *day* for a run at *as_of*: the newest to learn nothing of it.
 
     :raises NoChampionError: If there was none yet.
     """
-    entry = ledger.champion_at(store, spec.model, start_of(day))
+    entry = book.scorer_of(start_of(day), as_of=as_of)
     if entry is not None:
         return entry
-    first = min((e.as_of for e in ledger.reigns(store, spec.model)), default=None)
+    first = min((e.as_of for e in book.outcomes), default=None)
     known = (
         f"The first champion knows the world up to {first:%Y-%m-%d %H:%M} UTC"
         if first
         else ("No version was ever promoted")
     )
     raise NoChampionError(
-        f"Nothing of {spec.model!r} may score {day}: {known}, and a model from the day's future "
-        f"is never used. Run {spec.model}__retrain with as_of {day} or earlier."
+        f"Nothing of {book.model!r} may score {day}: {known}, and a model from the day's future "
+        f"is never used. Run {book.model}__retrain with as_of {day} or earlier."
     )
 
 
@@ -58,7 +58,7 @@ def score_partition(
     :raises NoChampionError: If no version had been promoted before the day began.
     """
     day = scoring_day(as_of)
-    reign = serving_on(store, spec, day)
+    reign = scorer_of(ledger.read(store, spec.model), day, as_of=as_of)
     version = client.get_model_version(spec.model, reign.version)
     model = load_model(
         client,

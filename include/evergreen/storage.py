@@ -14,6 +14,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -33,6 +34,7 @@ class ObjectHead:
 
     size: int
     fingerprint: str
+    written_at: datetime
 
 
 class ObjectStore(Protocol):
@@ -52,8 +54,17 @@ class ObjectStore(Protocol):
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write *data* unless *key* exists; return whether this call wrote it."""
 
+    def delete(self, key: str) -> None:
+        """Remove *key*; an object that is gone already is no error."""
+
     def list(self, prefix: str) -> Iterator[str]:
         """Yield every key that starts with *prefix*, in order."""
+
+    def unfinished(self) -> Iterator[tuple[str, datetime]]:
+        """Yield name and time of each write that was begun; those of long ago were never ended."""
+
+    def discard(self, name: str) -> None:
+        """Remove what an unfinished write left behind."""
 
     def url(self, key: str) -> str:
         """Return an address of *key* that a person can open."""
@@ -73,7 +84,9 @@ class FolderStore(ObjectStore):
         except (FileNotFoundError, NotADirectoryError):
             return None
         return ObjectHead(
-            size=found.st_size, fingerprint=f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
+            size=found.st_size,
+            fingerprint=f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}",
+            written_at=datetime.fromtimestamp(found.st_mtime, tz=UTC),
         )
 
     @override
@@ -103,10 +116,23 @@ class FolderStore(ObjectStore):
         return True
 
     @override
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    @override
     def list(self, prefix: str) -> Iterator[str]:
         folder = self.root / prefix.rpartition("/")[0]
         keys = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
         return iter(sorted(k for k in keys if k.startswith(prefix) and not k.startswith(STAGING)))
+
+    @override
+    def unfinished(self) -> Iterator[tuple[str, datetime]]:
+        for path in sorted((self.root / STAGING).glob("*")):
+            yield path.name, datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+
+    @override
+    def discard(self, name: str) -> None:
+        (self.root / STAGING / Path(name).name).unlink(missing_ok=True)
 
     @override
     def url(self, key: str) -> str:

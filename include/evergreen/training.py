@@ -30,7 +30,7 @@ from evergreen.preparation import load_examples
 from evergreen.receipts import CandidateReceipt, ExamplesReceipt
 from evergreen.spec import ModelSpec
 from evergreen.spec.policy import BASELINE, Metric, Search
-from evergreen.storage import ObjectStore
+from evergreen.storage import ObjectStore, put_json_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -121,6 +121,22 @@ def fit_candidate(
     return Fitted(model=model, params=params, validation=measured, trials=len(tried))
 
 
+def fit_for(
+    store: ObjectStore, spec: ModelSpec, *, candidate: str, examples: ExamplesReceipt
+) -> tuple[Fitted, pd.DataFrame]:
+    """Return *candidate* fitted on the training days of *examples*, and their rows."""
+    frame = load_examples(store, spec, receipt=examples, segments=("fit", "validation"))
+    fit_rows = examples.labelled["fit"]
+    fitted = fit_candidate(
+        build_candidate(spec, candidate),
+        fit=frame.iloc[:fit_rows],
+        validation=frame.iloc[fit_rows:],
+        spec=spec,
+        search=spec.candidates[candidate].search if candidate != BASELINE else None,
+    )
+    return fitted, frame
+
+
 def candidate_key(spec: ModelSpec, *, candidate: str, examples: ExamplesReceipt) -> str:
     """Return the key of this piece of work: equal inputs give an equal key, whoever asks, when."""
     return version_key(
@@ -145,25 +161,48 @@ def train_candidate(
     """
     Fit *candidate* and log it to MLflow, unless this very work is there already.
 
-    Safe to repeat and to interrupt: a finished run of the same key is taken as it is, an
-    unfinished one is continued, and of two that raced the older one stays.
+    Safe to repeat, to interrupt and to run twice at once: a finished run of the same key is taken
+    as it is, an unfinished one is continued, and of two that raced the first to finish stays.
     """
     key = candidate_key(spec, candidate=candidate, examples=examples)
     experiment = registry.ensure_experiment(client, spec.model)
+    place = f"candidates/{spec.model}/{key}.json"
     earlier = registry.runs_of(client, experiment, key)
-    if finished := [run for run in earlier if _is_whole(run)]:
-        log.info("run %s did this work before; it is used again", finished[0].info.run_id)
-        return _receipt(finished[0], spec, candidate, examples)
-    frame = load_examples(store, spec, receipt=examples, segments=("fit", "validation"))
-    fit_rows = examples.labelled["fit"]
-    search = spec.candidates[candidate].search if candidate != BASELINE else None
-    fitted = fit_candidate(
-        build_candidate(spec, candidate),
-        fit=frame.iloc[:fit_rows],
-        validation=frame.iloc[fit_rows:],
-        spec=spec,
-        search=search,
+    active = {run.info.run_id for run in earlier}
+    if store.head(place) is not None:
+        kept = CandidateReceipt.model_validate_json(store.get(place))
+        if kept.run_id in active:
+            log.info("run %s did this work before; it is used again", kept.run_id)
+            _remove_others(client, earlier, keep=kept.run_id)
+            return kept
+        log.warning("run %s did this work but was deleted; it is done again", kept.run_id)
+        store.delete(place)
+    finished = [run for run in earlier if _is_whole(run)]
+    run = finished[0] if finished else None
+    if run is None:
+        run = _fit_and_log(store, client, spec, candidate, examples, experiment, key, earlier, tags)
+    receipt = _receipt(run, spec, candidate, examples)
+    # Of several that raced, the first to write this object is the one everybody uses.
+    kept = CandidateReceipt.model_validate(
+        put_json_once(store, place, receipt.model_dump(mode="json"))
     )
+    _remove_others(client, registry.runs_of(client, experiment, key), keep=kept.run_id)
+    return kept
+
+
+def _fit_and_log(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    candidate: str,
+    examples: ExamplesReceipt,
+    experiment: str,
+    key: str,
+    earlier: list[Run],
+    tags: dict[str, str],
+) -> Run:
+    """Do the work in a new run, or in the one that an attempt before left unfinished."""
+    fitted, frame = fit_for(store, spec, candidate=candidate, examples=examples)
     run = (
         earlier[0]
         if earlier
@@ -179,11 +218,14 @@ def train_candidate(
         )
     )
     _log_run(client, run, fitted, frame=frame, spec=spec, examples=examples)
-    whole = [r for r in registry.runs_of(client, experiment, key) if _is_whole(r)]
-    for loser in whole[1:]:
-        log.info("run %s raced with %s and is removed", loser.info.run_id, whole[0].info.run_id)
-        client.delete_run(loser.info.run_id)
-    return _receipt(whole[0], spec, candidate, examples)
+    return client.get_run(run.info.run_id)
+
+
+def _remove_others(client: MlflowClient, runs: list[Run], *, keep: str) -> None:
+    for run in runs:
+        if run.info.run_id != keep:
+            log.info("run %s did the same work as %s and is removed", run.info.run_id, keep)
+            client.delete_run(run.info.run_id)
 
 
 def _log_run(
@@ -196,7 +238,7 @@ def _log_run(
     examples: ExamplesReceipt,
 ) -> None:
     """Log numbers, then the artefact, then the tags that make the run whole, then end it."""
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param, RunTag
 
     run_id = run.info.run_id
     params = {k: str(v)[:500] for k, v in fitted.params.items()}
@@ -216,9 +258,13 @@ def _log_run(
         client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-    client.set_tag(run_id, registry.TAG_BYTES, str(size))
-    client.set_tag(run_id, registry.TAG_SHA256, sha256)
-    client.set_tag(run_id, registry.TAG_MODEL_ID, logged.model_id)  # last: a run with it is whole
+    made = {
+        registry.TAG_BYTES: str(size),
+        registry.TAG_SHA256: sha256,
+        registry.TAG_MODEL_ID: logged.model_id,
+    }
+    # In one call, so that two attempts cannot leave a model of one with the digest of the other.
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in made.items()])
     client.set_terminated(run_id)
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import TYPE_CHECKING
+
 from airflow.sdk import Asset, AssetAlias
 
 from evergreen.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from pydantic import JsonValue
 
 
 def retrain_request(spec: ModelSpec) -> Asset:
@@ -20,6 +27,12 @@ def champion(spec: ModelSpec) -> Asset:
 def champion_moves(spec: ModelSpec) -> AssetAlias:
     """Return the alias through which a deploy reports a move, and stays silent otherwise."""
     return AssetAlias(f"{spec.model}.champion_moves")
+
+
+def announce_champion(context: Context, spec: ModelSpec, *, version: str, as_of: datetime) -> None:
+    """Tell downstream DAGs that *version* serves now; the task needs :func:`champion_moves`."""
+    extra: dict[str, JsonValue] = {"version": version, "as_of": as_of.isoformat()}
+    context["outlet_events"][champion_moves(spec)].add(champion(spec), extra=extra)
 
 
 def predictions(spec: ModelSpec) -> Asset:

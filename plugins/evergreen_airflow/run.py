@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
 from evergreen.errors import AsOfError
 from evergreen.spec import ModelSpec
+from evergreen.window import start_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -31,6 +32,14 @@ REASON = Param(
     maxLength=500,
     title="Reason",
     description="Why this run is made; shown in its first task and kept with what it makes.",
+)
+SERVES_FROM = Param(
+    None,
+    type=["null", "string"],
+    format="date-time",
+    title="Serves from",
+    description="From when the older version serves, in the runs' time (UTC). Empty: now. In a "
+    "replay of the past, the instant of the replay.",
 )
 DRY_RUN = Param(
     False,
@@ -80,12 +89,34 @@ def as_of_of(context: Context, *, now: datetime) -> datetime:
         asked_at = dag_run.run_after.astimezone(UTC)
         as_of = datetime(asked_at.year, asked_at.month, asked_at.day, tzinfo=UTC)
     as_of = as_of.replace(microsecond=0)
-    if as_of > now:
-        raise AsOfError(
-            f"as_of {as_of.isoformat()} is in the future (now {now.isoformat()}), and no label of "
-            "the future is known. Trigger the run with an as_of that has passed."
-        )
+    _refuse_future(as_of, now=now)
     return as_of
+
+
+def as_of_or_now(context: Context, *, now: datetime) -> datetime:
+    """
+    Return the ``as_of`` param of a run made by hand, or *now*: acting on the present needs no date.
+
+    :raises AsOfError: If the run gives a bad ``as_of``, or one after *now*.
+    """
+    _refuse_strange_conf(context["dag_run"].conf or {}, known=set(context["params"]))
+    asked = context["params"].get("as_of")
+    as_of = parse_instant(asked) if asked else now
+    _refuse_future(as_of, now=now)
+    return as_of
+
+
+def range_of(context: Context) -> tuple[datetime, datetime]:
+    """
+    Return the params ``first`` and ``last`` of a run as instants: the start of one, the end of one.
+
+    :raises AsOfError: If one is no date, or *last* lies before *first*.
+    """
+    _refuse_strange_conf(context["dag_run"].conf or {}, known=set(context["params"]))
+    first, last = (_parse_date(context["params"][name]) for name in ("first", "last"))
+    if last < first:
+        raise AsOfError(f"The range ends on {last} and begins on {first}. Turn it round.")
+    return start_of(first), start_of(last + timedelta(days=1)) - timedelta(microseconds=1)
 
 
 def reason_of(context: Context) -> str:
@@ -108,6 +139,20 @@ def identity_of(context: Context) -> dict[str, str]:
     }
 
 
+def actor_of(context: Context) -> str:
+    """Return who is behind a run, for the ledger: the Airflow run and the person who started it."""
+    dag_run = context["dag_run"]
+    person = getattr(dag_run, "triggering_user_name", None)
+    by = f" by {person}" if person else ""
+    return f"airflow run {dag_run.dag_id} {dag_run.run_id}{by}"
+
+
+def is_backfill(context: Context) -> bool:
+    """Return whether the run replays the past for a backfill."""
+    kind = context["dag_run"].run_type
+    return str(getattr(kind, "value", kind)) == "backfill"
+
+
 def parse_instant(text: str) -> datetime:
     """
     Return the instant *text* names, in UTC.
@@ -124,6 +169,21 @@ def parse_instant(text: str) -> datetime:
             "2013-07-01T00:00:00Z."
         )
     return found.astimezone(UTC)
+
+
+def _refuse_future(as_of: datetime, *, now: datetime) -> None:
+    if as_of > now:
+        raise AsOfError(
+            f"as_of {as_of.isoformat()} is in the future (now {now.isoformat()}), and no label of "
+            "the future is known. Trigger the run with an as_of that has passed."
+        )
+
+
+def _parse_date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise AsOfError(f"{text!r} is no date. Expected for example 2013-07-01.") from None
 
 
 def _refuse_strange_conf(conf: Mapping[str, Any], *, known: set[str]) -> None:

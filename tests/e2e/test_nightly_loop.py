@@ -61,7 +61,7 @@ def loop() -> Iterator[Loop]:
 
 def test_the_demo_ends_with_a_champion_predictions_and_a_report(loop):
     assert loop.champion() == "1"
-    assert [e.step for e in ledger.entries(loop.store, MODEL)] == ["intent", "outcome"]
+    assert [e.step for e in ledger.read(loop.store, MODEL).entries] == ["intent", "outcome"]
     assert list(loop.bytes_below("predictions/"))
     assert [key for key in loop.bytes_below("reports/") if key.endswith(".html")]
 

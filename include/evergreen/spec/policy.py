@@ -64,6 +64,7 @@ class Gates(Frozen):
     baseline: BaselineGate = BaselineGate()
     champion: ChampionGate = ChampionGate()
     slices: SliceGate = SliceGate()
+    max_input_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.99
     max_calibration_error: Share = 0.1
     max_predict_ms_per_row: float = Field(default=5.0, gt=0)
     max_artefact_mb: float = Field(default=100.0, gt=0)
@@ -154,8 +155,13 @@ class Alerts(Frozen):
 
 
 class Retention(Frozen):
-    """How long history is kept. Never applies to a champion or a rollback target."""
+    """
+    How long history is kept after it was made. Never applies to what the ledger or an alias names.
 
+    Without ``delete`` the housekeeping DAG lists what is too old and removes nothing.
+    """
+
+    delete: bool = False
     versions: int = Field(default=60, ge=5)
     reports_days: PositiveDays = 365
     predictions_days: PositiveDays = 365

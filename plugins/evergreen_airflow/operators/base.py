@@ -14,7 +14,8 @@ from evergreen.storage import ObjectStore
 from evergreen.values import Frozen
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.supervision import die_with_supervisor
+from evergreen_airflow.run import is_backfill
+from evergreen_airflow.supervision import die_with_supervisor, step_back
 from evergreen_airflow.task_log import quiet_libraries
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class StageOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the stage and return its receipt as plain JSON values."""
         die_with_supervisor()
+        if is_backfill(context):
+            step_back()
         with quiet_libraries():
             return self.run_stage(context).model_dump(mode="json")
 

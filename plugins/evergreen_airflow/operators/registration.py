@@ -41,6 +41,7 @@ class RegisterModelOperator(StageOperator):
         """Register, then say which version it is and whether it was there before."""
         evaluation = EvaluationReceipt.model_validate(self.evaluation)
         receipt = register_model(
+            self.store,
             self.client,
             self.spec,
             evaluation=evaluation,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen.ledger import reigns
+from evergreen import ledger
 from evergreen.receipts import ScoringReceipt, ValidationReceipt
 from evergreen.window import scoring_day
 from evergreen_airflow.operators.base import StageOperator
@@ -39,13 +39,14 @@ class ScorePartitionOperator(StageOperator):
     def run_stage(self, context: Context) -> ScoringReceipt:
         """Score, then say with which version and what came out."""
         from evergreen.errors import NoChampionError
-        from evergreen.scoring import score_partition, serving_on  # heavy: pandas
+        from evergreen.scoring import score_partition, scorer_of  # heavy: pandas
 
         validation = ValidationReceipt.model_validate(self.validation)
+        book = ledger.read(self.store, self.model)
         try:
-            serving_on(self.store, self.spec, scoring_day(validation.as_of))
+            scorer_of(book, scoring_day(validation.as_of), as_of=validation.as_of)
         except NoChampionError as error:
-            if reigns(self.store, self.model):
+            if book.outcomes:
                 raise AirflowSkipException(str(error)) from error
             raise
         receipt = score_partition(

@@ -5,93 +5,22 @@ from __future__ import annotations
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.conftest import AS_OF
+from tests.night import Night
 
-from evergreen import ledger, registry
 from evergreen.artefacts import load_model
-from evergreen.deployment import deploy_model
 from evergreen.drift import harmless, report_drift
-from evergreen.errors import ArtefactError, CandidateError, NoChampionError
-from evergreen.evaluation import evaluate_challenger
-from evergreen.preparation import prepare_window
-from evergreen.receipts import (
-    CandidateReceipt,
-    DeploymentReceipt,
-    EvaluationReceipt,
-    ExamplesReceipt,
-    RegistrationReceipt,
-)
+from evergreen.errors import AliasMovedError, ArtefactError, CandidateError, NoChampionError
 from evergreen.registration import register_model
 from evergreen.scoring import score_partition
 from evergreen.tables import from_parquet
-from evergreen.training import train_candidate
 from evergreen.validation import validate_window
-from evergreen.window import Days, training_window
+from evergreen.window import Days
 
 pytestmark = pytest.mark.integration
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class Night:
-    """The stages of one run, in order, each callable again."""
-
-    def __init__(self, store, client, spec, as_of=AS_OF) -> None:
-        self.store, self.client, self.spec, self.as_of = store, client, spec, as_of
-
-    def examples(self) -> ExamplesReceipt:
-        window = training_window(self.as_of, self.spec.window)
-        validation = validate_window(self.store, self.spec, as_of=self.as_of, days=window.days)
-        return prepare_window(self.store, self.spec, window=window, validation=validation)
-
-    def candidates(self, examples: ExamplesReceipt) -> list[CandidateReceipt]:
-        return [
-            train_candidate(
-                self.store, self.client, self.spec, candidate=name, examples=examples, tags={}
-            )
-            for name in self.spec.candidate_names
-        ]
-
-    def evaluation(self, examples: ExamplesReceipt) -> EvaluationReceipt:
-        return evaluate_challenger(
-            self.store, self.client, self.spec,
-            candidates=self.candidates(examples), examples=examples,
-        )  # fmt: skip
-
-    def registration(self) -> RegistrationReceipt:
-        examples = self.examples()
-        return register_model(
-            self.client, self.spec, evaluation=self.evaluation(examples), examples=examples, tags={}
-        )
-
-    def deployment(self, **how) -> DeploymentReceipt:
-        return self.deploy(self.registration(), **how)
-
-    def deploy(self, registration: RegistrationReceipt, **how) -> DeploymentReceipt:
-        return deploy_model(
-            self.store, self.client, self.spec,
-            registration=registration, actor="test", now=NOW, **how,
-        )  # fmt: skip
-
-    def versions(self) -> list[str]:
-        found = self.client.search_model_versions(f"name = '{self.spec.model}'")
-        return sorted(v.version for v in found)
-
-    def runs(self) -> list:
-        experiment = self.client.get_experiment_by_name(self.spec.model)
-        return list(self.client.search_runs([experiment.experiment_id]))
-
-    def champion(self) -> str | None:
-        found = registry.champion_of(self.client, self.spec.model)
-        return found.version if found else None
-
-
-@pytest.fixture
-def night(store, client, spec) -> Night:
-    return Night(store, client, spec)
 
 
 def test_the_first_night_ends_with_a_champion(night):
@@ -99,7 +28,7 @@ def test_the_first_night_ends_with_a_champion(night):
 
     assert receipt.moved is True
     assert night.champion() == receipt.version == "1"
-    steps = [(e.step, e.version, e.previous) for e in ledger.entries(night.store, night.spec.model)]
+    steps = [(e.step, e.version, e.previous) for e in night.ledger().entries]
     assert steps == [("intent", "1", None), ("outcome", "1", None)]
 
 
@@ -132,8 +61,8 @@ def test_a_version_says_what_made_it(night):
     tags = night.client.get_model_version(night.spec.model, receipt.version).tags
 
     expected = {"key", "as_of", "candidate", "artefact_sha256", "evaluation", "gates", "model_id",
-                "examples_digest", "examples_manifest", "spec_digest", "git_revision",
-                "test_roc_auc"}  # fmt: skip
+                "examples_digest", "examples_uri", "spec_digest", "code_digest", "git_sha",
+                "git_dirty", "identity", "fit_days", "test_days", "test_roc_auc"}  # fmt: skip
     assert {f"evergreen.{name}" for name in expected} <= set(tags)
 
 
@@ -162,7 +91,7 @@ def test_a_crash_between_intent_and_alias_is_finished_by_the_next_try(night, mon
     night.deploy(registration)
 
     assert night.champion() == "1"
-    steps = [entry.step for entry in ledger.entries(night.store, night.spec.model)]
+    steps = [entry.step for entry in night.ledger().entries]
     assert steps[-1] == "outcome"
 
 
@@ -174,7 +103,7 @@ def test_two_registrations_at_once_make_one_version(night):
     def register():
         barrier.wait()
         return register_model(
-            night.client, night.spec, evaluation=evaluation, examples=examples, tags={}
+            night.store, night.client, night.spec, evaluation=evaluation, examples=examples, tags={}
         )
 
     with ThreadPoolExecutor(4) as pool:
@@ -194,13 +123,13 @@ def test_a_challenger_that_misses_a_gate_is_registered_and_does_not_serve(night)
     assert receipt.reason == "it missed a gate, the champion stays"
     assert night.champion() is None
     assert night.versions() == ["1"]
-    assert ledger.entries(night.store, night.spec.model) == []
+    assert night.ledger().entries == ()
 
 
 def test_an_older_night_registers_history_and_moves_nothing(night):
     night.deployment()
 
-    older = Night(night.store, night.client, night.spec, AS_OF - timedelta(days=1))
+    older = night.at(AS_OF - timedelta(days=1))
     registration = older.registration().model_copy(update={"passed": True, "judged_against": "1"})
     receipt = older.deploy(registration)
 
@@ -209,18 +138,22 @@ def test_an_older_night_registers_history_and_moves_nothing(night):
     assert night.champion() == "1"
 
 
-def test_a_judgement_against_another_champion_does_not_promote(night):
-    registration = night.registration()
-    night.deploy(registration)
-    newer = Night(night.store, night.client, night.spec, AS_OF)
-    newer.spec = night.spec.model_copy(update={"seed": 7})
-    other = newer.registration()
+def test_a_verdict_on_another_champion_is_passed_again_before_it_promotes(night):
+    """Two nights at once: the one that comes second must beat the one that came first."""
+    twin = night.at(AS_OF, description="The same in other words.")
+    stale = twin.registration()
+    night.deployment()
 
-    receipt = newer.deploy(other.model_copy(update={"passed": True, "judged_against": None}))
+    receipt = twin.deploy(stale)
 
+    assert stale.passed
+    assert stale.judged_against is None
     assert receipt.moved is False
-    assert "clear evaluate_challenger" in receipt.reason
-    assert night.champion() == "1"
+    assert receipt.reason == "it missed a gate, the champion stays"
+    tags = night.client.get_model_version(night.spec.model, stale.version).tags
+    assert tags["evergreen.evaluation"].endswith("/against-2.json")
+    assert tags["evergreen.gates"] == "failed"
+    assert night.champion() == "2"
 
 
 def test_a_champion_with_fewer_inputs_is_judged_on_its_own(night, tmp_path):
@@ -256,7 +189,7 @@ def test_changed_bytes_of_an_artefact_are_never_loaded(night):
         load_model(night.client, found.model_id, sha256="0" * 64, trusted=())
 
 
-def test_a_version_from_elsewhere_is_not_judged_against(night):
+def test_nothing_is_promoted_over_a_version_from_elsewhere(night):
     examples = night.examples()
     best = night.evaluation(examples).challenger
     night.client.create_registered_model(night.spec.model)
@@ -268,8 +201,10 @@ def test_a_version_from_elsewhere_is_not_judged_against(night):
     )
     night.client.set_registered_model_alias(night.spec.model, "champion", made.version)
 
+    with pytest.raises(AliasMovedError, match="was moved by hand: it is at version 1, the ledger"):
+        night.deployment()
     with pytest.raises(ArtefactError, match="was not registered by Evergreen"):
-        night.evaluation(examples)
+        night.roll_back(made.version, force=True)
 
 
 def test_scoring_uses_the_champion_of_before_the_day(night):

@@ -1,0 +1,90 @@
+"""
+# Roll back
+
+Make an earlier version champion again, by hand. It is loaded and scores its own example before
+anything moves. Without a version it is the last champion before the present one, by the ledger; a
+challenger that lost in between is never taken. It also settles an alias that was moved by hand.
+
+| | |
+|---|---|
+| **Reads** | the ledger; the version in MLflow and its artefact |
+| **Writes** | the champion alias; two entries in the ledger, with your name and reason |
+| **Safe to re-run** | Yes. A version that serves already is left alone. |
+| **Safe to backfill** | No schedule, so nothing to backfill. |
+
+It starts as a **dry run**: everything is checked, nothing moves. Untick it to act. A version that was
+rolled back never serves again by itself; only this DAG with **force** can bring it back.
+
+**When it fails**
+
+* `roll_back_model`, RollbackError: the version never served, lost a gate, or there is none before this
+  one. The log lists the versions that may serve. Force takes it all the same, and the ledger says so.
+* `roll_back_model`, ArtefactError: the target cannot be loaded or its bytes were changed. The
+  champion still serves. Choose another version.
+* Anything else was already retried twice. Page the owner.
+"""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.sdk import Param, dag
+
+from evergreen.spec import ModelSpec
+from evergreen_airflow.assets import champion_moves
+from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
+from evergreen_airflow.operators.rollback import RollBackModelOperator
+from evergreen_airflow.run import SERVES_FROM
+
+VERSION = Param(
+    None,
+    type=["null", "integer"],
+    minimum=1,
+    title="Version",
+    description="The version that shall serve. Empty: the last champion before the present one.",
+)
+WHY = Param(
+    "", type="string", minLength=0, maxLength=500, title="Reason",
+    description="Why, in a few words; kept in the ledger for good.",
+)  # fmt: skip
+DRY_RUN = Param(
+    True, type="boolean", title="Dry run", description="Check everything and move nothing."
+)
+FORCE = Param(
+    False,
+    type="boolean",
+    title="Force",
+    description="Take a version that never served, missed a gate or was rolled back before.",
+)
+
+
+def rollback(spec: ModelSpec) -> None:
+    """Make the rollback DAG of one model."""
+
+    @dag(
+        dag_id=f"{spec.model}__rollback",
+        description=f"Put an earlier version of {spec.model} back in service",
+        schedule=None,
+        start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULT_ARGS | {"owner": spec.owner},
+        params={
+            "version": VERSION,
+            "reason": WHY,
+            "dry_run": DRY_RUN,
+            "force": FORCE,
+            "as_of": SERVES_FROM,
+        },
+        tags=tags_of(spec, "rollback"),
+        doc_md=__doc__,
+    )
+    def build() -> None:
+        RollBackModelOperator(
+            task_id="roll_back_model", model=spec.model, outlets=[champion_moves(spec)]
+        )
+
+    build()
+
+
+for model_spec in specs_to_build("rollback"):
+    rollback(model_spec)

@@ -1,0 +1,291 @@
+"""
+Replay what would have happened: which nights would have promoted, and what that was worth.
+
+The nights themselves are ordinary retrain runs, backfilled in any order or in parallel; here their
+versions are walked through in the order of ``as_of``, each judged beside the champion that this
+replay has by then. Nothing is promoted, and the ledger is neither read nor written.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evergreen import examples, metrics, registry
+from evergreen.artefacts import inputs_of, load_model
+from evergreen.errors import BacktestError
+from evergreen.evaluation import judgement
+from evergreen.receipts import BacktestReceipt, EvaluationReceipt, ObjectRef, VersionIdentity
+from evergreen.registration import identity_key
+from evergreen.spec import ModelSpec
+from evergreen.storage import ObjectStore, put_once, read
+from evergreen.tables import from_parquet
+from evergreen.window import start_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from sklearn.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
+
+#: What is compared: promote through the gates, never promote again, promote every night.
+STRATEGIES = ("evolving", "frozen", "ungated")
+#: A single day is noisy; the plot shows the mean of this many days.
+SMOOTH_DAYS = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """One retrain of the past: its version, what made it and how it was judged."""
+
+    version: ModelVersion
+    identity: VersionIdentity
+    evaluation: EvaluationReceipt
+
+    @property
+    def as_of(self) -> datetime:
+        """The instant the night lived at."""
+        return self.identity.as_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """One day, and the night whose version each strategy would have scored it with."""
+
+    day: date
+    by: dict[str, Night]
+
+
+def backtest(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    first: datetime,
+    last: datetime,
+) -> BacktestReceipt:
+    """
+    Compare, day by day, the champion that evolves through the gates with one frozen on day one.
+
+    A third line promotes every night without asking, so that the price of the gates shows. A day is
+    scored by the newest champion that had learnt nothing of it, and measured on the labels that the
+    newest night of the range knew. Safe to repeat: the result lies under its own digest.
+
+    :param first: The first night's ``as_of``, included.
+    :param last: The last night's ``as_of``, included.
+    :raises BacktestError: If fewer than two nights of the range have a version.
+    """
+    nights = _nights(store, client, spec, first=first, last=last)
+    promoted = list(_promotions(store, client, nights))
+    served = list(_served(nights, promoted))
+    labelled = dict(_labelled_days(store, nights))
+    scored = _score([s for s in served if s.day in labelled], labelled, client=client)
+    table = _by_day(scored, spec)
+    pooled = {
+        name: metrics.measure(scored["label"].to_numpy(dtype=bool), scored[name].to_numpy())[
+            spec.gates.metric
+        ]
+        for name in STRATEGIES
+    }
+    span = f"{nights[0].as_of:%Y-%m-%d}_{nights[-1].as_of:%Y-%m-%d}"
+    folder = f"backtests/{spec.model}/{span}"
+    csv = table.to_csv(index=False, float_format="%.6f").encode()
+    plot = _plot(spec, table, promoted, pooled)
+    return BacktestReceipt(
+        model=spec.model,
+        first=nights[0].as_of,
+        last=nights[-1].as_of,
+        nights=len(nights),
+        promotions=len(promoted),
+        days=len(table),
+        rows=len(scored),
+        metric=spec.gates.metric,
+        pooled=pooled,
+        table=put_once(store, folder, csv, suffix=".csv"),
+        plot=put_once(store, folder, plot, suffix=".png"),
+    )
+
+
+def _nights(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    first: datetime,
+    last: datetime,
+) -> list[Night]:
+    """Return the nights of the range, oldest first; of several versions of a night the newest."""
+    newest: dict[datetime, ModelVersion] = {}
+    for version in registry.all_versions(client, spec.model):
+        as_of = datetime.fromisoformat(registry.tag(version, registry.TAG_AS_OF))
+        if first <= as_of <= last:
+            newest[as_of] = version
+    if len(newest) < 2:
+        raise BacktestError(
+            f"{len(newest)} night(s) of {spec.model} between {first:%Y-%m-%d %H:%M} and "
+            f"{last:%Y-%m-%d %H:%M} have a version, at least 2 are needed. Make them first: "
+            f"airflow backfill create --dag-id {spec.model}__retrain --from-date ... --to-date ..."
+        )
+    return [_night(store, version) for _, version in sorted(newest.items())]
+
+
+def _night(store: ObjectStore, version: ModelVersion) -> Night:
+    key = identity_key(version.name, registry.tag(version, registry.TAG_KEY))
+    record = registry.tag(version, registry.TAG_EVALUATION)
+    return Night(
+        version=version,
+        identity=VersionIdentity.model_validate_json(store.get(key)),
+        evaluation=EvaluationReceipt.model_validate_json(store.get(record)),
+    )
+
+
+def _promotions(
+    store: ObjectStore, client: MlflowClient, nights: Sequence[Night]
+) -> Iterator[Night]:
+    """Yield the nights that would have promoted, each judged beside the one before it."""
+    champion: Night | None = None
+    for number, night in enumerate(nights, start=1):
+        found = judgement(
+            store,
+            client,
+            ModelSpec.model_validate(night.identity.spec),
+            best=night.evaluation.challenger,
+            candidates=night.evaluation.candidates,
+            examples=night.identity.examples,
+            champion=champion.version if champion else None,
+        )
+        if found.passed:
+            champion = night
+            yield night
+        if number % 10 == 0 or number == len(nights):
+            log.info("judged %d of %d nights", number, len(nights))
+
+
+def _served(nights: Sequence[Night], promoted: Sequence[Night]) -> Iterator[Serving]:
+    """Yield the days that begin after the first promotion, with what would have scored them."""
+    if not promoted:
+        raise BacktestError("No night of the range passed its gates, so nothing would have served.")
+    day = promoted[0].as_of.date() + timedelta(days=1)
+    while start_of(day) < nights[-1].as_of:
+        yield Serving(
+            day=day,
+            by={
+                "evolving": _newest_before(promoted, day),
+                "frozen": promoted[0],
+                "ungated": _newest_before(nights, day),
+            },
+        )
+        day += timedelta(days=1)
+
+
+def _newest_before(nights: Sequence[Night], day: date) -> Night:
+    return [night for night in nights if night.as_of <= start_of(day)][-1]
+
+
+def _labelled_days(
+    store: ObjectStore, nights: Sequence[Night]
+) -> Iterator[tuple[date, pd.DataFrame]]:
+    """Yield each day that a night tested on, with the labels the newest such night knew."""
+    last: dict[date, tuple[Night, ObjectRef]] = {}
+    for night in nights:
+        for entry in json.loads(read(store, night.identity.examples.manifest))["days"]:
+            if entry["segment"] == "test":
+                ref = ObjectRef.model_validate(entry["data"])
+                last[date.fromisoformat(entry["day"])] = (night, ref)
+    for day, (night, ref) in last.items():
+        spec = ModelSpec.model_validate(night.identity.spec).examples
+        frame = examples.known(from_parquet(read(store, ref)), spec=spec, as_of=night.as_of)
+        yield day, frame.rename(columns={spec.label: "label"})
+
+
+def _score(
+    served: Sequence[Serving], labelled: dict[date, pd.DataFrame], *, client: MlflowClient
+) -> pd.DataFrame:
+    """Return one row per labelled event, with the score of each strategy; each model loads once."""
+    jobs: dict[str, tuple[Night, set[date]]] = {}
+    for serving in served:
+        for night in serving.by.values():
+            jobs.setdefault(night.identity.key, (night, set()))[1].add(serving.day)
+    scores: dict[tuple[str, date], Any] = {}
+    for key, (night, days) in jobs.items():
+        spec, model = ModelSpec.model_validate(night.identity.spec), _load(client, night)
+        for day in days:
+            inputs = inputs_of(model, labelled[day], spec=spec.examples)
+            scores[key, day] = model.predict_proba(inputs)[:, 1]
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {"day": s.day, "label": labelled[s.day]["label"].to_numpy(dtype=bool)}
+                | {name: scores[night.identity.key, s.day] for name, night in s.by.items()}
+                | {f"{name}_version": int(n.version.version) for name, n in s.by.items()}
+            )
+            for s in served
+        ],
+        ignore_index=True,
+    )
+
+
+def _load(client: MlflowClient, night: Night) -> Pipeline:
+    spec, challenger = ModelSpec.model_validate(night.identity.spec), night.identity.challenger
+    return load_model(
+        client,
+        challenger.model_id,
+        sha256=challenger.artefact_sha256,
+        trusted=spec.trusted_types,
+    )
+
+
+def _by_day(scored: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
+    """Return one row a day: rows, share of positives, and version and metric of each strategy."""
+    found = []
+    for day, rows in scored.groupby("day"):
+        labels = rows["label"].to_numpy(dtype=bool)
+        if labels.all() or not labels.any():
+            continue  # a day of one class has no ranking to measure
+        line: dict[str, Any] = {"day": day, "rows": len(rows), "positive_share": labels.mean()}
+        for name in STRATEGIES:
+            line[f"{name}_version"] = rows[f"{name}_version"].iloc[0]
+            line[name] = metrics.measure(labels, rows[name].to_numpy())[spec.gates.metric]
+        found.append(line)
+    return pd.DataFrame(found)
+
+
+def _plot(
+    spec: ModelSpec, table: pd.DataFrame, promoted: Sequence[Night], pooled: dict[str, float]
+) -> bytes:
+    from matplotlib.figure import Figure  # no pyplot: it keeps figures in a global
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    axes: Axes = figure.subplots()
+    looks: dict[str, dict[str, Any]] = {
+        "evolving": {"color": "#1b7f4b", "linewidth": 2.4, "label": "champion behind the gates"},
+        "frozen": {"color": "#b3261e", "linewidth": 2.0, "label": "frozen on day one"},
+        "ungated": {"color": "#8a8f98", "linewidth": 1.2, "label": "newest version, no gates",
+                    "linestyle": "--"},
+    }  # fmt: skip
+    days = pd.to_datetime(table["day"])
+    for name, look in looks.items():
+        smooth = table[name].rolling(SMOOTH_DAYS, min_periods=1).mean()
+        look = look | {"label": f"{look['label']} ({pooled[name]:.3f} over all rows)"}
+        axes.plot(days, smooth, **look)
+    for night in promoted:
+        axes.axvline(pd.Timestamp(night.as_of.date()), color="#1b7f4b", alpha=0.25, linewidth=1)
+    axes.set_ylabel(f"{spec.gates.metric}, mean of {SMOOTH_DAYS} days")
+    axes.set_title(
+        f"{spec.model}: {len(table)} days replayed, {len(promoted)} promotions (vertical lines)",
+        loc="left",
+    )
+    axes.legend(loc="lower left", frameon=False)
+    axes.grid(alpha=0.2)
+    page = io.BytesIO()
+    figure.savefig(page, format="png", dpi=110, metadata={"Software": None})
+    return page.getvalue()

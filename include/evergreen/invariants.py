@@ -1,0 +1,197 @@
+"""
+What must hold at any time, whatever crashed, was repeated or came twice.
+
+Tests, housekeeping and ``make check-state`` ask the same questions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from evergreen import ledger, registry
+from evergreen.deployment import probe
+from evergreen.errors import ArtefactError
+from evergreen.receipts import Check, ObjectRef, VersionIdentity
+from evergreen.registration import identity_key
+from evergreen.spec import ModelSpec
+from evergreen.storage import ObjectStore, read
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+#: Tags without which a version cannot be traced to what made it.
+TRACED = (
+    registry.TAG_KEY,
+    registry.TAG_AS_OF,
+    registry.TAG_SHA256,
+    registry.TAG_MODEL_ID,
+    registry.TAG_EVALUATION,
+    registry.TAG_PASSED,
+)
+MAX_NAMED = 5
+
+
+def check_state(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    now: datetime,
+    grace: timedelta = timedelta(days=1),
+) -> list[Check]:
+    """
+    Return one check per invariant of *spec*'s model.
+
+    :param grace: How long a run may be unfinished before that counts; zero when nothing runs.
+    """
+    book = ledger.read(store, spec.model)
+    versions = registry.all_versions(client, spec.model)
+    return [
+        _check("the alias is where the ledger put it", _moved(client, spec, book)),
+        _check("no change of champion is left open", _open(book)),
+        _check("champions only move forward in as_of", _backwards(book)),
+        _check("champion and rollback target load and predict", _dead(client, spec, book)),
+        _check("every champion passed its gates or was forced", _ungated(book, versions)),
+        _check("one version per piece of work", _twice(v.tags[registry.TAG_KEY] for v in versions
+                                                       if registry.TAG_KEY in v.tags)),
+        _check("one run per piece of work", _run_keys(client, spec)),
+        _check("no run is left unfinished",
+               registry.running_since(client, spec.model, before=now - grace)),
+        _check("every version can be traced", _untraced(store, client, versions)),
+        _check("every manifest has its objects", _broken_manifests(store, spec)),
+        _check("the champion's data is intact", _damaged(store, versions, book)),
+    ]  # fmt: skip
+
+
+def _check(name: str, faults: Iterable[str]) -> Check:
+    found = list(faults)
+    more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
+    return Check(
+        name=name,
+        status="failed" if found else "passed",
+        measured="; ".join(found[:MAX_NAMED]) + more if found else "holds",
+        required="no exception",
+    )
+
+
+def _moved(client: MlflowClient, spec: ModelSpec, book: ledger.Ledger) -> Iterator[str]:
+    found = registry.aliases_of(client, spec.model).get(registry.CHAMPION)
+    expected = book.champion.version if book.champion else None
+    if found != expected and book.pending is None:
+        yield f"alias at version {found}, ledger says {expected}"
+
+
+def _open(book: ledger.Ledger) -> Iterator[str]:
+    if book.pending is not None:
+        yield f"{book.pending.action} of version {book.pending.version} has no outcome"
+
+
+def _backwards(book: ledger.Ledger) -> Iterator[str]:
+    horizon: datetime | None = None
+    for entry in book.outcomes:
+        if entry.action == "promote" and horizon is not None and entry.as_of < horizon:
+            yield f"version {entry.version} as of {entry.as_of:%Y-%m-%d %H:%M} came after {horizon}"
+        horizon = entry.as_of if horizon is None else max(horizon, entry.as_of)
+
+
+def _dead(client: MlflowClient, spec: ModelSpec, book: ledger.Ledger) -> Iterator[str]:
+    for entry in filter(None, (book.champion, book.rollback_target())):
+        version = registry.find_version(client, spec.model, entry.version)
+        if version is None:
+            yield f"version {entry.version} is gone"
+            continue
+        if registry.tag(version, registry.TAG_SHA256) != entry.artefact_sha256:
+            yield f"version {entry.version} names another artefact than the ledger"
+        try:
+            probe(client, spec, version)
+        except ArtefactError as error:
+            yield str(error)
+
+
+def _ungated(book: ledger.Ledger, versions: list[ModelVersion]) -> Iterator[str]:
+    verdicts = {str(v.version): v.tags.get(registry.TAG_PASSED) for v in versions}
+    for entry in book.standing:
+        if verdicts.get(entry.version) != "passed" and "forced" not in entry.reason:
+            yield f"version {entry.version} has verdict {verdicts.get(entry.version)}"
+
+
+def _twice(keys: Iterable[str]) -> Iterator[str]:
+    return (f"{key} x{count}" for key, count in Counter(keys).items() if count > 1)
+
+
+def _run_keys(client: MlflowClient, spec: ModelSpec) -> Iterator[str]:
+    experiment = client.get_experiment_by_name(spec.model)
+    if experiment is None:
+        return iter(())
+    runs, token = [], None
+    while True:
+        page = client.search_runs([experiment.experiment_id], page_token=token)
+        runs += list(page)
+        token = page.token
+        if not token:
+            break
+    return _twice(r.data.tags[registry.TAG_KEY] for r in runs if registry.TAG_KEY in r.data.tags)
+
+
+def _untraced(
+    store: ObjectStore, client: MlflowClient, versions: list[ModelVersion]
+) -> Iterator[str]:
+    for version in versions:
+        lacking = [name for name in TRACED if name not in version.tags]
+        if lacking:
+            yield f"version {version.version} lacks {', '.join(lacking)}"
+            continue
+        for place in (
+            version.tags[registry.TAG_EVALUATION],
+            identity_key(version.name, version.tags[registry.TAG_KEY]),
+        ):
+            if store.head(place) is None:
+                yield f"version {version.version}: {place} is gone"
+
+
+def _broken_manifests(store: ObjectStore, spec: ModelSpec) -> Iterator[str]:
+    """Look at sizes only: reading every byte of history would take ever longer."""
+    seen: set[str] = set()
+    for key, refs in _manifests(store, spec):
+        for ref in refs:
+            if ref.key in seen:
+                continue
+            seen.add(ref.key)
+            head = store.head(ref.key)
+            if head is None or head.size != ref.size:
+                yield f"{key}: {ref.key} is {'gone' if head is None else 'cut'}"
+
+
+def _manifests(store: ObjectStore, spec: ModelSpec) -> Iterator[tuple[str, list[ObjectRef]]]:
+    for key in store.list(f"predictions/{spec.model}/"):
+        if key.endswith("/manifest.json"):
+            content = json.loads(store.get(key))
+            yield key, [ObjectRef.model_validate(content[k]) for k in ("examples", "predictions")]
+    for key in store.list(f"examples/{spec.model}/windows/"):
+        days = json.loads(store.get(key))["days"]
+        yield key, [ObjectRef.model_validate(day["data"]) for day in days]
+
+
+def _damaged(
+    store: ObjectStore, versions: list[ModelVersion], book: ledger.Ledger
+) -> Iterator[str]:
+    champion = next(
+        (v for v in versions if book.champion and str(v.version) == book.champion.version), None
+    )
+    if champion is None:
+        return
+    key = identity_key(champion.name, registry.tag(champion, registry.TAG_KEY))
+    if store.head(key) is None:
+        return  # named above, where every version is traced
+    identity = VersionIdentity.model_validate_json(store.get(key))
+    try:
+        manifest = json.loads(read(store, identity.examples.manifest))
+        for day in manifest["days"]:
+            read(store, ObjectRef.model_validate(day["data"]))
+    except ArtefactError as error:
+        yield str(error)

@@ -1,0 +1,151 @@
+"""
+Make a registered version again from its recorded data, and say what differs.
+
+Nothing is written to MLflow: the model is fitted, compared and thrown away.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from evergreen import registry
+from evergreen.artefacts import save_model
+from evergreen.errors import DataContractError, ReproductionError
+from evergreen.evaluation import judge
+from evergreen.identity import code_digest, environment
+from evergreen.preparation import load_examples, prepare_window
+from evergreen.receipts import (
+    Check,
+    EvaluationReceipt,
+    ReproductionReceipt,
+    Status,
+    VersionIdentity,
+)
+from evergreen.registration import identity_key
+from evergreen.spec import ModelSpec
+from evergreen.storage import ObjectStore
+from evergreen.training import fit_for
+from evergreen.validation import validate_window
+from evergreen.window import training_window
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from sklearn.pipeline import Pipeline
+
+#: Libraries whose version can change a fitted model.
+NUMERIC = ("python", "scikit-learn", "numpy", "scipy", "pandas", "skops")
+
+
+def reproduce_version(
+    store: ObjectStore, client: MlflowClient, spec: ModelSpec, *, version: str
+) -> ReproductionReceipt:
+    """
+    Fit *version* again from the examples it was fitted on, and compare.
+
+    What is compared: the model's bytes, its metrics on validation and test days, the code, the
+    libraries, and the examples that today's raw data would give for the same ``as_of``.
+
+    :raises ReproductionError: If there is no such version, or its record cannot be read any more.
+    """
+    registered = _registered(client, spec.model, version)
+    identity = _identity_of(store, registered)
+    then = _spec_then(identity)
+    examples = identity.examples
+    fitted, train = fit_for(store, then, candidate=identity.challenger.candidate, examples=examples)
+    test = load_examples(store, then, receipt=examples, segments=("test",))
+    evaluation = EvaluationReceipt.model_validate_json(
+        store.get(registry.tag(registered, registry.TAG_EVALUATION))
+    )
+    checks = (
+        _equal("model, sha256", _sha256(fitted.model, train, then),
+               identity.challenger.artefact_sha256),
+        *_metrics("validation", dict(fitted.validation), identity.challenger.validation),
+        *_metrics("test", dict(judge(fitted.model, rows=test, spec=then).metrics),
+                  evaluation.metrics["challenger"]),
+        _raw_data(store, then, identity),
+        _equal("code, digest", code_digest(spec.model), identity.code_digest, otherwise="unknown"),
+        *_libraries(identity),
+    )  # fmt: skip
+    return ReproductionReceipt(
+        model=spec.model,
+        as_of=identity.as_of,
+        version=version,
+        is_identical=all(check.status != "failed" for check in checks),
+        checks=checks,
+    )
+
+
+def _registered(client: MlflowClient, model: str, version: str) -> ModelVersion:
+    found = registry.find_version(client, model, version)
+    if found is None:
+        known = [str(v.version) for v in registry.all_versions(client, model)]
+        newest = ", ".join(known[:-11:-1]) or "none"
+        raise ReproductionError(f"{model} has no version {version}. Newest versions: {newest}.")
+    return found
+
+
+def _identity_of(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
+    place = identity_key(version.name, registry.tag(version, registry.TAG_KEY))
+    try:
+        return VersionIdentity.model_validate_json(store.get(place))
+    except FileNotFoundError:
+        raise ReproductionError(
+            f"{place} is gone from {store.uri}, so nobody can say what made version "
+            f"{version.version} of {version.name}. Restore it from a backup."
+        ) from None
+
+
+def _spec_then(identity: VersionIdentity) -> ModelSpec:
+    try:
+        return ModelSpec.model_validate(identity.spec)
+    except ValidationError as error:
+        raise ReproductionError(
+            f"The spec that {identity.model} had as of {identity.as_of:%Y-%m-%d} cannot be read by "
+            f"this release: {error}. Check out commit {identity.git_sha} and reproduce it there."
+        ) from error
+
+
+def _sha256(model: Pipeline, rows: Any, spec: ModelSpec) -> str:
+    example = rows[list(spec.examples.features)].head(5)
+    with tempfile.TemporaryDirectory() as folder:
+        return save_model(
+            model, Path(folder) / "model", example=example, trusted=spec.trusted_types
+        )[0]
+
+
+def _metrics(of: str, now: dict[Any, float], then: dict[str, float]) -> Iterator[Check]:
+    for name, value in then.items():
+        yield _equal(f"{of} {name}", f"{now[name]:.6f}", f"{value:.6f}")
+
+
+def _raw_data(store: ObjectStore, spec: ModelSpec, identity: VersionIdentity) -> Check:
+    """Say whether today's raw data would give the same examples; corrected days are no fault."""
+    name = "examples from today's raw data"
+    window = training_window(identity.as_of, spec.window)
+    try:
+        validation = validate_window(store, spec, as_of=identity.as_of, days=window.days)
+        again = prepare_window(store, spec, window=window, validation=validation)
+    except DataContractError as error:
+        found = str(error).splitlines()[0]
+        return Check(name=name, status="unknown", measured=found, required=identity.examples.digest)
+    return _equal(name, again.digest, identity.examples.digest, otherwise="unknown")
+
+
+def _libraries(identity: VersionIdentity) -> Iterator[Check]:
+    now = environment()
+    for name in NUMERIC:
+        yield _equal(
+            name, now.get(name, "none"), identity.environment.get(name, "none"), otherwise="unknown"
+        )
+
+
+def _equal(name: str, now: str, then: str, *, otherwise: Status = "failed") -> Check:
+    return Check(
+        name=name, status="passed" if now == then else otherwise, measured=now, required=then
+    )

@@ -1,0 +1,69 @@
+"""Go back to an earlier champion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from evergreen.receipts import RollbackReceipt
+from evergreen.rollback import roll_back_model
+from evergreen_airflow.assets import announce_champion
+from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.run import actor_of, as_of_or_now
+from evergreen_airflow.task_log import log_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class RollBackModelOperator(StageOperator):
+    """
+    Make an earlier version champion again, after loading and probing it.
+
+    Safe to retry: a target that serves already is left alone. What to do comes from the run's
+    params: ``version``, ``as_of``, ``reason``, ``dry_run`` and ``force``.
+
+    :return: A :class:`~evergreen.receipts.RollbackReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model",)
+    ui_color = "#fbe5e1"
+
+    def run_stage(self, context: Context) -> RollbackReceipt:
+        """Roll back, tell downstream DAGs, and say what serves now and what was forced."""
+        params, now = context["params"], datetime.now(UTC)
+        asked = params["version"]
+        receipt = roll_back_model(
+            self.store,
+            self.client,
+            self.spec,
+            version=None if asked is None else str(asked),
+            as_of=as_of_or_now(context, now=now),
+            actor=actor_of(context),
+            reason=params["reason"],
+            now=now,
+            dry_run=params["dry_run"],
+            force=params["force"],
+        )
+        for warning in receipt.warnings:
+            self.log.warning("%s", warning)
+        if receipt.moved:
+            announce_champion(context, self.spec, version=receipt.version, as_of=receipt.as_of)
+        self.log.info("%s", self._headline(receipt, is_dry=params["dry_run"]))
+        rows = [
+            ("champion before", receipt.previous),
+            ("target", receipt.version),
+            ("target knows the world up to", receipt.version_as_of.isoformat()),
+            ("target was loaded and scored its example", "yes"),
+            ("serves from", receipt.as_of.isoformat()),
+        ]
+        log_table(self.log, "Rollback", ("what", "value"), rows)
+        return receipt
+
+    def _headline(self, receipt: RollbackReceipt, *, is_dry: bool) -> str:
+        if receipt.moved:
+            return f"Version {receipt.version} is the champion again, after {receipt.previous}"
+        if is_dry:
+            return f"Dry run: version {receipt.version} would serve. Nothing was moved"
+        return f"Version {receipt.version} serves already. Nothing was moved"

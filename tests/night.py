@@ -1,0 +1,129 @@
+"""One model's nights without Airflow: every stage in order, each callable again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from evergreen import ledger, registry
+from evergreen.deployment import deploy_model
+from evergreen.evaluation import evaluate_challenger
+from evergreen.preparation import prepare_window
+from evergreen.receipts import (
+    CandidateReceipt,
+    DeploymentReceipt,
+    EvaluationReceipt,
+    ExamplesReceipt,
+    RegistrationReceipt,
+    RollbackReceipt,
+)
+from evergreen.registration import register_model
+from evergreen.rollback import roll_back_model
+from evergreen.training import train_candidate
+from evergreen.validation import validate_window
+from evergreen.window import training_window
+from tests.conftest import AS_OF
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Night:
+    """The stages of one run, in order, each callable again."""
+
+    def __init__(self, store, client, spec, as_of=AS_OF) -> None:
+        self.store, self.client, self.spec, self.as_of = store, client, spec, as_of
+
+    def examples(self) -> ExamplesReceipt:
+        window = training_window(self.as_of, self.spec.window)
+        validation = validate_window(self.store, self.spec, as_of=self.as_of, days=window.days)
+        return prepare_window(self.store, self.spec, window=window, validation=validation)
+
+    def candidates(self, examples: ExamplesReceipt) -> list[CandidateReceipt]:
+        return [
+            train_candidate(
+                self.store, self.client, self.spec, candidate=name, examples=examples, tags={}
+            )
+            for name in self.spec.candidate_names
+        ]
+
+    def evaluation(self, examples: ExamplesReceipt) -> EvaluationReceipt:
+        return evaluate_challenger(
+            self.store, self.client, self.spec,
+            candidates=self.candidates(examples), examples=examples,
+        )  # fmt: skip
+
+    def registration(self) -> RegistrationReceipt:
+        examples = self.examples()
+        return register_model(
+            self.store,
+            self.client,
+            self.spec,
+            evaluation=self.evaluation(examples),
+            examples=examples,
+            tags={},
+        )
+
+    def deployment(self, **how) -> DeploymentReceipt:
+        return self.deploy(self.registration(), **how)
+
+    def deploy(self, registration: RegistrationReceipt, **how) -> DeploymentReceipt:
+        return deploy_model(
+            self.store, self.client, self.spec,
+            registration=registration, actor="test", now=NOW,
+            judge_again=self.registration, **how,
+        )  # fmt: skip
+
+    def roll_back(self, version: str | None = None, **how) -> RollbackReceipt:
+        asked = {"dry_run": False, "force": False, "reason": "a test", "as_of": NOW} | how
+        return roll_back_model(
+            self.store, self.client, self.spec, version=version, actor="test", now=NOW, **asked
+        )
+
+    def at(self, as_of: datetime, **changes) -> Night:
+        """The same model on another night, perhaps with another spec."""
+        return Night(self.store, self.client, self.spec.model_copy(update=changes), as_of)
+
+    def ledger(self) -> ledger.Ledger:
+        return ledger.read(self.store, self.spec.model)
+
+    def versions(self) -> list[str]:
+        found = self.client.search_model_versions(f"name = '{self.spec.model}'")
+        return sorted(v.version for v in found)
+
+    def runs(self) -> list:
+        experiment = self.client.get_experiment_by_name(self.spec.model)
+        return list(self.client.search_runs([experiment.experiment_id]))
+
+    def champion(self) -> str | None:
+        found = registry.champion_of(self.client, self.spec.model)
+        return found.version if found else None
+
+
+class History(Night):
+    """A model whose versions share one fitted artefact, and differ in when and how they came."""
+
+    def __init__(self, trained, model: str) -> None:
+        self.night, self.judged = trained
+        spec = self.night.spec.model_copy(update={"model": model})
+        super().__init__(self.night.store, self.night.client, spec)
+
+    def version(
+        self, day: int, *, passed: bool = True, key: str | None = None
+    ) -> RegistrationReceipt:
+        """Register the version of a night, *day* days from AS_OF, judged against who serves now."""
+        as_of, champion = AS_OF + timedelta(days=day), self.ledger().champion
+        challenger = self.judged.challenger.model_copy(
+            update={"model": self.spec.model, "as_of": as_of, "key": key or f"key-{day}"}
+        )
+        evaluation = self.judged.model_copy(
+            update={
+                "model": self.spec.model,
+                "as_of": as_of,
+                "challenger": challenger,
+                "champion_version": champion.version if champion else None,
+                "passed": passed,
+            }
+        )
+        return register_model(
+            self.store, self.client, self.spec,
+            evaluation=evaluation, examples=self.night.examples(), tags={},
+        )  # fmt: skip
