@@ -11,11 +11,11 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down test check bench docs lock
+.PHONY: help setup demo up down airflow reproduce check-state test check bench docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(SETUP)  ## Make the virtual environment.
 
@@ -28,6 +28,15 @@ up: $(SETUP)  ## Start Airflow, MLflow and the store on this machine.
 
 down: $(SETUP)  ## Stop exactly what up or demo started; data stays in .evergreen.
 	@$(BIN)/python -m evergreen_airflow.embedded down
+
+airflow: $(SETUP)  ## Run Airflow's own command line against the stack (ARGS="dags list").
+	@$(BIN)/python -m evergreen_airflow.embedded airflow $(ARGS)
+
+reproduce: $(SETUP)  ## Make a version again and compare (VERSION=1, MODEL=flight_delay).
+	@$(BIN)/python -m evergreen_airflow.embedded reproduce --version $(VERSION) $(if $(MODEL),--model $(MODEL))
+
+check-state: $(SETUP)  ## Ask whether all that must hold holds (MODEL=flight_delay).
+	@$(BIN)/python -m evergreen_airflow.embedded check-state $(if $(MODEL),--model $(MODEL))
 
 test: $(CHECK)  ## Run every check and every test, with a real scheduler and a real MLflow.
 	@$(MAKE) --no-print-directory check

@@ -164,7 +164,7 @@ def _unfinished(
         yield Removal(
             kind="unfinished run",
             name=run_id,
-            remove=partial(client.set_terminated, run_id, status="KILLED"),
+            remove=partial(registry.remove_run, client, run_id),
         )
 
 

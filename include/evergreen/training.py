@@ -222,8 +222,9 @@ def _fit_and_log(
 
 
 def _remove_others(client: MlflowClient, runs: list[Run], *, keep: str) -> None:
+    """Remove finished runs of the same work; whoever still works on one removes it afterwards."""
     for run in runs:
-        if run.info.run_id != keep:
+        if run.info.run_id != keep and run.info.status != "RUNNING":
             log.info("run %s did the same work as %s and is removed", run.info.run_id, keep)
             client.delete_run(run.info.run_id)
 

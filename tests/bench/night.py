@@ -28,8 +28,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.conftest import free_port
 
-from evergreen_airflow.embedded import demo, processes, stack
+from evergreen_airflow.embedded import processes, stack
 from evergreen_airflow.embedded.api import AirflowApi
+from evergreen_airflow.embedded.runs import run_dag
 from evergreen_airflow.embedded.settings import read_settings
 
 FIRST = datetime(2013, 7, 1, tzinfo=UTC)
@@ -72,7 +73,9 @@ def main() -> None:
             known = stack.up(settings, quiet)
             api = AirflowApi(settings, password=known["admin_password"])
             last = FIRST + timedelta(days=NIGHTS)
-            demo.run_dag(api, "flights_feed", run_id="feed", as_of=last, console=quiet)
+            run_dag(
+                api, "flights_feed", run_id="feed", conf={"as_of": last.isoformat()}, console=quiet
+            )
             rows = [
                 one_night(settings, api, FIRST + timedelta(days=n), quiet) for n in range(NIGHTS)
             ]
@@ -106,8 +109,12 @@ def one_night(settings, api: AirflowApi, as_of: datetime, quiet: Console):
             ("flight_delay__retrain", as_of),
             ("flight_delay__score", as_of + timedelta(days=1)),
         ):
-            demo.run_dag(
-                api, dag_id, run_id=f"bench__{instant:%Y-%m-%d}", as_of=instant, console=quiet
+            run_dag(
+                api,
+                dag_id,
+                run_id=f"bench__{instant:%Y-%m-%d}",
+                conf={"as_of": instant.isoformat()},
+                console=quiet,
             )
 
     # MLflow's server works for the script too; Airflow's idling beside it is not the script's.

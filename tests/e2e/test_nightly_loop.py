@@ -11,9 +11,11 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from evergreen import ledger
+from evergreen.errors import StackError
 from evergreen.storage import FolderStore
 from evergreen_airflow.embedded import database, demo, stack
 from evergreen_airflow.embedded.api import FINISHED, AirflowApi
+from evergreen_airflow.embedded.runs import run_dag
 from tests.conftest import wait_until
 from tests.e2e.conftest import running_stack
 
@@ -126,7 +128,13 @@ def test_a_missing_day_waits_in_the_triggerer_and_goes_on_when_it_lands(loop):
 
     wait_until(waiting, within_s=60, what="wait_for_data to be deferred")
     quiet = Console(file=io.StringIO())
-    demo.run_dag(loop.api, "flights_feed", run_id="e2e__lands", as_of=later, console=quiet)
+    run_dag(
+        loop.api,
+        "flights_feed",
+        run_id="e2e__lands",
+        conf={"as_of": later.isoformat()},
+        console=quiet,
+    )
     wait_until(
         lambda: loop.api.state(dag_id, run_id) in FINISHED, within_s=120, what="the score run"
     )
@@ -142,9 +150,13 @@ def test_a_broken_partition_fails_red_and_leaves_nothing_half_done(loop):
     before = loop.bytes_below("examples/", "predictions/")
     dag_id, run_id = f"{MODEL}__score", "e2e__broken"
 
-    with pytest.raises(demo.StackError) as error:
-        demo.run_dag(
-            loop.api, dag_id, run_id=run_id, as_of=as_of, console=Console(file=io.StringIO())
+    with pytest.raises(StackError) as error:
+        run_dag(
+            loop.api,
+            dag_id,
+            run_id=run_id,
+            conf={"as_of": as_of.isoformat()},
+            console=Console(file=io.StringIO()),
         )
 
     failed = [t for t in loop.api.tasks(dag_id, run_id) if t["state"] == "failed"]

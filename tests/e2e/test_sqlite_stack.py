@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from evergreen_airflow.embedded import demo
+from evergreen_airflow.embedded.runs import run_dag
 from tests.e2e.conftest import running_stack
 
 pytestmark = pytest.mark.e2e
@@ -17,7 +17,13 @@ def test_the_feed_runs_and_a_backfill_is_refused_before_anything_is_touched():
     with running_stack(EVERGREEN_DATABASE="sqlite") as running:
         console = Console(file=running.page, width=200)
         as_of = datetime(2013, 2, 1, tzinfo=UTC)
-        demo.run_dag(running.api, "flights_feed", run_id="e2e", as_of=as_of, console=console)
+        run_dag(
+            running.api,
+            "flights_feed",
+            run_id="e2e",
+            conf={"as_of": as_of.isoformat()},
+            console=console,
+        )
         body = {
             "dag_id": "flights_feed",
             "from_date": "2013-01-05T00:00:00Z",

@@ -1,4 +1,4 @@
-"""``python -m evergreen_airflow.embedded up | down | demo``: what the Makefile calls."""
+"""``python -m evergreen_airflow.embedded <command>``: what the Makefile calls."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from evergreen.errors import EvergreenError
-from evergreen_airflow.embedded import demo, stack
-from evergreen_airflow.embedded.settings import read_settings
+from evergreen_airflow.embedded import demo, inspection, stack
+from evergreen_airflow.embedded.settings import Settings, read_settings
 from evergreen_airflow.run import parse_instant
 
 #: The demo's night: the middle of 2013, chosen before anything was measured.
@@ -21,30 +21,47 @@ AS_OF = datetime(2013, 7, 1, tzinfo=UTC)
 
 def main(arguments: list[str]) -> int:
     """Run one command; return 0, or 1 with the error on the screen."""
-    parser = argparse.ArgumentParser(prog="evergreen")
-    parser.add_argument("command", choices=["up", "down", "demo"])
-    parser.add_argument("--as-of", type=parse_instant, default=AS_OF)
     console = Console()
     try:
-        asked = parser.parse_args(arguments)
         settings = read_settings(os.environ)
-        if asked.command == "down":
-            stack.down(settings, console)
-            return 0
-        started = time.monotonic()
-        known = stack.up(settings, console)
-        if asked.command == "demo":
-            start_s = time.monotonic() - started
-            seconds = demo.run_demo(
-                settings, password=known["admin_password"], as_of=asked.as_of, console=console
-            )
-            times = {"start": start_s, **seconds}
-            console.print(
-                "Took", ", ".join(f"{k} {v:.0f} s" for k, v in times.items()), highlight=False
-            )
+        if arguments[:1] == ["airflow"]:  # its own parser reads the rest
+            return stack.airflow(settings, arguments[1:])
+        return _run(_parser().parse_args(arguments), settings, console)
     except EvergreenError as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="evergreen")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up")
+    commands.add_parser("down")
+    commands.add_parser("demo").add_argument("--as-of", type=parse_instant, default=AS_OF)
+    commands.add_parser("check-state").add_argument("--model", default=demo.MODEL)
+    again = commands.add_parser("reproduce")
+    again.add_argument("--model", default=demo.MODEL)
+    again.add_argument("--version", type=int, required=True)
+    return parser
+
+
+def _run(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+    if asked.command == "down":
+        stack.down(settings, console)
+        return 0
+    started = time.monotonic()
+    known = stack.up(settings, console)
+    start_s, password = time.monotonic() - started, known["admin_password"]
+    if asked.command == "demo":
+        seconds = demo.run_demo(settings, password=password, as_of=asked.as_of, console=console)
+        times = ", ".join(f"{k} {v:.0f} s" for k, v in ({"start": start_s} | seconds).items())
+        console.print("Took", times, highlight=False)
+    if asked.command == "check-state":
+        return inspection.check_state(settings, model=asked.model, console=console)
+    if asked.command == "reproduce":
+        inspection.reproduce(
+            settings, password=password, model=asked.model, version=asked.version, console=console
+        )
     return 0
 
 

@@ -28,6 +28,13 @@ class AirflowApi:
         """Return the JSON at *path*."""
         return _accepted(self.http.get(path, params=query)).json()
 
+    def ensure_pool(self, name: str, *, slots: int, description: str) -> None:
+        """Create the pool *name* unless it is there; a size that somebody changed is kept."""
+        body = {"name": name, "slots": slots, "description": description}
+        answer = self.http.post("/pools", json=body)
+        if answer.status_code != httpx.codes.CONFLICT:
+            _accepted(answer)
+
     def has_dag(self, dag_id: str) -> bool:
         """Return whether the DAG processor has read *dag_id* yet."""
         return self.http.get(f"/dags/{dag_id}").status_code == httpx.codes.OK

@@ -20,6 +20,10 @@ PROJECT = Path(__file__).parents[3]
 #: Every process of the stack carries this variable, so that ``down`` finds exactly those.
 MARK = "EVERGREEN_STACK"
 
+#: Tasks that run at once; backfills may take all but one, so that the nightly never waits for them.
+PARALLELISM = 4
+BACKFILL_POOL, BACKFILL_SLOTS = "evergreen_backfill", PARALLELISM - 1
+
 #: Modules the tasks' parent imports once; forked tasks start with them (FACTS, "execution").
 #: For the scheduler alone: the triggerer forks too, and must not pay for them.
 PRELOAD = (
@@ -51,9 +55,15 @@ class Port:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All choices of one stack. ``schedules`` off means that only triggered runs are made."""
+    """
+    All choices of one stack.
+
+    ``project`` is the folder with dags, plugins and include. With ``schedules`` off only triggered
+    runs are made.
+    """
 
     home: Path
+    project: Path
     airflow: Port
     mlflow: Port
     worker_logs: Port
@@ -108,6 +118,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
     return Settings(
         home=Path(environ.get("EVERGREEN_HOME", PROJECT / ".evergreen")).resolve(),
+        project=Path(environ.get("EVERGREEN_PROJECT", PROJECT)).resolve(),
         airflow=port("Airflow", "EVERGREEN_AIRFLOW_PORT", 8080),
         mlflow=port("MLflow", "EVERGREEN_MLFLOW_PORT", 5000),
         worker_logs=port("task logs", "EVERGREEN_WORKER_LOG_PORT", 8793),
@@ -151,13 +162,13 @@ def environment(
 ) -> dict[str, str]:
     """Return the variables every process of the stack is started with; *known* are the secrets."""
     home = settings.home
-    path = os.pathsep.join(str(PROJECT / name) for name in ("include", "plugins"))
+    path = os.pathsep.join(str(settings.project / name) for name in ("include", "plugins"))
     airflow = {
-        "CORE__DAGS_FOLDER": PROJECT / "dags",
-        "CORE__PLUGINS_FOLDER": PROJECT / "plugins",
+        "CORE__DAGS_FOLDER": settings.project / "dags",
+        "CORE__PLUGINS_FOLDER": settings.project / "plugins",
         "CORE__LOAD_EXAMPLES": False,
         "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__PARALLELISM": 4,
+        "CORE__PARALLELISM": PARALLELISM,
         # A paused DAG drops asset events, and a fresh install would lose its first ones (FACTS).
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
         "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
@@ -183,6 +194,7 @@ def environment(
         "LOGGING__TRIGGER_LOG_SERVER_PORT": settings.triggerer_logs.number,
         "USAGE_DATA_COLLECTION__ENABLED": False,
         "EVERGREEN__ALLOW_BACKFILLS": not database_url.startswith("sqlite"),
+        "EVERGREEN__BACKFILL_POOL": BACKFILL_POOL,
     }
     return {
         **{f"AIRFLOW__{key}": str(value) for key, value in airflow.items()},

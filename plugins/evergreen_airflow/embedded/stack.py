@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,10 @@ from rich.console import Console
 
 from evergreen.errors import StackError
 from evergreen_airflow.embedded import database, processes
+from evergreen_airflow.embedded.api import AirflowApi
 from evergreen_airflow.embedded.settings import (
+    BACKFILL_POOL,
+    BACKFILL_SLOTS,
     Settings,
     ensure_secrets,
     environment,
@@ -23,6 +27,12 @@ from evergreen_airflow.embedded.settings import (
 )
 
 HEALTHY_WITHIN_S = 300
+#: See evergreen_airflow.policy: backfills run in a pool of their own.
+POLICY = """\
+from evergreen_airflow.policy import task_instance_mutation_hook
+
+__all__ = ["task_instance_mutation_hook"]
+"""
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 
@@ -52,8 +62,25 @@ def up(settings: Settings, console: Console) -> dict[str, str]:
             raise
     with console.status("Starting") as status:
         _wait_until_healthy(settings, say=lambda waiting: status.update(f"Waiting for {waiting}"))
+    AirflowApi(settings, password=known["admin_password"]).ensure_pool(
+        BACKFILL_POOL, slots=BACKFILL_SLOTS, description="Backfills; leaves room for the nightly"
+    )
     _print_addresses(settings, console, known if is_first else None)
     return known
+
+
+def airflow(settings: Settings, arguments: Sequence[str]) -> int:
+    """Run Airflow's own command line against this stack, and return its exit code."""
+    command = [str(Path(sys.executable).with_name("airflow")), *arguments]
+    return subprocess.run(command, env=os.environ | variables(settings)).returncode
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """Return the variables with which a process belongs to this stack."""
+    known, _ = ensure_secrets(settings)
+    chosen = database.choose(settings)
+    address = database.url(settings, chosen, password=known["database_password"])
+    return environment(settings, known, database_url=address)
 
 
 def down(settings: Settings, console: Console) -> None:
@@ -69,12 +96,20 @@ def _start(settings: Settings, known: dict[str, str]) -> None:
     chosen, password = database.choose(settings), known["database_password"]
     address = database.url(settings, chosen, password=password)
     env = environment(settings, known, database_url=address)
+    _write_policy(settings)
     database.create_cluster(settings, chosen, password=password)
     processes.start(settings, env, chosen)
     if chosen.is_postgres:
         database.wait_until_ready(settings, password=password)
     _migrate(env)
     processes.start_services(settings)
+
+
+def _write_policy(settings: Settings) -> None:
+    """Let Airflow find the cluster policy; it looks for this module in its home."""
+    folder = settings.home / "airflow" / "config"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "airflow_local_settings.py").write_text(POLICY)
 
 
 def _refuse_taken_ports(settings: Settings) -> None:

@@ -108,7 +108,7 @@ def test_a_rolled_back_version_does_not_come_back_by_itself(history):
 def test_after_a_rollback_the_nights_before_are_still_history(history):
     history.roll_back()
 
-    receipt = history.deploy(history.version(2, key="other code"))
+    receipt = history.deploy(history.version(2, key="other-code"))
 
     assert receipt.reason.startswith("it is history")
     assert history.champion() == "1"

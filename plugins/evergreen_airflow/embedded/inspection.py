@@ -1,0 +1,50 @@
+"""Ask a running stack whether all that must hold does, and whether a version comes out the same."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from evergreen import invariants
+from evergreen.spec import load_spec
+from evergreen.storage import FolderStore
+from evergreen_airflow.embedded.api import AirflowApi
+from evergreen_airflow.embedded.runs import run_dag
+from evergreen_airflow.embedded.settings import Settings
+
+
+def check_state(settings: Settings, *, model: str, console: Console) -> int:
+    """Print every invariant of *model*; return 0 if all hold, else 1."""
+    from mlflow import MlflowClient  # heavy, and only this command needs it
+
+    checks = invariants.check_state(
+        FolderStore(settings.store),
+        MlflowClient(settings.mlflow_url, settings.mlflow_url),
+        load_spec(model),
+        now=datetime.now(UTC),
+    )
+    table = Table("invariant", "found", "verdict", title=f"State of {model}", title_justify="left")
+    for check in checks:
+        table.add_row(check.name, check.measured, check.status)
+    console.print(table)
+    return int(any(check.status == "failed" for check in checks))
+
+
+def reproduce(
+    settings: Settings, *, password: str, model: str, version: int, console: Console
+) -> None:
+    """
+    Make a version again through its DAG and print what the task found.
+
+    :raises StackError: If it came out different; the end of the log is in the message.
+    """
+    api = AirflowApi(settings, password=password)
+    dag_id, run_id = f"{model}__reproduce", f"make__{version}__{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    run_dag(api, dag_id, run_id=run_id, conf={"version": version}, console=console)
+    found = api.receipt(dag_id, run_id, "reproduce_version")
+    table = Table("what", "now", "then", "verdict", title=f"{model} version {version}")
+    for check in found["checks"]:
+        table.add_row(check["name"], check["measured"], check["required"], check["status"])
+    console.print(table)
