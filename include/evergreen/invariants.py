@@ -1,15 +1,18 @@
 """
 What must hold at any time, whatever crashed, was repeated or came twice.
 
-Tests, housekeeping and ``make check-state`` ask the same questions.
+Tests, housekeeping and ``make check-state`` ask the same questions. By hand, and without Airflow:
+``python -m evergreen.invariants --model flight_delay --store file:///srv/evergreen --mlflow URL``.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
@@ -17,8 +20,8 @@ from evergreen.deployment import probe
 from evergreen.errors import ArtefactError
 from evergreen.receipts import Check, ObjectRef, VersionIdentity
 from evergreen.registration import identity_key
-from evergreen.spec import ModelSpec
-from evergreen.storage import ObjectStore, read
+from evergreen.spec import ModelSpec, load_spec
+from evergreen.storage import ObjectStore, open_store, read
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -195,3 +198,28 @@ def _damaged(
             read(store, ObjectRef.model_validate(day["data"]))
     except ArtefactError as error:
         yield str(error)
+
+
+def main(arguments: list[str]) -> int:
+    """Print every invariant of a model; return 0 if all hold, else 1."""
+    from mlflow import MlflowClient
+    from rich.console import Console
+    from rich.table import Table
+
+    parser = argparse.ArgumentParser(prog="python -m evergreen.invariants")
+    for name in ("model", "store", "mlflow"):
+        parser.add_argument(f"--{name}", required=True)
+    asked = parser.parse_args(arguments)
+    client = MlflowClient(tracking_uri=asked.mlflow, registry_uri=asked.mlflow)
+    checks = check_state(
+        open_store(asked.store), client, load_spec(asked.model), now=datetime.now(UTC)
+    )
+    table = Table("invariant", "found", "verdict", title=f"State of {asked.model}")
+    for check in checks:
+        table.add_row(check.name, check.measured, check.status)
+    Console().print(table)
+    return int(any(check.status == "failed" for check in checks))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,9 +23,10 @@ PORTS = ("AIRFLOW", "MLFLOW", "WORKER_LOG", "TRIGGERER_LOG", "POSTGRES")
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """A running stack, a session with its API, and what it printed."""
+    """A running stack, a session with its API, what it printed, and what a child needs to know."""
 
     settings: Settings
+    environ: dict[str, str]
     password: str
     api: AirflowApi
     page: io.StringIO = field(repr=False)
@@ -35,15 +37,18 @@ def running_stack(**environ: str) -> Iterator[Stack]:
     # Not below pytest's own folder: root may enter that one, PostgreSQL's user may not.
     home = Path(tempfile.mkdtemp(prefix="eg-"))
     ports = {f"EVERGREEN_{name}_PORT": str(free_port()) for name in PORTS}
-    settings = read_settings(
-        {"EVERGREEN_HOME": str(home), "EVERGREEN_SCHEDULES": "off"} | ports | environ
-    )
+    asked = {"EVERGREEN_HOME": str(home), "EVERGREEN_SCHEDULES": "off"} | ports | environ
+    settings = read_settings(asked)
+    code = os.pathsep.join(str(settings.project / name) for name in ("include", "plugins"))
+    environ_of_child = os.environ | asked | {"PYTHONPATH": code}
     page = io.StringIO()
     console = Console(file=page, width=200)
     try:
         password = stack.up(settings, console)["admin_password"]
         api = AirflowApi(settings, password=password)
-        yield Stack(settings=settings, password=password, api=api, page=page)
+        yield Stack(
+            settings=settings, environ=environ_of_child, password=password, api=api, page=page
+        )
     finally:
         stack.down(settings, console)
         left = [str(process) for process in processes.ours(settings)]

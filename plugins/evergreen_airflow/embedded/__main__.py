@@ -57,7 +57,7 @@ def _run(asked: argparse.Namespace, settings: Settings, console: Console) -> int
         times = ", ".join(f"{k} {v:.0f} s" for k, v in ({"start": start_s} | seconds).items())
         console.print("Took", times, highlight=False)
     if asked.command == "check-state":
-        return inspection.check_state(settings, model=asked.model, console=console)
+        return inspection.check_state(settings, model=asked.model)
     if asked.command == "reproduce":
         inspection.reproduce(
             settings, password=password, model=asked.model, version=asked.version, console=console

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 
-from evergreen import invariants
-from evergreen.spec import load_spec
-from evergreen.storage import FolderStore
+from evergreen_airflow.embedded import stack
 from evergreen_airflow.embedded.api import AirflowApi
 from evergreen_airflow.embedded.runs import run_dag
 from evergreen_airflow.embedded.settings import Settings
 
 
-def check_state(settings: Settings, *, model: str, console: Console) -> int:
+def check_state(settings: Settings, *, model: str) -> int:
     """Print every invariant of *model*; return 0 if all hold, else 1."""
-    from mlflow import MlflowClient  # heavy, and only this command needs it
-
-    checks = invariants.check_state(
-        FolderStore(settings.store),
-        MlflowClient(settings.mlflow_url, settings.mlflow_url),
-        load_spec(model),
-        now=datetime.now(UTC),
-    )
-    table = Table("invariant", "found", "verdict", title=f"State of {model}", title_justify="left")
-    for check in checks:
-        table.add_row(check.name, check.measured, check.status)
-    console.print(table)
-    return int(any(check.status == "failed" for check in checks))
+    # In a process without Airflow: what loads models looks into every imported module.
+    command = [sys.executable, "-m", "evergreen.invariants", "--model", model,
+               "--store", settings.store.as_uri(), "--mlflow", settings.mlflow_url]  # fmt: skip
+    return subprocess.run(command, env=os.environ | stack.variables(settings)).returncode
 
 
 def reproduce(

@@ -1,0 +1,195 @@
+"""
+One embedded stack for all promises that are proven through Airflow, with a model of its own for each.
+
+The stack runs a copy of the project whose models are the sample with a small window, so that a night
+takes seconds; everything else is as it is shipped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from rich.console import Console
+
+from evergreen import ledger, registry
+from evergreen.invariants import check_state
+from evergreen.spec import load_spec
+from evergreen.spec.model import ModelSpec
+from evergreen.storage import FolderStore
+from evergreen_airflow.embedded import database
+from evergreen_airflow.embedded.api import FINISHED
+from evergreen_airflow.embedded.runs import run_dag
+from tests.conftest import ROOT, wait_until
+from tests.e2e.conftest import Stack, running_stack
+
+MODELS = ("known", "replayed", "killed", "returned")
+#: The first night of every model, and how many nights have data.
+FIRST, NIGHTS = datetime(2013, 3, 1, 6, tzinfo=UTC), 14
+WINDOW = {"train_days": 12, "validation_days": 3, "gap_days": 1, "test_days": 4}
+#: A candidate that is clearly worse: it sees the hour and nothing else.
+POOR = '''
+
+def poor(examples: Examples, *, seed: int) -> Pipeline:
+    """Logistic regression on the hour."""
+    columns = ColumnTransformer([("hour", StandardScaler(), ["hour"])])
+    return Pipeline([("columns", columns), ("model", LogisticRegression(random_state=seed))])
+'''
+
+
+def night(number: int) -> datetime:
+    """Return the ``as_of`` of a night, counted from 1; the schedule is daily at 06:00."""
+    return FIRST + timedelta(days=number - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflow:
+    """One model of the stack, and what a person asks about it."""
+
+    stack: Stack
+    project: Path
+    model: str
+
+    @property
+    def store(self) -> FolderStore:
+        return FolderStore(self.stack.settings.store)
+
+    @property
+    def client(self) -> MlflowClient:
+        url = self.stack.settings.mlflow_url
+        return MlflowClient(url, url)
+
+    @property
+    def spec(self) -> ModelSpec:
+        return load_spec(self.model, models_dir=self.project / "include" / "models")
+
+    def run(self, workflow: str, run_id: str, **conf) -> str:
+        """Trigger a run, wait for its end, return its id; a red run raises."""
+        page = Console(file=self.stack.page, width=200)
+        run_dag(self.stack.api, f"{self.model}__{workflow}", run_id=run_id, conf=conf, console=page)
+        return run_id
+
+    def retrain(self, number: int, *, run_id: str | None = None, **conf) -> str:
+        as_of = night(number).isoformat()
+        return self.run("retrain", run_id or f"night-{number}", as_of=as_of, **conf)
+
+    def airflow(self, *arguments: str) -> str:
+        """Run Airflow's own command line against the stack; it must succeed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "evergreen_airflow.embedded", "airflow", *arguments],
+            env=self.stack.environ, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def backfill(self, workflow: str, first: int, last: int, *options: str) -> None:
+        """Backfill nights *first* to *last* with the real command, and wait until all have ended."""
+        self.start_backfill(workflow, first, last, *options)
+        self.wait_for_backfill(workflow)
+
+    def start_backfill(self, workflow: str, first: int, last: int, *options: str) -> None:
+        # A scheduled run's logical date is the start of its interval, a day before its as_of.
+        dates = [f"{night(n) - timedelta(days=1):%Y-%m-%dT%H:%M:%S+00:00}" for n in (first, last)]
+        self.airflow(
+            "backfill", "create", "--dag-id", f"{self.model}__{workflow}",
+            "--from-date", dates[0], "--to-date", dates[1], *options,
+        )  # fmt: skip
+
+    def wait_for_backfill(self, workflow: str) -> None:
+        wait_until(
+            lambda: {run["state"] for run in self.runs(workflow)} <= set(FINISHED),
+            within_s=600,
+            what=f"the backfill of {self.model}__{workflow}",
+        )
+        failed = [r["dag_run_id"] for r in self.runs(workflow) if r["state"] == "failed"]
+        assert failed == []
+
+    def runs(self, workflow: str) -> list[dict]:
+        found = self.stack.api.get(f"/dags/{self.model}__{workflow}/dagRuns", limit=100)
+        return list(found["dag_runs"])
+
+    def tasks(self, workflow: str, run_id: str) -> list[dict]:
+        return self.stack.api.tasks(f"{self.model}__{workflow}", run_id)
+
+    def receipt(self, workflow: str, run_id: str, task_id: str) -> dict:
+        return self.stack.api.receipt(f"{self.model}__{workflow}", run_id, task_id)
+
+    def log(self, workflow: str, run_id: str, task_id: str) -> str:
+        task = next(t for t in self.tasks(workflow, run_id) if t["task_id"] == task_id)
+        return "\n".join(self.stack.api.log(f"{self.model}__{workflow}", run_id, task))
+
+    def champion(self) -> str | None:
+        return registry.aliases_of(self.client, self.model).get("champion")
+
+    def versions(self) -> dict[str, str]:
+        """Return the ``as_of`` of each version, by number."""
+        found = registry.all_versions(self.client, self.model)
+        return {str(v.version): v.tags["evergreen.as_of"] for v in found}
+
+    def version_tags(self) -> dict[str, dict[str, str]]:
+        return {
+            str(v.version): dict(v.tags) for v in registry.all_versions(self.client, self.model)
+        }
+
+    def reports(self) -> list[str]:
+        """Return the days that have an Evidently report."""
+        pages = [k for k in self.store.list(f"reports/{self.model}/") if k.endswith(".html")]
+        return [key.split("/")[2] for key in pages]
+
+    def bytes_of(self, *folders: str) -> dict[str, bytes]:
+        keys = [k for f in folders for k in self.store.list(f"{f}/{self.model}/")]
+        return {key: self.store.get(key) for key in keys}
+
+    def ledger(self) -> ledger.Ledger:
+        return ledger.read(self.store, self.model)
+
+    def faults(self) -> list[str]:
+        now = datetime.now(UTC)
+        checks = check_state(self.store, self.client, self.spec, now=now, grace=timedelta(0))
+        return [f"{check.name}: {check.measured}" for check in checks if check.status != "passed"]
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory) -> Path:
+    """A copy of what Airflow reads, with the small models in it."""
+    root = tmp_path_factory.mktemp("project")
+    for name in ("dags", "plugins", "include"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    sample = root / "include" / "models" / "flight_delay"
+    for model in MODELS:
+        folder = root / "include" / "models" / model
+        shutil.copytree(sample, folder)
+        spec = yaml.safe_load((sample / "model.yaml").read_text())
+        spec |= {"model": model, "window": WINDOW, "candidates": ["linear", "poor"]}
+        spec["gates"] = {"slices": {"columns": ["origin"]}}
+        (folder / "model.yaml").write_text(yaml.safe_dump(spec))
+        with (folder / "pipeline.py").open("a") as code:
+            code.write(POOR)
+    return root
+
+
+@pytest.fixture(scope="session")
+def stack(project) -> Iterator[Stack]:
+    from models.flight_delay import feed
+
+    with running_stack(EVERGREEN_PROJECT=str(project)) as running:
+        if not database.choose(running.settings).is_postgres:
+            pytest.skip("no PostgreSQL programs on this machine; backfills are refused on SQLite")
+        first: date = night(1).date() - timedelta(days=WINDOW["train_days"] + 8)
+        days = [first + timedelta(days=n) for n in range((night(NIGHTS).date() - first).days)]
+        feed.land_days(FolderStore(running.settings.store), days, replace=frozenset())
+        yield running
+
+
+@pytest.fixture(scope="session")
+def workflow(stack, project):
+    """Return a model of the stack by its name."""
+    return lambda model: Workflow(stack=stack, project=project, model=model)
