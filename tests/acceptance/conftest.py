@@ -1,8 +1,8 @@
 """
-One embedded stack for all promises that are proven through Airflow, with a model of its own for each.
+One embedded stack for all promises that are proven through Airflow, with a model for each.
 
-The stack runs a copy of the project whose models are the sample with a small window, so that a night
-takes seconds; everything else is as it is shipped.
+The stack runs a copy of the project whose models are the sample with a small window, so that a
+night takes seconds; everything else is as it is shipped.
 """
 
 from __future__ import annotations
@@ -91,11 +91,17 @@ class Workflow:
         return done.stdout
 
     def backfill(self, workflow: str, first: int, last: int, *options: str) -> None:
-        """Backfill nights *first* to *last* with the real command, and wait until all have ended."""
+        """Backfill nights *first* to *last* with the real command, and wait for their end."""
         self.start_backfill(workflow, first, last, *options)
         self.wait_for_backfill(workflow)
 
     def start_backfill(self, workflow: str, first: int, last: int, *options: str) -> None:
+        # Airflow marks a backfill as ended on a timer, and allows one at a time.
+        wait_until(
+            lambda: all(b["completed_at"] for b in self._backfills(workflow)),
+            within_s=90,
+            what="the backfill before this one",
+        )
         # A scheduled run's logical date is the start of its interval, a day before its as_of.
         dates = [f"{night(n) - timedelta(days=1):%Y-%m-%dT%H:%M:%S+00:00}" for n in (first, last)]
         self.airflow(
@@ -111,6 +117,10 @@ class Workflow:
         )
         failed = [r["dag_run_id"] for r in self.runs(workflow) if r["state"] == "failed"]
         assert failed == []
+
+    def _backfills(self, workflow: str) -> list[dict]:
+        found = self.stack.api.get("/backfills", dag_id=f"{self.model}__{workflow}")
+        return list(found["backfills"])
 
     def runs(self, workflow: str) -> list[dict]:
         found = self.stack.api.get(f"/dags/{self.model}__{workflow}/dagRuns", limit=100)

@@ -1,7 +1,10 @@
 """
-Promise 2: rows with ``event_time >= as_of`` or ``known_at > as_of`` never change the training digest
-(property test in tests/include/evergreen/test_preparation.py); manual and scheduled runs with the same
-``as_of`` give the same digest; a zero-length window raises.
+Promise 2: rows with ``event_time >= as_of`` or ``known_at > as_of`` never change the training
+digest; manual and scheduled runs with the same ``as_of`` give the same digest; a zero-length window
+raises.
+
+The property test is in tests/include/evergreen/test_preparation.py, the refusal of an empty
+interval in tests/plugins/evergreen_airflow/test_run.py.
 """
 
 from __future__ import annotations

@@ -73,9 +73,7 @@ def test_reprocessing_changes_nothing_and_never_delays_a_nightly_run(replayed):
     replayed.start_backfill(
         "retrain", 1, 5, "--reprocess-behavior", "completed", "--max-active-runs", "5"
     )
-    replayed.retrain(
-        10, run_id="tonight"
-    )  # the work is done already; only its place in line counts
+    replayed.retrain(10, run_id="tonight")  # the work is done; only its place in line counts
     waiting = [run for run in replayed.runs("retrain") if run["state"] not in ("success", "failed")]
     replayed.wait_for_backfill("retrain")
 

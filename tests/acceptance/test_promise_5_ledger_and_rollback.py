@@ -1,6 +1,6 @@
 """
-Promise 5: promote v1, reject v2, promote v3, roll back -> v1; v1 corrupt -> rollback refused, v3 serves.
-Through Airflow, with real gates: v1 sees only the hour, v2 is v1 again, v3 sees everything.
+Promise 5: promote v1, reject v2, promote v3, roll back -> v1; v1 corrupt -> rollback refused, v3
+serves. Through Airflow, with real gates: v1 sees only the hour, v2 is v1 again, v3 sees everything.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def test_a_version_that_never_served_is_refused(returned):
 
 
 def test_back_to_the_version_that_really_served(returned):
-    since = night(5)
+    since = night(5) + timedelta(hours=1)
     returned.run(
         "rollback", "back", dry_run=False, reason="too many false alarms", as_of=since.isoformat()
     )
@@ -109,7 +109,6 @@ def test_after_the_rollback_new_days_are_scored_by_v1_and_old_ones_as_before(ret
     returned.backfill("score", 5, 6, "--reprocess-behavior", "completed")
 
     scored = json.loads(returned.store.get("predictions/returned/2013-03-05/manifest.json"))
-    assert night(6) - timedelta(days=1) >= night(5)
     assert scored["version"] == "1"
     assert returned.store.get("predictions/returned/2013-03-04/manifest.json") == before
 
