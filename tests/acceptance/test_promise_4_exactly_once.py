@@ -8,7 +8,7 @@ Mutations that turn these red are listed in docs/promises.md.
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -195,7 +195,7 @@ def test_a_task_killed_by_the_kernel_is_done_once_by_its_retry(workflow):
 
 
 def kill_while_training(model: Workflow, run_id: str) -> bool:
-    """Kill every task process once MLflow shows an unfinished run; False if the night was faster."""
+    """Kill the task processes once MLflow shows an open run; False if the night was faster."""
     while model.stack.api.state("killed__retrain", run_id) not in FINISHED:
         if registry.running_since(model.client, "killed", before=datetime.now(UTC)):
             for process in processes.ours(model.stack.settings):
