@@ -19,6 +19,8 @@ from evergreen.registration import register_model
 from evergreen.training import train_candidate
 from evergreen_airflow.embedded import processes
 from evergreen_airflow.embedded.api import FINISHED
+from tests.acceptance.conftest import Workflow
+from tests.acceptance.conftest import night as night_of
 from tests.conftest import AS_OF
 from tests.faults import forked, killed_after_each_effect
 from tests.night import NOW, History, Night
