@@ -27,7 +27,7 @@ from evergreen.registration import identity_key
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore, put_once, read
 from evergreen.tables import from_parquet
-from evergreen.window import start_of
+from evergreen.window import start_of, whole_days_end
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,14 @@ def backtest(
     promoted = list(_promotions(store, client, nights))
     served = list(_served(nights, promoted))
     labelled = dict(_labelled_days(store, nights))
-    scored = _score([s for s in served if s.day in labelled], labelled, client=client)
+    scorable = [serving for serving in served if serving.day in labelled]
+    if not scorable:
+        raise BacktestError(
+            f"{len(nights)} nights from {nights[0].as_of:%Y-%m-%d} to {nights[-1].as_of:%Y-%m-%d} "
+            f"leave no labelled day after the first promotion, that of {promoted[0].as_of:%Y-%m-%d}"
+            ". Widen the range."
+        )
+    scored = _score(scorable, labelled, client=client)
     table = _by_day(scored, spec)
     pooled = {
         name: metrics.measure(scored["label"].to_numpy(dtype=bool), scored[name].to_numpy())[
@@ -174,7 +181,7 @@ def _served(nights: Sequence[Night], promoted: Sequence[Night]) -> Iterator[Serv
     """Yield the days that begin after the first promotion, with what would have scored them."""
     if not promoted:
         raise BacktestError("No night of the range passed its gates, so nothing would have served.")
-    day = promoted[0].as_of.date() + timedelta(days=1)
+    day = whole_days_end(promoted[0].as_of - timedelta(microseconds=1)) + timedelta(days=1)
     while start_of(day) < nights[-1].as_of:
         yield Serving(
             day=day,

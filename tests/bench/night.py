@@ -35,7 +35,7 @@ from evergreen_airflow.embedded.settings import read_settings
 
 FIRST = datetime(2013, 7, 1, tzinfo=UTC)
 NIGHTS = int(os.environ.get("NIGHTS", "3"))
-PORTS = ("AIRFLOW", "MLFLOW", "WORKER_LOG", "TRIGGERER_LOG")
+PORTS = ("AIRFLOW", "MLFLOW", "WORKER_LOG", "TRIGGERER_LOG", "POSTGRES")
 
 
 def stack_cpu(settings, *, only: str = "") -> float:

@@ -1,0 +1,174 @@
+"""
+Backfill nights of the past through the real scheduler, against a plain loop over the same nights.
+
+The newest night runs first and becomes champion; then the others are history and run side by side.
+Five of them are reprocessed at the end, and a backtest turns all of them into a table and a plot.
+
+``NIGHTS`` (30) and ``LAST`` (2013-07-01) choose the range; ``PLAIN=no`` leaves the loop out; ``KEEP`` names a
+folder for the table and the plot.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from mlflow import MlflowClient
+from tests.bench.night import PORTS, measured, own_children_cpu, stack_cpu
+from tests.conftest import free_port
+
+from evergreen import registry
+from evergreen.storage import FolderStore
+from evergreen_airflow.embedded import stack
+from evergreen_airflow.embedded.api import AirflowApi
+from evergreen_airflow.embedded.runs import run_dag
+from evergreen_airflow.embedded.settings import BACKFILL_SLOTS, read_settings
+
+MODEL, DAG = "flight_delay", "flight_delay__retrain"
+NIGHTS = int(os.environ.get("NIGHTS", "30"))
+LAST = datetime.combine(
+    date.fromisoformat(os.environ.get("LAST", "2013-07-01")), datetime.min.time(), UTC
+) + timedelta(hours=6)  # the schedule's hour
+REPROCESSED = 5
+
+
+class Past:
+    """A stack, and the nights that are made on it."""
+
+    def __init__(self, settings, api: AirflowApi, page: Console) -> None:
+        self.settings, self.api, self.page = settings, api, page
+        self.store = FolderStore(settings.store)
+        self.client = MlflowClient(settings.mlflow_url, settings.mlflow_url)
+
+    def backfill(self, first: datetime, last: datetime, *options: str) -> None:
+        """Replay the nights that live at *first* to *last*, and wait until they have ended."""
+        day = timedelta(days=1)  # a scheduled run's logical date is the start of its interval
+        command = ["backfill", "create", "--dag-id", DAG, "--max-active-runs", str(BACKFILL_SLOTS),
+                   "--from-date", (first - day).isoformat(), "--to-date", (last - day).isoformat(),
+                   *options]  # fmt: skip
+        while any(
+            not b["completed_at"] for b in self.api.get("/backfills", dag_id=DAG)["backfills"]
+        ):
+            time.sleep(1)
+        assert stack.airflow(self.settings, command) == 0
+        done, started = 0, time.monotonic()
+        while (left := self.unfinished()) or done == 0:
+            done = 1
+            self.page.print(f"{left} nights to go, {time.monotonic() - started:.0f} s")
+            time.sleep(5)
+
+    def unfinished(self) -> int:
+        left = 0
+        for state in ("queued", "running"):
+            found = self.api.get(f"/dags/{DAG}/dagRuns", state=state, limit=1)
+            left += int(found["total_entries"])
+        return left
+
+    def failed(self) -> list[str]:
+        found = self.api.get(f"/dags/{DAG}/dagRuns", state="failed", limit=100)["dag_runs"]
+        return [run["dag_run_id"] for run in found]
+
+    def digests(self) -> dict[str, str]:
+        """Return, by version and its ``as_of``, the digest of its artefact."""
+        return {
+            f"{v.version} as of {v.tags[registry.TAG_AS_OF]}": v.tags[registry.TAG_SHA256]
+            for v in registry.all_versions(self.client, MODEL)
+        }
+
+    def reports(self) -> int:
+        return sum(key.endswith(".html") for key in self.store.list(f"reports/{MODEL}/"))
+
+
+def plain_loop(settings, nights: list[datetime]) -> None:
+    """Run the plain script for every night, in one warm process."""
+    code = (
+        "import sys, pathlib, datetime\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import plain_script\n"
+        "for day in sys.argv[3:]:\n"
+        "    plain_script.main(pathlib.Path(sys.argv[1]), sys.argv[2],"
+        " datetime.date.fromisoformat(day))\n"
+    )
+    days = [f"{night:%Y-%m-%d}" for night in nights]
+    command = [sys.executable, "-c", code, str(settings.store / "raw"), settings.mlflow_url, *days]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, env=env, capture_output=True)
+
+
+def main() -> None:
+    console, quiet = Console(), Console(file=io.StringIO())
+    nights = [LAST - timedelta(days=n) for n in reversed(range(NIGHTS))]
+    with tempfile.TemporaryDirectory(prefix="eg-", ignore_cleanup_errors=True) as home:
+        ports = {f"EVERGREEN_{name}_PORT": str(free_port()) for name in PORTS}
+        settings = read_settings({"EVERGREEN_HOME": home, "EVERGREEN_SCHEDULES": "off", **ports})
+        try:
+            known = stack.up(settings, quiet)
+            api = AirflowApi(settings, password=known["admin_password"])
+            past = Past(settings, api, console)
+            land = {"as_of": (LAST + timedelta(days=1)).isoformat(), "history_days": NIGHTS + 75}
+            run_dag(api, "flights_feed", run_id="feed", conf=land, console=quiet)
+            measure(past, nights, console)
+        finally:
+            stack.down(settings, quiet)
+
+
+def measure(past: Past, nights: list[datetime], console: Console) -> None:
+    settings = past.settings
+    newest = {"as_of": LAST.isoformat(), "reason": "the newest night first"}
+    plain = None
+    if os.environ.get("PLAIN", "yes") == "yes":
+        plain = measured(
+            lambda: plain_loop(settings, nights),
+            lambda: own_children_cpu() + stack_cpu(settings, only="mlflow"),
+        )
+
+    def ours() -> None:
+        run_dag(past.api, DAG, run_id="newest", conf=newest, console=past.page)
+        past.backfill(nights[0], nights[-2])
+
+    cost = measured(ours, lambda: stack_cpu(settings))
+    assert past.failed() == []
+    before = past.digests(), past.reports(), registry.aliases_of(past.client, MODEL)
+    past.backfill(nights[0], nights[REPROCESSED - 1], "--reprocess-behavior", "completed")
+    after = past.digests(), past.reports(), registry.aliases_of(past.client, MODEL)
+    conf = {"first": f"{nights[0]:%Y-%m-%d}", "last": f"{nights[-1]:%Y-%m-%d}"}
+    started = time.monotonic()
+    run_dag(past.api, f"{MODEL}__backtest", run_id="all", conf=conf, console=past.page)
+    found = past.api.receipt(f"{MODEL}__backtest", "all", "backtest_champion")
+    table = Table("what", "found", title=f"{len(nights)} nights, the newest first")
+    champion = past.client.get_model_version_by_alias(MODEL, "champion")
+    lines = {
+        "versions": len(before[0]),
+        "reports": before[1],
+        "champion": f"version {champion.version} as of {champion.tags[registry.TAG_AS_OF]}",
+        f"unchanged by reprocessing {REPROCESSED}": before == after,
+        "wall s": f"{cost.wall:.0f}",
+        "CPU s": f"{cost.cpu:.0f}",
+        **({"plain loop, wall s": f"{plain.wall:.0f}", "plain loop, CPU s": f"{plain.cpu:.0f}",
+            "wall ratio": f"{cost.wall / plain.wall:.2f}",
+            "CPU ratio": f"{cost.cpu / plain.cpu:.2f}"} if plain else {}),
+        "backtest s": f"{time.monotonic() - started:.0f}",
+        "backtest": {k: found[k] for k in ("nights", "promotions", "days", "rows", "pooled")},
+    }  # fmt: skip
+    for what, value in lines.items():
+        table.add_row(what, str(value))
+    console.print(table)
+    if folder := os.environ.get("KEEP"):
+        for name in ("table", "plot"):
+            key = found[name]["key"]
+            (Path(folder) / f"backtest{Path(key).suffix}").write_bytes(past.store.get(key))
+
+
+if __name__ == "__main__":
+    main()
