@@ -4,8 +4,8 @@ Backfill nights of the past through the real scheduler, against a plain loop ove
 The newest night runs first and becomes champion; then the others are history and run side by side.
 Five of them are reprocessed at the end, and a backtest turns all of them into a table and a plot.
 
-``NIGHTS`` (30) and ``LAST`` (2013-07-01) choose the range; ``PLAIN=no`` leaves the loop out; ``KEEP`` names a
-folder for the table and the plot.
+``NIGHTS`` (30) and ``LAST`` (2013-07-01) choose the range; ``PLAIN=no`` leaves the loop out;
+``KEEP`` names a folder for the table and the plot.
 """
 
 from __future__ import annotations
