@@ -76,11 +76,11 @@ def spec(tmp_path, monkeypatch) -> ModelSpec:
 
 
 def small(spec: ModelSpec) -> ModelSpec:
-    """The same model with a window that the landed days fill, and no search."""
+    """The same model with a window that the landed days fill, its fast candidate and no search."""
     return spec.model_copy(
         update={
             "window": WindowSpec(train_days=14, validation_days=3, gap_days=1, test_days=4),
-            "candidates": {"linear": CandidateSpec(), "boosting": CandidateSpec()},
+            "candidates": {"linear": CandidateSpec()},
         }
     )
 
@@ -152,9 +152,7 @@ def trained(raw_days, client, tmp_path_factory):
 
     root = tmp_path_factory.mktemp("trained") / "store"
     shutil.copytree(raw_days, root)
-    spec = small(load_spec("flight_delay"))
-    spec = spec.model_copy(update={"candidates": {"linear": CandidateSpec()}})
-    night = Night(FolderStore(root), client, spec)
+    night = Night(FolderStore(root), client, small(load_spec("flight_delay")))
     return night, night.evaluation(night.examples())
 
 

@@ -17,11 +17,6 @@ from evergreen.spec.policy import CandidateSpec, Gates
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def fast(night):
-    return night.at(AS_OF, candidates={"linear": CandidateSpec()})
-
-
 def reproduced(of, version: str) -> dict[str, str]:
     receipt = reproduce_version(of.store, of.client, of.spec, version=version)
     return {check.name: check.status for check in receipt.checks}
@@ -29,6 +24,8 @@ def reproduced(of, version: str) -> dict[str, str]:
 
 def test_a_version_comes_out_the_same_to_the_byte(night):
     """With boosting and all: every candidate is fitted, the better one is made again."""
+    both = {"linear": CandidateSpec(), "boosting": CandidateSpec()}
+    night = night.at(AS_OF, candidates=both)
     night.registration()
 
     found = reproduced(night, "1")
@@ -37,62 +34,62 @@ def test_a_version_comes_out_the_same_to_the_byte(night):
     assert {"model, sha256", "test roc_auc", "code, digest", "scikit-learn"} <= set(found)
 
 
-def test_other_code_is_named_and_another_model_is_a_difference(fast, tmp_path, monkeypatch):
-    fast.registration()
-    code = tmp_path / "code" / "models" / fast.spec.model / "pipeline.py"
+def test_other_code_is_named_and_another_model_is_a_difference(night, tmp_path, monkeypatch):
+    night.registration()
+    code = tmp_path / "code" / "models" / night.spec.model / "pipeline.py"
     code.write_text(code.read_text().replace("max_iter=500", "max_iter=500, C=0.001"))
-    monkeypatch.delitem(__import__("sys").modules, f"models.{fast.spec.model}.pipeline")
+    monkeypatch.delitem(__import__("sys").modules, f"models.{night.spec.model}.pipeline")
     monkeypatch.setattr("evergreen.identity.MODELS_DIR", tmp_path / "code" / "models")
 
-    found = reproduced(fast, "1")
+    found = reproduced(night, "1")
 
     assert found["model, sha256"] == "failed"
     assert found["examples from today's raw data"] == "passed"
 
 
-def test_a_day_corrected_since_is_named_and_the_version_still_comes_out_the_same(fast, rewrite):
-    fast.registration()
+def test_a_day_corrected_since_is_named_and_the_version_still_comes_out_the_same(night, rewrite):
+    night.registration()
     rewrite("flights", (AS_OF - timedelta(days=2)).date(), lambda f: f.iloc[30:])
 
-    found = reproduced(fast, "1")
+    found = reproduced(night, "1")
 
     assert found["examples from today's raw data"] == "unknown"
     assert "failed" not in found.values()
 
 
-def test_a_version_that_is_not_there_is_explained(fast):
-    fast.registration()
+def test_a_version_that_is_not_there_is_explained(night):
+    night.registration()
 
     with pytest.raises(ReproductionError, match=r"has no version 9. Newest versions: 1\."):
-        reproduced(fast, "9")
+        reproduced(night, "9")
 
 
-def test_a_backtest_compares_without_touching_the_present(fast):
+def test_a_backtest_compares_without_touching_the_present(night):
     gates = Gates(max_calibration_error=1)  # three nights are too few to be picky
-    nights = [fast.at(AS_OF - timedelta(days=back), gates=gates) for back in (2, 1, 0)]
+    nights = [night.at(AS_OF - timedelta(days=back), gates=gates) for back in (2, 1, 0)]
     for one in reversed(nights):  # as a parallel backfill might end: the newest first
         one.deployment()
-    before = (fast.champion(), fast.ledger())
+    before = (night.champion(), night.ledger())
 
     receipt = backtest(
-        fast.store, fast.client, fast.spec, first=AS_OF - timedelta(days=2), last=AS_OF
+        night.store, night.client, night.spec, first=AS_OF - timedelta(days=2), last=AS_OF
     )
 
-    table = pd.read_csv(io.BytesIO(fast.store.get(receipt.table.key)))
+    table = pd.read_csv(io.BytesIO(night.store.get(receipt.table.key)))
     assert (receipt.nights, receipt.days) == (3, 2)
     assert table["day"].tolist() == ["2013-02-27", "2013-02-28"]
     # Night one was made last and has number 3; a midnight's version may score the day it begins.
     assert table["frozen_version"].tolist() == [3, 3]
     assert table["ungated_version"].tolist() == [3, 2]
-    assert fast.store.get(receipt.plot.key).startswith(b"\x89PNG")
-    assert (fast.champion(), fast.ledger()) == before
+    assert night.store.get(receipt.plot.key).startswith(b"\x89PNG")
+    assert (night.champion(), night.ledger()) == before
 
 
-def test_a_backtest_of_nothing_says_what_to_backfill(fast):
-    fast.registration()
+def test_a_backtest_of_nothing_says_what_to_backfill(night):
+    night.registration()
 
     with pytest.raises(BacktestError, match="airflow backfill create --dag-id"):
-        backtest(fast.store, fast.client, fast.spec, first=AS_OF, last=AS_OF)
+        backtest(night.store, night.client, night.spec, first=AS_OF, last=AS_OF)
 
 
 def test_a_correction_changes_exactly_the_windows_that_contain_the_day(night, rewrite):
