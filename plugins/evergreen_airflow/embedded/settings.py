@@ -168,6 +168,8 @@ def environment(
         "CORE__PLUGINS_FOLDER": settings.project / "plugins",
         "CORE__LOAD_EXAMPLES": False,
         "CORE__EXECUTOR": "LocalExecutor",
+        # Inherited from a test, it makes the scheduler spin without a pause.
+        "CORE__UNIT_TEST_MODE": False,
         "CORE__PARALLELISM": PARALLELISM,
         # A paused DAG drops asset events, and a fresh install would lose its first ones (FACTS).
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
