@@ -50,6 +50,12 @@ def test_a_second_time_changes_nothing(night):
 def test_the_champion_beats_the_baseline_on_real_flights(night):
     found = night.evaluation(night.examples())
 
+    assert {gate.name for gate in found.gates} >= {
+        "rows to judge on",
+        "roc_auc over the baseline",
+        "leak: test events seen in training",
+        "leak: an input that is the label",
+    }
     assert found.metrics["baseline"]["roc_auc"] == 0.5
     assert found.metrics["challenger"]["roc_auc"] > 0.6
     assert found.champion_version is None

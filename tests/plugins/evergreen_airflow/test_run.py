@@ -8,7 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from evergreen.errors import AsOfError
-from evergreen_airflow.run import as_of_of, reason_of
+from evergreen_airflow.run import (
+    actor_of,
+    as_of_of,
+    as_of_or_now,
+    is_backfill,
+    range_of,
+    reason_of,
+)
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 NIGHT = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -79,3 +86,42 @@ def test_a_run_without_any_date_lives_at_the_last_midnight():
 def test_a_run_without_a_usable_instant_is_refused(run, says):
     with pytest.raises(AsOfError, match=says):
         as_of_of(run, now=NOW)
+
+
+def test_acting_on_the_present_needs_no_date():
+    assert as_of_or_now(context(), now=NOW) == NOW
+    assert as_of_or_now(context(as_of=NIGHT.isoformat()), now=NOW) == NIGHT
+    with pytest.raises(AsOfError, match="is in the future"):
+        as_of_or_now(context(as_of="2026-12-24T00:00:00Z"), now=NOW)
+
+
+def test_a_range_of_days_includes_both_ends():
+    first, last = range_of(context(first="2013-05-01", last="2013-05-02"))
+
+    assert first == datetime(2013, 5, 1, tzinfo=UTC)
+    assert last == datetime(2013, 5, 2, 23, 59, 59, 999999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"first": "2013-05-02", "last": "2013-05-01"}, "ends on 2013-05-01 and begins on"),
+        ({"first": "May", "last": "2013-05-01"}, "'May' is no date"),
+    ],
+)
+def test_a_range_that_is_none_is_refused(params, says):
+    with pytest.raises(AsOfError, match=says):
+        range_of(context(**params))
+
+
+def test_the_ledger_learns_which_run_and_which_person():
+    run = SimpleNamespace(dag_id="m__rollback", run_id="r1", triggering_user_name="vera")
+
+    assert actor_of({"dag_run": run}) == "airflow run m__rollback r1 by vera"
+    run.triggering_user_name = None
+    assert actor_of({"dag_run": run}) == "airflow run m__rollback r1"
+
+
+def test_a_backfill_is_known_by_its_kind():
+    assert is_backfill(context(kind="backfill"))
+    assert not is_backfill(context(kind="scheduled"))
