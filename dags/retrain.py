@@ -9,7 +9,7 @@ days beside the champion and the baseline, and let it serve if it passes every g
 | **Reads** | raw partitions of the window in the object store; the champion in MLflow |
 | **Writes** | examples and reports in the object store; one version in MLflow; perhaps the champion |
 | **Safe to re-run** | Yes. Finished work is found by its key; versions, alias and examples stay as they are. |
-| **Safe to backfill** | Yes. A run older than the champion registers history and leaves the alias alone. |
+| **Safe to backfill** | Yes. A run older than any champion registers history and leaves the alias alone. One at a time (`--max-active-runs 1`) the champion evolves night by night; more replay nights side by side. |
 
 A challenger that loses is a green run: the champion stays, and `evaluate_challenger` says why.
 
@@ -20,7 +20,8 @@ A challenger that loses is a green run: the champion stays, and `evaluate_challe
   the task. Clearing alone will not help.
 * `prepare_examples`: the raw file changed while the run worked, or the examples cannot be learnt from.
 * `train_candidate`: `pipeline.py` gave something unusable. The error names the function.
-* `deploy_model`: the version could not be loaded or scored; the champion keeps serving.
+* `deploy_model`: the version could not be loaded or scored, or somebody moved the champion alias by hand;
+  the error names both versions, and the model's rollback DAG settles it. The champion keeps serving.
 * Anything else was already retried twice. Page the owner.
 """
 

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,8 +23,8 @@ from evergreen import examples, metrics, registry
 from evergreen.artefacts import inputs_of, load_model
 from evergreen.errors import BacktestError
 from evergreen.evaluation import judgement
+from evergreen.identity import load_identity, spec_then
 from evergreen.receipts import BacktestReceipt, EvaluationReceipt, ObjectRef, VersionIdentity
-from evergreen.registration import identity_key
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore, put_once, read
 from evergreen.tables import from_parquet
@@ -55,6 +56,11 @@ class Night:
     def as_of(self) -> datetime:
         """The instant the night lived at."""
         return self.identity.as_of
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """The spec as it was that night, gates included."""
+        return spec_then(self.identity)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,11 +152,10 @@ def _nights(
 
 
 def _night(store: ObjectStore, version: ModelVersion) -> Night:
-    key = identity_key(version.name, registry.tag(version, registry.TAG_KEY))
     record = registry.tag(version, registry.TAG_EVALUATION)
     return Night(
         version=version,
-        identity=VersionIdentity.model_validate_json(store.get(key)),
+        identity=load_identity(store, version),
         evaluation=EvaluationReceipt.model_validate_json(store.get(record)),
     )
 
@@ -164,7 +169,7 @@ def _promotions(
         found = judgement(
             store,
             client,
-            ModelSpec.model_validate(night.identity.spec),
+            night.spec,
             best=night.evaluation.challenger,
             candidates=night.evaluation.candidates,
             examples=night.identity.examples,
@@ -209,7 +214,7 @@ def _labelled_days(
                 ref = ObjectRef.model_validate(entry["data"])
                 last[date.fromisoformat(entry["day"])] = (night, ref)
     for day, (night, ref) in last.items():
-        spec = ModelSpec.model_validate(night.identity.spec).examples
+        spec = night.spec.examples
         frame = examples.known(from_parquet(read(store, ref)), spec=spec, as_of=night.as_of)
         yield day, frame.rename(columns={spec.label: "label"})
 
@@ -224,7 +229,7 @@ def _score(
             jobs.setdefault(night.identity.key, (night, set()))[1].add(serving.day)
     scores: dict[tuple[str, date], Any] = {}
     for key, (night, days) in jobs.items():
-        spec, model = ModelSpec.model_validate(night.identity.spec), _load(client, night)
+        spec, model = night.spec, _load(client, night)
         for day in days:
             inputs = inputs_of(model, labelled[day], spec=spec.examples)
             scores[key, day] = model.predict_proba(inputs)[:, 1]
@@ -242,7 +247,7 @@ def _score(
 
 
 def _load(client: MlflowClient, night: Night) -> Pipeline:
-    spec, challenger = ModelSpec.model_validate(night.identity.spec), night.identity.challenger
+    spec, challenger = night.spec, night.identity.challenger
     return load_model(
         client,
         challenger.model_id,

@@ -16,8 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
+from evergreen.identity import identity_key
 from evergreen.receipts import EvaluationReceipt, HousekeepingReceipt
-from evergreen.registration import identity_key
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore, canonical_json, put_once
 
@@ -114,12 +114,13 @@ def _remover(
 ) -> Callable[[], None]:
     def remove() -> None:
         key = version.tags.get(registry.TAG_KEY, "none")
-        for run_id in _runs_of(store, version) - kept_runs:
-            registry.remove_run(client, run_id)
+        for run_id, candidate_key in _runs_of(store, version).items():
+            if run_id not in kept_runs:
+                registry.remove_run(client, run_id)
+                store.delete(f"candidates/{version.name}/{candidate_key}.json")
         for place in [
             *store.list(f"evaluations/{version.name}/{key}/"),
             identity_key(version.name, key),
-            f"candidates/{version.name}/{key}.json",
         ]:
             store.delete(place)
         client.delete_model_version(version.name, version.version)
@@ -127,13 +128,14 @@ def _remover(
     return remove
 
 
-def _runs_of(store: ObjectStore, version: ModelVersion) -> set[str]:
-    """Return the runs of all candidates of the night that made *version*."""
+def _runs_of(store: ObjectStore, version: ModelVersion) -> dict[str, str]:
+    """Return the runs of all candidates of the night that made *version*, with their keys."""
     record = version.tags.get(registry.TAG_EVALUATION)
     if record is None or store.head(record) is None:
-        return {version.run_id} if version.run_id else set()
+        key = version.tags.get(registry.TAG_KEY, "none")
+        return {version.run_id: key} if version.run_id else {}
     found = EvaluationReceipt.model_validate_json(store.get(record))
-    return {candidate.run_id for candidate in found.candidates}
+    return {candidate.run_id: candidate.key for candidate in found.candidates}
 
 
 def _reports(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:

@@ -10,9 +10,18 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from evergreen import registry
+from evergreen.errors import ArtefactError
+from evergreen.receipts import VersionIdentity
 from evergreen.spec import MODELS_DIR, ModelSpec
-from evergreen.storage import canonical_json, digest_of
+from evergreen.storage import ObjectStore, canonical_json, digest_of
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 PACKAGE_DIR = Path(__file__).parent
 
@@ -76,6 +85,42 @@ def environment() -> dict[str, str]:
     """Return the version of Python and of every installed distribution, by name."""
     found = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
     return {"python": platform.python_version()} | dict(sorted(found.items()))
+
+
+def identity_key(model: str, key: str) -> str:
+    """Return where the identity of the version with *key* lies in the store."""
+    return f"identities/{model}/{key}.json"
+
+
+def load_identity(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
+    """
+    Return what made *version*.
+
+    :raises ArtefactError: If nobody can say: the record is gone, or was never written.
+    """
+    place = identity_key(version.name, registry.tag(version, registry.TAG_KEY))
+    try:
+        return VersionIdentity.model_validate_json(store.get(place))
+    except FileNotFoundError:
+        raise ArtefactError(
+            f"{place} is gone from {store.uri}, so nobody can say what made version "
+            f"{version.version} of {version.name}. Restore it from a backup."
+        ) from None
+
+
+def spec_then(identity: VersionIdentity) -> ModelSpec:
+    """
+    Return the spec as it was when the version was made.
+
+    :raises ArtefactError: If this release cannot read it any more.
+    """
+    try:
+        return ModelSpec.model_validate(identity.spec)
+    except ValidationError as error:
+        raise ArtefactError(
+            f"The spec that {identity.model} had as of {identity.as_of:%Y-%m-%d} cannot be read by "
+            f"this release: {error}. Check out commit {identity.git_sha} and use it there."
+        ) from error
 
 
 def _digest_files(files: list[Path], *, root: Path) -> str:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from evergreen import ledger, registry
 from evergreen.deployment import probe
 from evergreen.errors import ArtefactError
-from evergreen.receipts import Check, ObjectRef, VersionIdentity
-from evergreen.registration import identity_key
+from evergreen.identity import identity_key, load_identity
+from evergreen.receipts import Check, ObjectRef
 from evergreen.spec import ModelSpec, load_spec
 from evergreen.storage import ObjectStore, open_store, read
 
@@ -188,11 +188,8 @@ def _damaged(
     )
     if champion is None:
         return
-    key = identity_key(champion.name, registry.tag(champion, registry.TAG_KEY))
-    if store.head(key) is None:
-        return  # named above, where every version is traced
-    identity = VersionIdentity.model_validate_json(store.get(key))
     try:
+        identity = load_identity(store, champion)
         manifest = json.loads(read(store, identity.examples.manifest))
         for day in manifest["days"]:
             read(store, ObjectRef.model_validate(day["data"]))

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from evergreen import registry
-from evergreen.identity import code_digest, environment, git_state, spec_digest
+from evergreen.identity import code_digest, environment, git_state, identity_key, spec_digest
 from evergreen.receipts import (
     EvaluationReceipt,
     ExamplesReceipt,
@@ -74,11 +74,6 @@ def register_model(
         passed=evaluation.passed,
         judged_against=evaluation.champion_version,
     )
-
-
-def identity_key(model: str, key: str) -> str:
-    """Return where the identity of the version with *key* lies in the store."""
-    return f"identities/{model}/{key}.json"
 
 
 def _identity(

@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from evergreen import registry
 from evergreen.artefacts import save_model
 from evergreen.errors import DataContractError, ReproductionError
 from evergreen.evaluation import judge
-from evergreen.identity import code_digest, environment
+from evergreen.identity import code_digest, environment, load_identity, spec_then
 from evergreen.preparation import load_examples, prepare_window
 from evergreen.receipts import (
     Check,
@@ -26,7 +24,6 @@ from evergreen.receipts import (
     Status,
     VersionIdentity,
 )
-from evergreen.registration import identity_key
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore
 from evergreen.training import fit_for
@@ -51,11 +48,12 @@ def reproduce_version(
     What is compared: the model's bytes, its metrics on validation and test days, the code, the
     libraries, and the examples that today's raw data would give for the same ``as_of``.
 
-    :raises ReproductionError: If there is no such version, or its record cannot be read any more.
+    :raises ReproductionError: If there is no such version.
+    :raises ArtefactError: If the record of what made it is gone or cannot be read any more.
     """
     registered = _registered(client, spec.model, version)
-    identity = _identity_of(store, registered)
-    then = _spec_then(identity)
+    identity = load_identity(store, registered)
+    then = spec_then(identity)
     examples = identity.examples
     fitted, train = fit_for(store, then, candidate=identity.challenger.candidate, examples=examples)
     test = load_examples(store, then, receipt=examples, segments=("test",))
@@ -88,27 +86,6 @@ def _registered(client: MlflowClient, model: str, version: str) -> ModelVersion:
         newest = ", ".join(known[:-11:-1]) or "none"
         raise ReproductionError(f"{model} has no version {version}. Newest versions: {newest}.")
     return found
-
-
-def _identity_of(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
-    place = identity_key(version.name, registry.tag(version, registry.TAG_KEY))
-    try:
-        return VersionIdentity.model_validate_json(store.get(place))
-    except FileNotFoundError:
-        raise ReproductionError(
-            f"{place} is gone from {store.uri}, so nobody can say what made version "
-            f"{version.version} of {version.name}. Restore it from a backup."
-        ) from None
-
-
-def _spec_then(identity: VersionIdentity) -> ModelSpec:
-    try:
-        return ModelSpec.model_validate(identity.spec)
-    except ValidationError as error:
-        raise ReproductionError(
-            f"The spec that {identity.model} had as of {identity.as_of:%Y-%m-%d} cannot be read by "
-            f"this release: {error}. Check out commit {identity.git_sha} and reproduce it there."
-        ) from error
 
 
 def _sha256(model: Pipeline, rows: Any, spec: ModelSpec) -> str:

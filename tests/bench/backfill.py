@@ -118,7 +118,7 @@ def plain_loop(settings, nights: list[datetime]) -> None:
 
 
 def cpu_by_program(settings) -> dict[str, float]:
-    """Return the CPU seconds of each program of the stack, its living and ended children included."""
+    """Return the CPU seconds of each program of the stack, ended children included."""
     return {name: stack_cpu(settings, only=word) for name, word in PROGRAMS.items()}
 
 
