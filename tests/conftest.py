@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -112,7 +113,14 @@ def mlflow_artifacts(mlflow_home) -> Path:
 @pytest.fixture(scope="session")
 def mlflow_uri(mlflow_home) -> Iterator[str]:
     """A real MLflow server on SQLite, as the embedded stack starts it."""
-    home, port = mlflow_home, free_port()
+    with mlflow_server(mlflow_home) as url:
+        yield url
+
+
+@contextmanager
+def mlflow_server(home: Path) -> Iterator[str]:
+    home.mkdir(exist_ok=True)
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
                "-w", "1", "--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--serve-artifacts",
                "--artifacts-destination", str(home / "artifacts")]  # fmt: skip
