@@ -2,8 +2,8 @@
 Make the picture of docs/replay.md: every third night of 2013, and what the gates make of it.
 
 The stages are called one after the other in two processes, without Airflow, which would take hours
-on a laptop; ``make bench-backfill`` does the same through the scheduler for 30 nights. Only the better
-candidate is fitted. ``STEP`` (3) is the number of days between nights.
+on a laptop; ``make bench-backfill`` does the same through the scheduler for 30 nights. Only the
+better candidate is fitted. ``STEP`` (3) is the number of days between nights.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from mlflow import MlflowClient
 from tests import conftest
@@ -65,7 +64,7 @@ def main() -> None:
         client = MlflowClient(tracking_uri=url, registry_uri=url)
         found = backtest(store, client, load_spec("flight_delay"), first=FIRST, last=LAST)
     print(found.model_dump_json(indent=1))
-    pictures = ROOT / "docs" / "pictures"
+    pictures = Path(__file__).parents[2] / "docs" / "pictures"
     (pictures / "backtest.png").write_bytes(store.get(found.plot.key))
     (pictures / "backtest.csv").write_bytes(store.get(found.table.key))
     shutil.rmtree(home)
