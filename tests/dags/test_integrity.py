@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import CronDataIntervalTimetable
-from airflow.timetables.simple import NullTimetable
+from airflow.sdk.definitions.timetables.simple import NullTimetable
 from airflow.utils.types import DagRunType
 
 from evergreen.spec import find_specs
