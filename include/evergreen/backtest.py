@@ -274,6 +274,7 @@ def _by_day(scored: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
 def _plot(
     spec: ModelSpec, table: pd.DataFrame, promoted: Sequence[Night], pooled: dict[str, float]
 ) -> bytes:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure  # no pyplot: it keeps figures in a global
 
     figure = Figure(figsize=(11, 5), layout="constrained")
@@ -296,7 +297,10 @@ def _plot(
         f"{spec.model}: {len(table)} days replayed, {len(promoted)} promotions (vertical lines)",
         loc="left",
     )
-    axes.legend(loc="lower left", frameon=False)
+    locator = AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.legend(loc="best", frameon=False)
     axes.grid(alpha=0.2)
     page = io.BytesIO()
     figure.savefig(page, format="png", dpi=110, metadata={"Software": None})

@@ -167,7 +167,7 @@ class Workflow:
         return [f"{check.name}: {check.measured}" for check in checks if check.status != "passed"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def project(tmp_path_factory) -> Path:
     """A copy of what Airflow reads, with the small models in it."""
     root = tmp_path_factory.mktemp("project")
@@ -186,7 +186,7 @@ def project(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(project) -> Iterator[Stack]:
     from models.flight_delay import feed
 
@@ -199,7 +199,7 @@ def stack(project) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def workflow(stack, project):
     """Return a model of the stack by its name."""
     return lambda model: Workflow(stack=stack, project=project, model=model)
