@@ -5,6 +5,8 @@ raises.
 
 The property test is in tests/include/evergreen/test_preparation.py, the refusal of an empty
 interval in tests/plugins/evergreen_airflow/test_run.py.
+
+What was broken to turn these red is in docs/promises.md.
 """
 
 from __future__ import annotations

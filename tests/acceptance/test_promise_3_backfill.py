@@ -1,6 +1,8 @@
 """
 Promise 3: champion at day 10, backfill days 1-5: alias unchanged, 5 versions, 5 reports; reprocess:
 still 5. Through Airflow's own command line and scheduler, in parallel.
+
+What was broken to turn these red is in docs/promises.md.
 """
 
 from __future__ import annotations

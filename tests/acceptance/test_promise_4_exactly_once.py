@@ -2,7 +2,7 @@
 Promise 4: SIGKILL between any two effects of any stage, then retry: one run, one version, no run
 left RUNNING. Two processes at once: one version.
 
-Mutations that turn these red are listed in docs/promises.md.
+What was broken to turn these red is in docs/promises.md.
 """
 
 from __future__ import annotations

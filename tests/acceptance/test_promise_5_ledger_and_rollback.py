@@ -1,6 +1,8 @@
 """
 Promise 5: promote v1, reject v2, promote v3, roll back -> v1; v1 corrupt -> rollback refused, v3
 serves. Through Airflow, with real gates: v1 sees only the hour, v2 is v1 again, v3 sees everything.
+
+What was broken to turn these red is in docs/promises.md.
 """
 
 from __future__ import annotations
