@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from evergreen import examples, metrics, registry
-from evergreen.artefacts import inputs_of, load_model
+from evergreen.artefacts import inputs_of
 from evergreen.errors import BacktestError
-from evergreen.evaluation import judgement
+from evergreen.evaluation import judgement, load_candidate
 from evergreen.identity import load_identity, spec_then
 from evergreen.receipts import BacktestReceipt, EvaluationReceipt, ObjectRef, VersionIdentity
 from evergreen.spec import ModelSpec
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-    from sklearn.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -229,7 +228,8 @@ def _score(
             jobs.setdefault(night.identity.key, (night, set()))[1].add(serving.day)
     scores: dict[tuple[str, date], Any] = {}
     for key, (night, days) in jobs.items():
-        spec, model = night.spec, _load(client, night)
+        spec = night.spec
+        model = load_candidate(client, spec, night.identity.challenger)
         for day in days:
             inputs = inputs_of(model, labelled[day], spec=spec.examples)
             scores[key, day] = model.predict_proba(inputs)[:, 1]
@@ -243,16 +243,6 @@ def _score(
             for s in served
         ],
         ignore_index=True,
-    )
-
-
-def _load(client: MlflowClient, night: Night) -> Pipeline:
-    spec, challenger = night.spec, night.identity.challenger
-    return load_model(
-        client,
-        challenger.model_id,
-        sha256=challenger.artefact_sha256,
-        trusted=spec.trusted_types,
     )
 
 

@@ -186,7 +186,7 @@ def _evaluate(
     if simple is None:
         raise CandidateError("The baseline was not fitted, so no gate can be checked.")
     judged = {
-        name: judge(_fitted(client, spec, of), rows=rows, spec=spec)
+        name: judge(load_candidate(client, spec, of), rows=rows, spec=spec)
         for name, of in (("challenger", best), ("baseline", simple))
     }
     if champion is not None:
@@ -214,7 +214,8 @@ def _evaluate(
     )
 
 
-def _fitted(client: MlflowClient, spec: ModelSpec, of: CandidateReceipt) -> Pipeline:
+def load_candidate(client: MlflowClient, spec: ModelSpec, of: CandidateReceipt) -> Pipeline:
+    """Return the pipeline a training task logged, checked against the digest in its receipt."""
     return load_model(client, of.model_id, sha256=of.artefact_sha256, trusted=spec.trusted_types)
 
 
