@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from evergreen.errors import ArtefactError
+from evergreen.spec import ModelSpec
 from evergreen.spec.data import Examples
 from evergreen.storage import sha256_of
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 ARTEFACT = "model.skops"
 SCHEMA = "schema.json"
 EXAMPLE = "input_example.json"
+EXPECTED = "example_predictions.json"
 
 #: Types skops does not trust by itself and we do. Reviewed: each only holds arrays or parameters,
 #: and its constructor and ``__setstate__`` run no code from the file.
@@ -35,14 +37,15 @@ TRUSTED_TYPES = (
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
 )
 
 
 def save_model(
-    model: Pipeline, folder: Path, *, example: pd.DataFrame, trusted: tuple[str, ...]
+    model: Pipeline, folder: Path, *, example: pd.DataFrame, spec: ModelSpec
 ) -> tuple[str, int]:
     """
-    Write *model* as an MLflow model with signature and example.
+    Write *model* as an MLflow model with signature, example, and what it predicts for the example.
 
     :param example: A few rows of model inputs, kept with the model.
     :return: SHA-256 and size in bytes of the artefact.
@@ -51,19 +54,22 @@ def save_model(
     import mlflow.sklearn
     from mlflow.models import infer_signature
 
-    allowed = [*TRUSTED_TYPES, *trusted]
+    from evergreen.prediction import predict
+
+    allowed = [*TRUSTED_TYPES, *spec.trusted_types]
     _refuse_untrusted(model, allowed=allowed)
-    scores = model.predict_proba(example)[:, 1]
+    predictions = predict(model, example, spec=spec.examples)
     mlflow.sklearn.save_model(
         model,
         str(folder),
         serialization_format="skops",
         skops_trusted_types=allowed,
-        signature=infer_signature(example, scores),
+        signature=infer_signature(example, predictions),
         input_example=example,
         pip_requirements=_requirements(),  # inference would import everything again, in seconds
-        pyfunc_predict_fn="predict_proba",
+        pyfunc_predict_fn="predict" if spec.examples.problem == "regression" else "predict_proba",
     )
+    (folder / EXPECTED).write_text(json.dumps(predictions.tolist()))
     data = canonical_skops((folder / ARTEFACT).read_bytes())
     (folder / ARTEFACT).write_bytes(data)
     return sha256_of(data), len(data)
@@ -111,13 +117,23 @@ def load_model(
 
     :raises ArtefactError: If its bytes differ from *sha256*, or hold a type nobody reviewed.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        data = download(client, model_id, ARTEFACT, folder=Path(folder)).read_bytes()
+    return load_artefact(data, name=model_id, sha256=sha256, trusted=trusted)
+
+
+def load_artefact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ...]) -> Pipeline:
+    """
+    Return the fitted pipeline in *data*; nothing in it is run that nobody reviewed.
+
+    :raises ArtefactError: If *data* differs from *sha256*, or holds a type nobody reviewed.
+    """
     import skops.io
 
-    data = _download(client, model_id, ARTEFACT)
     found = sha256_of(data)
     if found != sha256:
         raise ArtefactError(
-            f"The artefact of model {model_id} was changed after it was registered: found sha256 "
+            f"The artefact of model {name} was changed after it was registered: found sha256 "
             f"{found[:12]}, expected {sha256[:12]}. It was not loaded. Restore it from a "
             "backup, or roll back to another version."
         )
@@ -128,43 +144,29 @@ def load_model(
     return skops.io.loads(data, trusted=allowed)
 
 
-def inputs_of(model: Pipeline, rows: pd.DataFrame, *, spec: Examples) -> pd.DataFrame:
-    """
-    Return the columns of *rows* that *model* was fitted on.
-
-    An older version may know fewer inputs than the spec names by now; a model that looks at none,
-    such as the baseline, remembers no names.
-
-    :raises ArtefactError: If a column it needs is not prepared any more.
-    """
-    names = list(getattr(model, "feature_names_in_", spec.features))
-    if lost := [name for name in names if name not in rows]:
-        raise ArtefactError(
-            f"The model was fitted on {', '.join(lost)}, which the examples have no more. It was "
-            "not used. Keep the inputs in model.yaml until a version without them serves."
-        )
-    return rows[names]
-
-
-def load_example(client: MlflowClient, model_id: str, *, spec: Examples) -> pd.DataFrame:
-    """Return the few rows of model inputs that were stored with the model, types as in training."""
+def read_example(path: Path, *, spec: Examples) -> pd.DataFrame:
+    """Return the few rows of model inputs stored with a model, types as in training."""
     import pandas as pd
 
-    split = json.loads(_download(client, model_id, EXAMPLE))
+    split = json.loads(path.read_bytes())
     frame = pd.DataFrame(split["data"], columns=split["columns"])
     types = dict.fromkeys(spec.numeric, "float64") | dict.fromkeys(spec.categorical, "str")
-    return frame.astype(types)[list(spec.features)]
+    known = {name: kind for name, kind in types.items() if name in frame}
+    return frame.astype(known)
 
 
-def _download(client: MlflowClient, model_id: str, name: str) -> bytes:
+def download(client: MlflowClient, model_id: str, name: str, *, folder: Path) -> Path:
+    """Bring the file *name* of a logged model into *folder*."""
     from mlflow.artifacts import download_artifacts
 
     location = client.get_logged_model(model_id).artifact_location
-    with tempfile.TemporaryDirectory() as folder:
-        path = download_artifacts(
-            artifact_uri=f"{location}/{name}", dst_path=folder, tracking_uri=client.tracking_uri
+    return Path(
+        download_artifacts(
+            artifact_uri=f"{location}/{name}",
+            dst_path=str(folder),
+            tracking_uri=client.tracking_uri,
         )
-        return Path(path).read_bytes()
+    )
 
 
 def _refuse_untrusted(model: Any, *, allowed: list[str]) -> None:

@@ -17,13 +17,15 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from evergreen import examples, metrics, registry
-from evergreen.artefacts import inputs_of
 from evergreen.errors import BacktestError
 from evergreen.evaluation import judgement, load_candidate
 from evergreen.identity import load_identity, spec_then
+from evergreen.metrics import Truth
+from evergreen.prediction import predict
 from evergreen.receipts import BacktestReceipt, EvaluationReceipt, ObjectRef, VersionIdentity
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore, put_once, read
@@ -70,6 +72,15 @@ class Serving:
     by: dict[str, Night]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoredDay:
+    """One day's labels, and what the version of each strategy said about its rows."""
+
+    serving: Serving
+    truth: Truth
+    said: dict[str, metrics.Predictions]
+
+
 def backtest(
     store: ObjectStore,
     client: MlflowClient,
@@ -100,14 +111,9 @@ def backtest(
             f"leave no labelled day after the first promotion, that of {promoted[0].as_of:%Y-%m-%d}"
             ". Widen the range."
         )
-    scored = _score(scorable, labelled, client=client)
+    scored = _score(scorable, labelled, spec=spec, client=client)
     table = _by_day(scored, spec)
-    pooled = {
-        name: metrics.measure(scored["label"].to_numpy(dtype=bool), scored[name].to_numpy())[
-            spec.gates.metric
-        ]
-        for name in STRATEGIES
-    }
+    pooled = _pooled(scored, spec)
     span = f"{nights[0].as_of:%Y-%m-%d}_{nights[-1].as_of:%Y-%m-%d}"
     folder = f"backtests/{spec.model}/{span}"
     csv = table.to_csv(index=False, float_format="%.6f").encode()
@@ -119,8 +125,8 @@ def backtest(
         nights=len(nights),
         promotions=len(promoted),
         days=len(table),
-        rows=len(scored),
-        metric=spec.gates.metric,
+        rows=sum(len(day.truth) for day in scored),
+        metric=spec.metric,
         pooled=pooled,
         table=put_once(store, folder, csv, suffix=".csv"),
         plot=put_once(store, folder, plot, suffix=".png"),
@@ -219,46 +225,63 @@ def _labelled_days(
 
 
 def _score(
-    served: Sequence[Serving], labelled: dict[date, pd.DataFrame], *, client: MlflowClient
-) -> pd.DataFrame:
-    """Return one row per labelled event, with the score of each strategy; each model loads once."""
+    served: Sequence[Serving],
+    labelled: dict[date, pd.DataFrame],
+    *,
+    spec: ModelSpec,
+    client: MlflowClient,
+) -> list[ScoredDay]:
+    """Return each day with what every strategy would have said; each model is loaded once."""
     jobs: dict[str, tuple[Night, set[date]]] = {}
     for serving in served:
         for night in serving.by.values():
             jobs.setdefault(night.identity.key, (night, set()))[1].add(serving.day)
-    scores: dict[tuple[str, date], Any] = {}
+    classes: tuple[str, ...] = ()
+    if spec.examples.problem == "multiclass":
+        classes = tuple(sorted({name for rows in labelled.values() for name in rows["label"]}))
+    said: dict[tuple[str, date], metrics.Predictions] = {}
     for key, (night, days) in jobs.items():
-        spec = night.spec
-        model = load_candidate(client, spec, night.identity.challenger)
+        model = load_candidate(client, night.spec, night.identity.challenger)
         for day in days:
-            inputs = inputs_of(model, labelled[day], spec=spec.examples)
-            scores[key, day] = model.predict_proba(inputs)[:, 1]
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {"day": s.day, "label": labelled[s.day]["label"].to_numpy(dtype=bool)}
-                | {name: scores[night.identity.key, s.day] for name, night in s.by.items()}
-                | {f"{name}_version": int(n.version.version) for name, n in s.by.items()}
+            said[key, day] = predict(
+                model, labelled[day], spec=night.spec.examples, classes=classes
             )
-            for s in served
-        ],
-        ignore_index=True,
-    )
+    named = spec.examples.model_copy(update={"label": "label"})
+    return [
+        ScoredDay(
+            serving=s,
+            truth=Truth.of(labelled[s.day], spec=named, classes=classes),
+            said={name: said[night.identity.key, s.day] for name, night in s.by.items()},
+        )
+        for s in served
+    ]
 
 
-def _by_day(scored: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
-    """Return one row a day: rows, share of positives, and version and metric of each strategy."""
+def _by_day(scored: Sequence[ScoredDay], spec: ModelSpec) -> pd.DataFrame:
+    """Return one row a day: rows, and version and metric of each strategy."""
     found = []
-    for day, rows in scored.groupby("day"):
-        labels = rows["label"].to_numpy(dtype=bool)
-        if labels.all() or not labels.any():
-            continue  # a day of one class has no ranking to measure
-        line: dict[str, Any] = {"day": day, "rows": len(rows), "positive_share": labels.mean()}
-        for name in STRATEGIES:
-            line[f"{name}_version"] = rows[f"{name}_version"].iloc[0]
-            line[name] = metrics.measure(labels, rows[name].to_numpy())[spec.gates.metric]
+    for day in scored:
+        if not day.truth.is_measurable:
+            continue  # a day on which all rows are alike has nothing to measure
+        line: dict[str, Any] = {"day": day.serving.day, "rows": len(day.truth)}
+        for name, night in day.serving.by.items():
+            line[f"{name}_version"] = int(night.version.version)
+            line[name] = metrics.measure(day.truth, day.said[name])[spec.metric]
         found.append(line)
     return pd.DataFrame(found)
+
+
+def _pooled(scored: Sequence[ScoredDay], spec: ModelSpec) -> dict[str, float]:
+    """Return the metric of each strategy over the rows of all days together."""
+    first = scored[0].truth
+    values = np.concatenate([day.truth.values for day in scored])
+    truth = Truth(problem=first.problem, values=values, classes=first.classes)
+    return {
+        name: metrics.measure(truth, np.concatenate([day.said[name] for day in scored]))[
+            spec.metric
+        ]
+        for name in STRATEGIES
+    }
 
 
 def _plot(
@@ -282,7 +305,7 @@ def _plot(
         axes.plot(days, smooth, **look)
     for night in promoted:
         axes.axvline(pd.Timestamp(night.as_of.date()), color="#1b7f4b", alpha=0.25, linewidth=1)
-    axes.set_ylabel(f"{spec.gates.metric}, mean of {SMOOTH_DAYS} days")
+    axes.set_ylabel(f"{spec.metric}, mean of {SMOOTH_DAYS} days")
     axes.set_title(
         f"{spec.model}: {len(table)} days replayed, {len(promoted)} promotions (vertical lines)",
         loc="left",

@@ -14,16 +14,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
-from evergreen.artefacts import load_example, load_model
-from evergreen.errors import AliasMovedError, ArtefactError
+from evergreen.errors import AliasMovedError
 from evergreen.mirror import mirror_ledger
+from evergreen.probing import probe
 from evergreen.receipts import DeploymentReceipt, RegistrationReceipt
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -145,27 +144,6 @@ def change_champion(
         return False
     _finish(store, client, book, now=entry.recorded_at)
     return True
-
-
-def probe(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> None:
-    """
-    Load *version* as a server would and score the example that was stored with it.
-
-    :raises ArtefactError: If it cannot be loaded, or its scores are not probabilities.
-    """
-    model_id = registry.tag(version, registry.TAG_MODEL_ID)
-    model = load_model(
-        client,
-        model_id,
-        sha256=registry.tag(version, registry.TAG_SHA256),
-        trusted=spec.trusted_types,
-    )
-    scores = model.predict_proba(load_example(client, model_id, spec=spec.examples))[:, 1]
-    if not ((scores >= 0) & (scores <= 1)).all():  # NaN compares false, and is refused
-        raise ArtefactError(
-            f"{spec.model} version {version.version} scored its own example as {scores.tolist()}, "
-            "expected probabilities. It was not promoted; the champion stays. Retrain it."
-        )
 
 
 def _refusal(registration: RegistrationReceipt, serving: Serving, *, dry_run: bool) -> str | None:

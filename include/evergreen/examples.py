@@ -19,10 +19,10 @@ MAX_LISTED = 50
 
 
 class Labelled(Frozen):
-    """Rows whose label is known: how many, how many positive, and a digest of their content."""
+    """Rows whose label is known: how many, how many per class, and a digest of their content."""
 
     rows: int
-    positives: int
+    classes: dict[str, int]
     digest: str
     newest_known_at: datetime | None
 
@@ -39,7 +39,8 @@ def checked(frame: pd.DataFrame, *, spec: Examples, day: date) -> pd.DataFrame:
     """
     Return *frame* in canonical form: column order, types and row order fixed by the spec.
 
-    Numeric inputs become float64, categorical ones text, the label True, False or null.
+    Numeric inputs become float64, categorical ones text. The label becomes True or False, the text
+    of its class, or float64, as the problem asks; null where it is not known yet.
 
     :raises CandidateError: If ``prepare`` returned something else than the spec describes.
     """
@@ -49,10 +50,9 @@ def checked(frame: pd.DataFrame, *, spec: Examples, day: date) -> pd.DataFrame:
     ordered = [*spec.entity_key, spec.event_time, spec.known_at, spec.label, *spec.features]
     frame = frame[list(dict.fromkeys(ordered))].reset_index(drop=True)
     _refuse_faults(_row_faults(frame, spec, day), day=day)
-    label = frame[spec.label]
     frame = frame.assign(
         **{
-            spec.label: (label == spec.positive_class).astype("boolean").mask(label.isna()),
+            spec.label: _label(frame[spec.label], spec),
             **{name: frame[name].astype("float64") for name in spec.numeric},
             **{name: frame[name].astype("str") for name in spec.categorical},
         }
@@ -64,18 +64,18 @@ def known(frame: pd.DataFrame, *, spec: Examples, as_of: datetime) -> pd.DataFra
     """Return the rows that had happened before *as_of* and whose label was known by then."""
     visible = (frame[spec.event_time] < as_of) & (frame[spec.known_at] <= as_of)
     rows = frame[visible & frame[spec.label].notna()]
-    return rows.assign(**{spec.label: rows[spec.label].astype(bool)}).reset_index(drop=True)
+    return _with_whole_labels(rows, spec).reset_index(drop=True)
 
 
 def labelled(frame: pd.DataFrame, *, spec: Examples) -> Labelled:
     """Describe the labelled rows of *frame*."""
-    rows = frame[frame[spec.label].notna()]
-    rows = rows.assign(**{spec.label: rows[spec.label].astype(bool)})
+    rows = _with_whole_labels(frame[frame[spec.label].notna()], spec)
     content = pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
     newest = rows[spec.known_at].max().ceil("us") if len(rows) else None
+    counts = {} if spec.problem == "regression" else rows[spec.label].value_counts().to_dict()
     return Labelled(
         rows=len(rows),
-        positives=int(rows[spec.label].sum()),
+        classes={str(name): int(count) for name, count in sorted(counts.items(), key=str)},
         digest=digest_of(" ".join(rows.columns), content),
         newest_known_at=newest,
     )
@@ -106,6 +106,19 @@ def explain_useless(name: str, days: Sequence[ColumnSummary]) -> list[str]:
     return []
 
 
+def _label(values: pd.Series, spec: Examples) -> pd.Series:
+    if spec.problem == "binary":
+        return (values == spec.positive_class).astype("boolean").mask(values.isna())
+    return values.astype("float64" if spec.problem == "regression" else "str")
+
+
+def _with_whole_labels(rows: pd.DataFrame, spec: Examples) -> pd.DataFrame:
+    """Return *rows*, none of which lacks its label, with True and False free of null."""
+    if spec.problem != "binary":
+        return rows
+    return rows.assign(**{spec.label: rows[spec.label].astype(bool)})
+
+
 def _shape_faults(frame: pd.DataFrame, spec: Examples) -> list[str]:
     expected = {*spec.entity_key, spec.event_time, spec.known_at, spec.label, *spec.features}
     faults = [f"column {name!r} is missing" for name in sorted(expected - set(frame.columns))]
@@ -132,11 +145,12 @@ def _type_faults(frame: pd.DataFrame, spec: Examples) -> Iterator[str]:
     for name in (spec.event_time, spec.known_at):
         if not isinstance(frame[name].dtype, pd.DatetimeTZDtype):
             yield f"{name!r} has type {frame[name].dtype}, expected datetime with UTC"
-    for name in spec.numeric:
+    numbers = [*spec.numeric, *([spec.label] if spec.problem == "regression" else [])]
+    for name in numbers:
         if not pd.api.types.is_numeric_dtype(frame[name]):
-            yield f"input {name!r} has type {frame[name].dtype}, expected a number"
+            yield f"{name!r} has type {frame[name].dtype}, expected a number"
         elif np.isinf(frame[name].astype("float64")).any():
-            yield f"input {name!r} holds infinite values"
+            yield f"{name!r} holds infinite values"
 
 
 def _broken_rows(frame: pd.DataFrame, spec: Examples, day: date) -> dict[str, int]:

@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
-from evergreen.deployment import probe
 from evergreen.errors import ArtefactError
 from evergreen.identity import identity_key, load_identity
+from evergreen.probing import probe
 from evergreen.receipts import Check, ObjectRef
 from evergreen.spec import ModelSpec, load_spec
 from evergreen.storage import ObjectStore, open_store, read

@@ -1,61 +1,147 @@
-"""Numbers that say how good scores are. Pure: labels and scores in, floats out."""
+"""Numbers that say how good predictions are. Pure: labels and predictions in, floats out."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from scipy import stats
+from sklearn import metrics as sklearn_metrics
 
-from evergreen.spec.policy import Metric
+from evergreen.spec.data import Examples, Problem
+from evergreen.spec.policy import METRICS, Metric
 
-FUNCTIONS: dict[Metric, Any] = {
-    "roc_auc": roc_auc_score,
-    "average_precision": average_precision_score,
-    "brier_loss": brier_score_loss,
-    "log_loss": log_loss,
-}
+Predictions = NDArray[np.float64]
 
 #: Metrics of which less is better.
-LOSSES = ("brier_loss", "log_loss")
+LOSSES = ("brier_loss", "log_loss", "mean_absolute_error", "root_mean_squared_error")
+#: Metrics in the units of the label: a difference means something only as a share.
+IN_LABEL_UNITS = ("mean_absolute_error", "root_mean_squared_error")
 
-Labels = NDArray[np.bool_]
-Scores = NDArray[np.float64]
 
-
-def measure(labels: Labels, scores: Scores) -> dict[Metric, float]:
+@dataclass(frozen=True, kw_only=True)
+class Truth:
     """
-    Return every metric of *scores* against *labels*.
+    The labels predictions are held against.
 
-    :param labels: Shape ``(rows,)``, True for the positive class; both classes must occur.
-    :param scores: Shape ``(rows,)``, estimated probability of the positive class.
+    ``values`` has shape ``(rows,)``: True for the positive class, the position of the class among
+    ``classes``, or a number, as ``problem`` asks.
     """
-    return {metric: float(function(labels, scores)) for metric, function in FUNCTIONS.items()}
+
+    problem: Problem
+    values: NDArray[Any]
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, *, spec: Examples, classes: tuple[str, ...] = ()) -> Truth:
+        """
+        Take the labels of *rows*.
+
+        :param classes: All classes of a multi-class problem, sorted; those of *rows* if empty.
+        """
+        label = rows[spec.label]
+        if spec.problem != "multiclass":
+            kind = bool if spec.problem == "binary" else np.float64
+            return cls(problem=spec.problem, values=label.to_numpy(dtype=kind))
+        classes = classes or tuple(sorted(label.unique()))
+        codes = pd.Categorical(label, categories=list(classes)).codes
+        return cls(problem=spec.problem, values=np.asarray(codes), classes=classes)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, positions: NDArray[Any]) -> Truth:
+        """Return the labels at *positions*, a mask or row numbers."""
+        return Truth(problem=self.problem, values=self.values[positions], classes=self.classes)
+
+    @property
+    def is_measurable(self) -> bool:
+        """Whether there is a difference between rows that a model could find."""
+        return len(self.values) > 0 and bool((self.values != self.values[0]).any())
+
+
+def measure(truth: Truth, predictions: Predictions) -> dict[Metric, float]:
+    """
+    Return every metric the problem knows.
+
+    :param truth: Labels; two different ones must occur.
+    :param predictions: Shape ``(rows,)``, or ``(rows, classes)`` for a multi-class problem.
+    :return: NaN for every metric if a prediction is not a finite number.
+    """
+    return {metric: _value(truth, metric, predictions) for metric in METRICS[truth.problem]}
+
+
+def merit(metric: Metric, value: float) -> float:
+    """Return *value* so that more is better."""
+    return -value if metric in LOSSES else value
 
 
 def gain(metric: Metric, of: float, over: float) -> float:
-    """Return how much better *of* is than *over*: positive is better, for scores and losses."""
-    return over - of if metric in LOSSES else of - over
-
-
-def calibration_error(labels: Labels, scores: Scores, *, bins: int = 10) -> float:
     """
-    Return the expected calibration error of *scores*, in probability.
+    Return how much better *of* is than *over*: positive is better, for scores and losses.
 
-    Rows are put into *bins* groups of about equal size by score; the error is the mean, weighted
-    by rows, of the distance between mean score and share of positives (Naeini, Cooper and
-    Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015).
+    A share of *over* for an error in the label's own units, else a plain difference.
     """
-    groups = np.array_split(np.argsort(scores, kind="stable"), bins)
-    gaps = [abs(scores[g].mean() - labels[g].mean()) * len(g) for g in groups if len(g)]
-    return float(sum(gaps) / len(scores))
+    better = over - of if metric in LOSSES else of - over
+    if metric not in IN_LABEL_UNITS:
+        return better
+    return better / over if over > 0 else float(np.sign(better))
 
 
-def bootstrap_gain(
-    labels: Labels,
-    challenger: Scores,
-    champion: Scores,
+def calibration_error(truth: Truth, predictions: Predictions, *, bins: int = 10) -> float:
+    """
+    Return how far predictions are from what happens, on average.
+
+    Probabilities are put into *bins* groups of about equal size; the error is the mean, weighted by
+    rows, of the distance between mean probability and share of positives (Naeini, Cooper and
+    Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015). With
+    several classes it is that of the class held most probable (Guo et al., "On Calibration of
+    Modern Neural Networks", ICML 2017). Of numbers it is the mean error as a share of the label's
+    standard deviation.
+    """
+    if truth.problem == "regression":
+        return float(abs(np.mean(predictions - truth.values)) / np.std(truth.values))
+    groups = calibration_curve(truth, predictions, bins=bins)
+    return sum(abs(said - came) * rows for said, came, rows in groups) / len(truth)
+
+
+def calibration_curve(
+    truth: Truth, predictions: Predictions, *, bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """Return per group of rows, low to high: what was said, what came (means), and rows."""
+    said, came = _said_and_came(truth, predictions)
+    groups = np.array_split(np.argsort(said, kind="stable"), bins)
+    return [(float(said[g].mean()), float(came[g].mean()), len(g)) for g in groups if len(g)]
+
+
+def lift_curve(
+    truth: Truth, predictions: Predictions, *, points: int = 20
+) -> list[tuple[float, float]]:
+    """
+    Return the share of all positives (or of the label's sum) among the highest predictions.
+
+    :return: ``(share of rows, share of positives)`` from 0 to 1; empty where it means nothing: for
+        several classes, or labels of both signs.
+    """
+    if truth.problem == "multiclass" or (truth.values < 0).any() or not truth.values.any():
+        return []
+    ordered = np.cumsum(truth.values[np.argsort(-predictions, kind="stable")].astype(np.float64))
+    ends = np.linspace(0, len(truth), points + 1).round().astype(int)
+    reached = np.concatenate([[0.0], ordered])[ends]
+    return [
+        (float(e / len(truth)), float(r / ordered[-1])) for e, r in zip(ends, reached, strict=True)
+    ]
+
+
+def paired_gain(
+    truth: Truth,
+    challenger: Predictions,
+    champion: Predictions,
     *,
     metric: Metric,
     confidence: float,
@@ -63,24 +149,95 @@ def bootstrap_gain(
     seed: int,
 ) -> tuple[float, float]:
     """
-    Return the challenger's gain over the champion and its one-sided lower confidence bound.
+    Return the challenger's gain over the champion on the same rows, and its lower bound.
 
-    Percentile bootstrap of the paired difference: both models are measured on the same resampled
-    rows (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13). Resamples
-    that hold one class only are drawn again by skipping them.
+    The bound is one-sided at *confidence*: DeLong's for ROC-AUC, else the percentile of a paired
+    bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13), both
+    models measured on the same resampled rows. Without any difference both are 0.
 
-    :param labels: Shape ``(rows,)``; *challenger* and *champion* have the same shape.
-    :raises ValueError: If no resample held both classes.
+    :return: NaN as bound if no resample could be measured.
     """
-    rng = np.random.default_rng(seed)
+    if np.array_equal(challenger, champion):
+        return 0.0, 0.0
+    if metric == "roc_auc":
+        found, error = delong_gain(truth.values, challenger, champion)
+        return found, found - float(stats.norm.ppf(confidence)) * error
+
+    def resampled_gain(rows: NDArray[np.int64]) -> float:
+        some = truth.take(rows)
+        if not some.is_measurable:
+            return np.nan
+        return gain(metric, *(_value(some, metric, p[rows]) for p in (challenger, champion)))
+
+    every = np.arange(len(truth))
+    if math.isnan(found := resampled_gain(every)):
+        return found, found
+    drawn = stats.bootstrap(
+        (every,), resampled_gain, n_resamples=resamples, vectorized=False, method="percentile",
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    gains = drawn.bootstrap_distribution
+    bound = float("nan") if np.isnan(gains).all() else np.nanquantile(gains, 1 - confidence)
+    return found, float(bound)
+
+
+def delong_gain(
+    labels: NDArray[np.bool_], challenger: Predictions, champion: Predictions
+) -> tuple[float, float]:
+    """
+    Return the difference of two correlated ROC-AUCs and its standard error.
+
+    DeLong's estimator by mid-ranks (Sun and Xu, "Fast Implementation of DeLong's Algorithm for
+    Comparing the Areas Under Correlated Receiver Operating Characteristic Curves", IEEE Signal
+    Processing Letters 21(11), 2014).
+
+    :param labels: Shape ``(rows,)``; both classes must occur twice.
+    """
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    areas, over_positives, over_negatives = [], [], []
+    for scores in (challenger, champion):
+        above, below = scores[labels], scores[~labels]
+        rank = stats.rankdata(np.concatenate([above, below]))
+        # Share of the other class that each row stands above, or below.
+        wins = (rank[:positives] - stats.rankdata(above)) / negatives
+        losses = 1 - (rank[positives:] - stats.rankdata(below)) / positives
+        areas.append(wins.mean())
+        over_positives.append(wins)
+        over_negatives.append(losses)
+    spread = np.cov(over_positives) / positives + np.cov(over_negatives) / negatives
+    variance = spread[0, 0] + spread[1, 1] - 2 * spread[0, 1]
+    return float(areas[0] - areas[1]), float(np.sqrt(max(variance, 0.0)))
+
+
+def _said_and_came(
+    truth: Truth, predictions: Predictions
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if truth.problem == "multiclass":
+        likeliest = predictions.argmax(axis=1)
+        return predictions.max(axis=1), (likeliest == truth.values).astype(np.float64)
+    return predictions, truth.values.astype(np.float64)
+
+
+def _value(truth: Truth, metric: Metric, predictions: Predictions) -> float:
+    if not np.isfinite(predictions).all():
+        return float("nan")
     function = FUNCTIONS[metric]
-    found = gain(metric, function(labels, challenger), function(labels, champion))
-    gains = []
-    for _ in range(resamples):
-        rows = rng.integers(0, len(labels), len(labels))
-        if 0 < labels[rows].sum() < len(rows):
-            ours, theirs = (function(labels[rows], s[rows]) for s in (challenger, champion))
-            gains.append(gain(metric, ours, theirs))
-    if not gains:
-        raise ValueError(f"None of {resamples} resamples of {len(labels)} rows held both classes.")
-    return float(found), float(np.quantile(gains, 1 - confidence))
+    if truth.problem != "multiclass":
+        return float(function(truth.values, predictions))
+    if metric in ("log_loss", "brier_loss"):
+        codes = np.arange(len(truth.classes))
+        return float(function(truth.values, predictions, labels=codes))
+    return float(function(truth.values, predictions.argmax(axis=1)))
+
+
+FUNCTIONS: dict[Metric, Callable[..., float]] = {
+    "roc_auc": sklearn_metrics.roc_auc_score,
+    "average_precision": sklearn_metrics.average_precision_score,
+    "brier_loss": sklearn_metrics.brier_score_loss,
+    "log_loss": sklearn_metrics.log_loss,
+    "accuracy": sklearn_metrics.accuracy_score,
+    "balanced_accuracy": sklearn_metrics.balanced_accuracy_score,
+    "mean_absolute_error": sklearn_metrics.mean_absolute_error,
+    "root_mean_squared_error": sklearn_metrics.root_mean_squared_error,
+    "r2": sklearn_metrics.r2_score,
+}

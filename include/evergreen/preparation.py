@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -42,7 +43,7 @@ Prepare = Callable[[dict[str, pd.DataFrame], date], pd.DataFrame]
 Verdicts = Mapping[tuple[str, date], DayVerdict]
 
 #: Raise this when the layout of prepared examples changes: it is part of every day's digest.
-FORMAT = "1"
+FORMAT = "2"
 
 
 class PreparedDay(Frozen):
@@ -106,7 +107,7 @@ def prepare_window(
     The digest covers exactly those rows: one that happens or becomes known later changes nothing.
     Safe to repeat: days and manifest are immutable objects.
 
-    :raises DataContractError: If a label has one class in a segment, or an input is null or
+    :raises DataContractError: If a segment has no label or only one class, or an input is null or
         constant throughout the training days.
     """
     verdicts, prepare = load_verdicts(store, validation), load_prepare(spec.model)
@@ -151,7 +152,7 @@ def prepare_window(
         days_prepared=made,
         rows=sum(e.prepared.rows for e in entries),
         labelled={s: sum(e.known.rows for e in entries if e.segment == s) for s in SEGMENTS},
-        positives={s: sum(e.known.positives for e in entries if e.segment == s) for s in SEGMENTS},
+        classes={s: dict(_classes(entries, segment=s)) for s in SEGMENTS},
     )
 
 
@@ -162,7 +163,7 @@ def load_examples(
     Return the labelled examples of *segments* that were known at the receipt's ``as_of``.
 
     :return: Shape ``(rows, columns)`` in order of event time; the label is True for the positive
-        class.
+        class, the text of its class, or a number, as the problem asks.
     """
     manifest = json.loads(read(store, receipt.manifest))
     frames = [
@@ -224,16 +225,22 @@ def _raw_rows(
     return pd.concat(frames, ignore_index=True)
 
 
+def _classes(entries: list[Entry], *, segment: str) -> Counter[str]:
+    """Count the known labels of *segment* by class; empty for a regression."""
+    return sum((Counter(e.known.classes) for e in entries if e.segment == segment), Counter())
+
+
 def _refuse_untrainable(spec: ModelSpec, entries: list[Entry]) -> None:
     faults = []
     for segment in SEGMENTS:
         rows = sum(e.known.rows for e in entries if e.segment == segment)
-        positives = sum(e.known.positives for e in entries if e.segment == segment)
-        if positives in (0, rows):
+        classes = _classes(entries, segment=segment)
+        if rows == 0 or (spec.examples.problem != "regression" and len(classes) < 2):
             days = sum(e.segment == segment for e in entries)
+            found = f"all {rows} are {', '.join(classes)}" if rows else "none is known"
             faults.append(
-                f"label {spec.examples.label!r} in the {segment} days: {positives} positive of "
-                f"{rows} known rows in {days} days, expected both classes"
+                f"label {spec.examples.label!r} in the {segment} days: {found} in {days} days, "
+                "expected at least two classes"
             )
     training = [e.prepared for e in entries if e.segment != "test"]
     for name in spec.examples.features:

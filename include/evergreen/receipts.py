@@ -14,6 +14,8 @@ from pydantic import JsonValue
 
 from evergreen.values import Frozen
 
+#: Parameters of a pipeline, by scikit-learn's names.
+Params = dict[str, bool | int | float | str | None]
 Status = Literal["passed", "failed", "unknown"]
 
 
@@ -67,7 +69,7 @@ class ExamplesReceipt(Frozen):
     days_prepared: int
     rows: int
     labelled: dict[str, int]
-    positives: dict[str, int]
+    classes: dict[str, dict[str, int]]
 
 
 class CandidateReceipt(Frozen):
@@ -81,8 +83,44 @@ class CandidateReceipt(Frozen):
     model_id: str
     artefact_sha256: str
     artefact_bytes: int
-    params: dict[str, str]
+    params: Params
+    trials: int
     validation: dict[str, float]
+
+
+class Importance(Frozen):
+    """What shuffling one input costs on the primary metric, and the standard error of that."""
+
+    name: str
+    cost: float
+    error: float
+
+    @property
+    def is_useless(self) -> bool:
+        """Whether the model is as good without what the input says."""
+        return not self.cost > 2 * self.error
+
+
+class Bin(Frozen):
+    """One group of rows with like predictions: what was said, what came (means), how many rows."""
+
+    said: float
+    came: float
+    rows: int
+
+
+class Curves(Frozen):
+    """How well one model's predictions fit what came, and how well they order the rows."""
+
+    calibration: tuple[Bin, ...]
+    lift: tuple[tuple[float, float], ...]
+
+
+class EvaluationDetails(Frozen):
+    """What a person wants to see beyond the gates: aggregates only, never a row."""
+
+    curves: dict[str, Curves]
+    importances: tuple[Importance, ...]
 
 
 class EvaluationReceipt(Frozen):
@@ -98,6 +136,7 @@ class EvaluationReceipt(Frozen):
     metrics: dict[str, dict[str, float]]
     gates: tuple[Check, ...]
     passed: bool
+    details: ObjectRef
 
 
 class VersionIdentity(Frozen):
@@ -208,7 +247,7 @@ class ScoringReceipt(Frozen):
     version: str
     predictions: ObjectRef
     rows: int
-    mean_score: float
+    mean_scores: dict[str, float]
 
 
 class DriftReceipt(Frozen):

@@ -26,6 +26,11 @@ TAG_PASSED = "evergreen.gates"
 TAG_EVALUATION = "evergreen.evaluation"
 TAG_MODEL_ID = "evergreen.model_id"
 TAG_BYTES = "evergreen.artefact_bytes"
+TAG_PARAMS = "evergreen.params"
+TAG_TRIALS = "evergreen.trials"
+TAG_EVIDENCE = "evergreen.evidence"
+#: MLflow's own: which run a child run belongs to.
+TAG_PARENT = "mlflow.parentRunId"
 
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -72,12 +77,21 @@ def running_since(client: MlflowClient, model: str, *, before: datetime) -> list
     return [str(run.info.run_id) for run in found]
 
 
+def remove_children(client: MlflowClient, run: Run) -> None:
+    """Delete every run that belongs to *run*, such as the trials of its search."""
+    condition = f"tags.`{TAG_PARENT}` = '{run.info.run_id}'"
+    while found := client.search_runs([run.info.experiment_id], condition, max_results=100):
+        for child in found:
+            client.delete_run(child.info.run_id)
+
+
 def remove_run(client: MlflowClient, run_id: str) -> None:
-    """Delete a run and the models it logged; one that is gone already is no error."""
+    """Delete a run, its children and the models it logged; one that is gone is no error."""
     from mlflow.exceptions import MlflowException
 
     try:
         run = client.get_run(run_id)
+        remove_children(client, run)
         if model_id := run.data.tags.get(TAG_MODEL_ID):
             client.delete_logged_model(model_id)
     except MlflowException as error:

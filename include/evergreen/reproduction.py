@@ -55,7 +55,10 @@ def reproduce_version(
     identity = load_identity(store, registered)
     then = spec_then(identity)
     examples = identity.examples
-    fitted, train = fit_for(store, then, candidate=identity.challenger.candidate, examples=examples)
+    made = identity.challenger
+    fitted, train = fit_for(
+        store, then, candidate=made.candidate, examples=examples, search=None, params=made.params
+    )
     test = load_examples(store, then, receipt=examples, segments=("test",))
     evaluation = EvaluationReceipt.model_validate_json(
         store.get(registry.tag(registered, registry.TAG_EVALUATION))
@@ -91,9 +94,7 @@ def _registered(client: MlflowClient, model: str, version: str) -> ModelVersion:
 def _sha256(model: Pipeline, rows: Any, spec: ModelSpec) -> str:
     example = rows[list(spec.examples.features)].head(5)
     with tempfile.TemporaryDirectory() as folder:
-        return save_model(
-            model, Path(folder) / "model", example=example, trusted=spec.trusted_types
-        )[0]
+        return save_model(model, Path(folder) / "model", example=example, spec=spec)[0]
 
 
 def _metrics(of: str, now: dict[Any, float], then: dict[str, float]) -> Iterator[Check]:

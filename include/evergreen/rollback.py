@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
-from evergreen.deployment import Serving, change_champion, observe, probe
+from evergreen.deployment import Serving, change_champion, observe
 from evergreen.errors import RollbackError
+from evergreen.probing import probe
 from evergreen.receipts import RollbackReceipt
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore

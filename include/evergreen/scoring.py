@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from evergreen import ledger, registry
-from evergreen.artefacts import inputs_of, load_model
-from evergreen.errors import NoChampionError
+from evergreen.artefacts import load_model
+from evergreen.errors import ArtefactError, NoChampionError
+from evergreen.prediction import are_sound, predict
 from evergreen.preparation import load_prepare, prepare_day
 from evergreen.receipts import ScoringReceipt, ValidationReceipt
 from evergreen.spec import ModelSpec
@@ -18,6 +21,9 @@ from evergreen.window import scoring_day, start_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+    from evergreen.metrics import Predictions
 
 
 def scorer_of(book: ledger.Ledger, day: date, *, as_of: datetime) -> ledger.Entry:
@@ -74,10 +80,17 @@ def score_partition(
         prepare=load_prepare(spec.model),
     )
     rows = from_parquet(read(store, prepared.data))
-    scores = model.predict_proba(inputs_of(model, rows, spec=spec.examples))[:, 1]
+    said = predict(model, rows, spec=spec.examples)
+    if not are_sound(said, spec=spec.examples):
+        raise ArtefactError(
+            f"Version {reign.version} of {spec.model} gave no usable prediction for some of "
+            f"{len(rows)} rows of {day}: not finite, or no probability. Nothing was written. Roll "
+            "back, or retrain."
+        )
+    columns = _columns(said, model)
     predictions = rows[[*spec.examples.entity_key]].assign(
         event_time=rows[spec.examples.event_time],
-        score=scores,
+        **columns,
         model_version=int(reign.version),
         model_as_of=reign.as_of,
         artefact_sha256=reign.artefact_sha256,
@@ -106,5 +119,19 @@ def score_partition(
         version=reign.version,
         predictions=data,
         rows=len(predictions),
-        mean_score=float(scores.mean()),
+        mean_scores={
+            name: float(np.mean(values))
+            for name, values in columns.items()
+            if name.startswith("score")
+        },
     )
+
+
+def _columns(said: Predictions, model: Pipeline) -> dict[str, Any]:
+    """Return ``score``: a probability or a number; with several classes one each, and the class."""
+    if said.ndim == 1:
+        return {"score": said}
+    names = [str(name) for name in model.classes_]
+    likeliest = [names[code] for code in said.argmax(axis=1)]
+    scores = {f"score_{name}": said[:, code] for code, name in enumerate(names)}
+    return {"predicted_class": likeliest, **scores}

@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import logging
-import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.dummy import DummyClassifier
-from sklearn.model_selection import ParameterSampler
 from sklearn.pipeline import Pipeline
 
 from evergreen import metrics, registry
 from evergreen.artefacts import save_model
-from evergreen.errors import CandidateError
-from evergreen.identity import code_digest, spec_digest, version_key
+from evergreen.baselines import linear_baseline
+from evergreen.errors import ArtefactError, CandidateError
+from evergreen.identity import code_digest, load_identity, spec_digest, version_key
+from evergreen.metrics import Truth
+from evergreen.opponent import find_opponent
+from evergreen.prediction import are_sound, classes_of, predict
 from evergreen.preparation import load_examples
-from evergreen.receipts import CandidateReceipt, ExamplesReceipt
+from evergreen.receipts import CandidateReceipt, ExamplesReceipt, Params
+from evergreen.search import Trial, search_parameters
 from evergreen.spec import ModelSpec
 from evergreen.spec.policy import BASELINE, Metric, Search
 from evergreen.storage import ObjectStore, put_json_once
@@ -43,12 +45,16 @@ METRIC_PREFIX = "validation_"
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A pipeline fitted on all training days, and what it reached on the validation days before."""
+    """
+    A pipeline fitted on all training days, and what it reached on the validation days before.
+
+    ``trials`` are those of its search, best first; the first one's parameters are ``params``.
+    """
 
     model: Pipeline
-    params: dict[str, Any]
+    params: Params
     validation: dict[Metric, float]
-    trials: int
+    trials: tuple[Trial, ...]
 
 
 def build_candidate(spec: ModelSpec, candidate: str) -> Pipeline:
@@ -58,7 +64,7 @@ def build_candidate(spec: ModelSpec, candidate: str) -> Pipeline:
     :raises CandidateError: If the module or function is missing, fails, or returns something else.
     """
     if candidate == BASELINE:
-        return Pipeline([("model", DummyClassifier(strategy="prior"))])
+        return linear_baseline(spec.examples, seed=spec.seed)
     name = spec.candidates[candidate].function or candidate
     where = f"include/models/{spec.model}/pipeline.py"
     try:
@@ -87,44 +93,68 @@ def fit_candidate(
     validation: pd.DataFrame,
     spec: ModelSpec,
     search: Search | None = None,
+    params: Params | None = None,
 ) -> Fitted:
     """
-    Choose parameters on the validation days, then fit on all training days.
+    Choose parameters within the fit days, measure them on the validation days, then fit on both.
 
     :param fit: Labelled examples of the older days, shape ``(rows, columns)``.
     :param validation: Labelled examples of the newer days.
-    :param search: Draws of parameters to compare; None compares nothing.
-    :raises CandidateError: If fitting fails or a metric is not a finite number.
+    :param search: What to search; None searches nothing.
+    :param params: Without a search, the parameters to use; with one, those to try first.
+    :raises CandidateError: If fitting fails or a prediction is not a finite number.
     """
-    inputs, label = list(spec.examples.features), spec.examples.label
-    labels = validation[label].to_numpy(dtype=bool)
-    tried: list[tuple[dict[str, Any], dict[Metric, float]]] = []
-    for params in _draws(search, seed=spec.seed):
-        model = clone(pipeline).set_params(**params)
-        try:
-            model.fit(fit[inputs], fit[label])
-            scores = model.predict_proba(validation[inputs])[:, 1]
-            measured = metrics.measure(labels, scores)
-        except ValueError as error:
-            raise CandidateError(
-                f"Fitting with {params or 'default parameters'} on {len(fit)} rows failed: "
-                f"{error}. Nothing was logged. Change pipeline.py, or the search in model.yaml."
-            ) from error
-        _refuse_nan(measured)
-        tried.append((params, measured))
-        if search:
-            log.info("trial %d: %s -> %s", len(tried), params, _short(measured))
-    metric = spec.gates.metric
-    params, measured = max(tried, key=lambda t: metrics.gain(metric, t[1][metric], 0.0))
+    given, trials = params or {}, list[Trial]()
+    if search is not None:
+        trials = search_parameters(pipeline, rows=fit, spec=spec, search=search, start=given)
+        given = trials[0].params
+    older = _fit(pipeline, given, rows=fit, spec=spec)
+    measured = _measure(older, validation, spec=spec)
     everything = pd.concat([fit, validation], ignore_index=True)
-    model = clone(pipeline).set_params(**params).fit(everything[inputs], everything[label])
-    return Fitted(model=model, params=params, validation=measured, trials=len(tried))
+    return Fitted(
+        model=_fit(pipeline, given, rows=everything, spec=spec),
+        params=given,
+        validation=measured,
+        trials=tuple(trials),
+    )
+
+
+def _fit(pipeline: Pipeline, params: Params, *, rows: pd.DataFrame, spec: ModelSpec) -> Pipeline:
+    try:
+        model = clone(pipeline).set_params(**params)
+        return model.fit(rows[list(spec.examples.features)], rows[spec.examples.label])
+    except ValueError as error:
+        raise CandidateError(
+            f"Fitting with {params or 'default parameters'} on {len(rows)} rows failed: "
+            f"{error}. Nothing was logged. Change pipeline.py, or the search in model.yaml."
+        ) from error
+
+
+def _measure(model: Pipeline, rows: pd.DataFrame, *, spec: ModelSpec) -> dict[Metric, float]:
+    classes = classes_of(model, rows, spec=spec.examples)
+    said = predict(model, rows, spec=spec.examples, classes=classes)
+    if not are_sound(said, spec=spec.examples):
+        raise CandidateError(
+            f"Some of {len(rows)} predictions for the validation days are not finite, or no "
+            "probability. Nothing was logged. Check what the pipeline does with missing values."
+        )
+    return metrics.measure(Truth.of(rows, spec=spec.examples, classes=classes), said)
 
 
 def fit_for(
-    store: ObjectStore, spec: ModelSpec, *, candidate: str, examples: ExamplesReceipt
+    store: ObjectStore,
+    spec: ModelSpec,
+    *,
+    candidate: str,
+    examples: ExamplesReceipt,
+    search: Search | None,
+    params: Params | None,
 ) -> tuple[Fitted, pd.DataFrame]:
-    """Return *candidate* fitted on the training days of *examples*, and their rows."""
+    """
+    Return *candidate* fitted on the training days of *examples*, and their rows.
+
+    :param search: As in :func:`fit_candidate`, and so are *params*.
+    """
     frame = load_examples(store, spec, receipt=examples, segments=("fit", "validation"))
     fit_rows = examples.labelled["fit"]
     fitted = fit_candidate(
@@ -132,7 +162,8 @@ def fit_for(
         fit=frame.iloc[:fit_rows],
         validation=frame.iloc[fit_rows:],
         spec=spec,
-        search=spec.candidates[candidate].search if candidate != BASELINE else None,
+        search=search,
+        params=params,
     )
     return fitted, frame
 
@@ -202,7 +233,13 @@ def _fit_and_log(
     tags: dict[str, str],
 ) -> Run:
     """Do the work in a new run, or in the one that an attempt before left unfinished."""
-    fitted, frame = fit_for(store, spec, candidate=candidate, examples=examples)
+    search = spec.candidates[candidate].search if candidate != BASELINE else None
+    start = _champion_params(store, client, spec, candidate, examples) if search else None
+    fitted, frame = fit_for(
+        store, spec, candidate=candidate, examples=examples, search=search, params=start
+    )
+    if earlier:
+        registry.remove_children(client, earlier[0])
     run = (
         earlier[0]
         if earlier
@@ -221,12 +258,31 @@ def _fit_and_log(
     return client.get_run(run.info.run_id)
 
 
+def _champion_params(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    candidate: str,
+    examples: ExamplesReceipt,
+) -> Params:
+    """Return what the version to beat was fitted with, if it was this candidate."""
+    champion = find_opponent(store, client, spec, as_of=examples.as_of)
+    if champion is None:
+        return {}
+    try:
+        made = load_identity(store, champion).challenger
+    except ArtefactError as error:
+        log.warning("The search begins without the champion's parameters. %s", error)
+        return {}
+    return made.params if made.candidate == candidate else {}
+
+
 def _remove_others(client: MlflowClient, runs: list[Run], *, keep: str) -> None:
     """Remove finished runs of the same work; whoever still works on one removes it afterwards."""
     for run in runs:
         if run.info.run_id != keep and run.info.status != "RUNNING":
             log.info("run %s did the same work as %s and is removed", run.info.run_id, keep)
-            client.delete_run(run.info.run_id)
+            registry.remove_run(client, run.info.run_id)
 
 
 def _log_run(
@@ -238,7 +294,7 @@ def _log_run(
     spec: ModelSpec,
     examples: ExamplesReceipt,
 ) -> None:
-    """Log numbers, then the artefact, then the tags that make the run whole, then end it."""
+    """Log numbers and trials, then the artefact, then the tags that make the run whole; end it."""
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param, RunTag
 
     run_id = run.info.run_id
@@ -249,10 +305,12 @@ def _log_run(
         metrics=[Metric(METRIC_PREFIX + k, v, 0, 0) for k, v in fitted.validation.items()],
         params=[Param(k, v) for k, v in params.items()],
     )
+    for number, trial in enumerate(fitted.trials, start=1):
+        _log_trial(client, run, trial, rank=number, metric=spec.metric)
     example = frame[list(spec.examples.features)].head(5)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        sha256, size = save_model(fitted.model, path, example=example, trusted=spec.trusted_types)
+        sha256, size = save_model(fitted.model, path, example=example, spec=spec)
         logged = client.create_logged_model(
             run.info.experiment_id, name=run.data.tags[registry.TAG_CANDIDATE], source_run_id=run_id
         )
@@ -263,10 +321,34 @@ def _log_run(
         registry.TAG_BYTES: str(size),
         registry.TAG_SHA256: sha256,
         registry.TAG_MODEL_ID: logged.model_id,
+        registry.TAG_PARAMS: json.dumps(fitted.params),
+        registry.TAG_TRIALS: str(len(fitted.trials)),
     }
     # In one call, so that two attempts cannot leave a model of one with the digest of the other.
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in made.items()])
     client.set_terminated(run_id)
+
+
+def _log_trial(client: MlflowClient, run: Run, trial: Trial, *, rank: int, metric: str) -> None:
+    """Show one trial of the search as a child run, named by its rank."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    child = client.create_run(
+        run.info.experiment_id,
+        run_name=f"{run.data.tags[registry.TAG_CANDIDATE]} trial, rank {rank}",
+        tags={registry.TAG_PARENT: run.info.run_id},
+    )
+    measured = [Metric(f"fold_{metric}", value, 0, n) for n, value in enumerate(trial.folds)]
+    if trial.fault is None:
+        measured += [Metric(f"mean_{metric}", trial.mean, 0, 0),
+                     Metric("seconds", trial.seconds, 0, 0)]  # fmt: skip
+    client.log_batch(
+        child.info.run_id,
+        metrics=measured,
+        params=[Param(name, str(value)[:500]) for name, value in trial.params.items()],
+        tags=[RunTag("evergreen.fault", trial.fault[:5000])] if trial.fault else [],
+    )
+    client.set_terminated(child.info.run_id, "FAILED" if trial.fault else "FINISHED")
 
 
 def _is_whole(run: Run) -> bool:
@@ -277,7 +359,6 @@ def _receipt(
     run: Run, spec: ModelSpec, candidate: str, examples: ExamplesReceipt
 ) -> CandidateReceipt:
     tags = run.data.tags
-    own = ("train_rows", "examples_digest")
     return CandidateReceipt(
         model=spec.model,
         as_of=examples.as_of,
@@ -287,32 +368,11 @@ def _receipt(
         model_id=tags[registry.TAG_MODEL_ID],
         artefact_sha256=tags[registry.TAG_SHA256],
         artefact_bytes=int(tags[registry.TAG_BYTES]),
-        params={k: v for k, v in run.data.params.items() if k not in own},
+        params=json.loads(tags[registry.TAG_PARAMS]),
+        trials=int(tags[registry.TAG_TRIALS]),
         validation={
             k.removeprefix(METRIC_PREFIX): v
             for k, v in run.data.metrics.items()
             if k.startswith(METRIC_PREFIX)
         },
     )
-
-
-def _draws(search: Search | None, *, seed: int) -> list[dict[str, Any]]:
-    if search is None:
-        return [{}]
-    space = {name: list(values) for name, values in search.space.items()}
-    every = math.prod(len(values) for values in space.values())
-    rng = np.random.RandomState(seed)
-    return list(ParameterSampler(space, n_iter=min(search.trials, every), random_state=rng))
-
-
-def _refuse_nan(measured: dict[Metric, float]) -> None:
-    bad = sorted(name for name, value in measured.items() if not math.isfinite(value))
-    if bad:
-        raise CandidateError(
-            f"Validation gave no finite number for {', '.join(bad)}. Nothing was logged. "
-            "Check that the pipeline returns probabilities for every row."
-        )
-
-
-def _short(measured: dict[Metric, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in measured.items())

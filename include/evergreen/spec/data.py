@@ -12,6 +12,8 @@ from evergreen.values import Frozen
 Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=0, le=3660)]
 PositiveDays = Annotated[int, Field(ge=1, le=3660)]
+#: What is asked of a model: one of two classes, one of several, or a number.
+Problem = Literal["binary", "multiclass", "regression"]
 ColumnNames = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -81,6 +83,7 @@ class Examples(Frozen):
 
     entity_key: ColumnNames
     label: str
+    problem: Problem = "binary"
     positive_class: bool | int | str = True
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()

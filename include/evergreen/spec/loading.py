@@ -70,11 +70,6 @@ def _not_built(spec: ModelSpec) -> Iterable[str]:
             f"deployment.mode: {spec.deployment.mode!r} needs the model server, which is not "
             "built yet; use direct."
         )
-    if spec.deployment.approval.required:
-        yield (
-            "deployment.approval.required: approval is not built yet, and promoting without "
-            "asking would be worse than this error; remove the key."
-        )
 
 
 def _explain(path: Path, errors: Iterable[ErrorDetails]) -> Iterable[str]:

@@ -11,11 +11,13 @@ from pydantic import Field, field_validator, model_validator
 from evergreen.spec.data import Examples, Source, TableContract, WindowSpec
 from evergreen.spec.policy import (
     BASELINE,
+    METRICS,
     Alerts,
     CandidateSpec,
     Deployment,
     Drift,
     Gates,
+    Metric,
     Quality,
     Retention,
     Service,
@@ -56,8 +58,13 @@ class ModelSpec(Frozen):
     retention: Retention = Retention()
 
     @property
+    def metric(self) -> Metric:
+        """The metric that ranks candidates and decides over champions."""
+        return self.gates.metric or METRICS[self.examples.problem][0]
+
+    @property
     def candidate_names(self) -> tuple[str, ...]:
-        """Everything that is fitted in a run: the user's candidates and the baseline."""
+        """Everything that is fitted in a run: the user's candidates and the linear baseline."""
         return (*self.candidates, BASELINE)
 
     @property
@@ -104,4 +111,19 @@ class ModelSpec(Frozen):
         }.items():
             if strangers := set(names) - inputs:
                 raise ValueError(f"{key}: {sorted(strangers)} are not inputs of the model")
+        self._refuse_strange_metrics()
         return self
+
+    def _refuse_strange_metrics(self) -> None:
+        known = METRICS[self.examples.problem]
+        for key, names in {
+            "gates.metric": (self.metric,),
+            "gates.floors": tuple(self.gates.floors),
+            "quality.metrics": self.quality.metrics or (),
+            "quality.floors": tuple(self.quality.floors),
+        }.items():
+            if strangers := set(names) - set(known):
+                raise ValueError(
+                    f"{key}: {sorted(strangers)} cannot be measured for examples.problem "
+                    f"{self.examples.problem!r}, which knows {', '.join(known)}"
+                )

@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from evergreen.spec.data import Days, PositiveDays, Share
+from evergreen.spec.data import Days, PositiveDays, Problem, Share
 from evergreen.values import Frozen
 
-Metric = Literal["roc_auc", "average_precision", "brier_loss", "log_loss"]
-#: The baseline is always in the race, so no candidate of the user's may take its name.
+Metric = Literal[
+    "roc_auc",
+    "average_precision",
+    "brier_loss",
+    "log_loss",
+    "accuracy",
+    "balanced_accuracy",
+    "mean_absolute_error",
+    "root_mean_squared_error",
+    "r2",
+]
+#: What can be measured for each problem; the first is what decides unless the spec says otherwise.
+METRICS: dict[Problem, tuple[Metric, ...]] = {
+    "binary": ("roc_auc", "average_precision", "brier_loss", "log_loss"),
+    "multiclass": ("log_loss", "brier_loss", "accuracy", "balanced_accuracy"),
+    "regression": ("mean_absolute_error", "root_mean_squared_error", "r2"),
+}
+#: A plain linear model is always in the race, so no candidate of the user's may take its name.
 BASELINE = "baseline"
 
 
-class Search(Frozen):
-    """Values to try per parameter (scikit-learn names), and how many draws to spend on them."""
+class Range(Frozen):
+    """Numbers from ``low`` to ``high``, both included; whole ones if both are whole."""
 
-    space: dict[str, tuple[Any, ...]] = Field(min_length=1)
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _has_an_inside(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} must be less than high {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range must begin above 0, found low {self.low:g}")
+        return self
+
+
+Choices = Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]
+
+
+class Search(Frozen):
+    """
+    Values to try per parameter (scikit-learn names), and how much to spend on them.
+
+    A list holds choices, ``{low, high, log}`` is a range. A trial is measured on ``folds`` later
+    parts of the fit days, each time fitted on the days before them. The search ends after
+    ``trials`` or ``minutes``, whichever is first.
+    """
+
+    space: dict[str, Range | Choices] = Field(min_length=1)
     trials: int = Field(default=8, ge=1, le=500)
+    folds: int = Field(default=3, ge=2, le=20)
+    minutes: float = Field(default=30, gt=0)
 
 
 class CandidateSpec(Frozen):
@@ -29,21 +72,29 @@ class CandidateSpec(Frozen):
 
 
 class BaselineGate(Frozen):
-    """The challenger must beat the trivial baseline by this much on the primary metric."""
+    """
+    How much the challenger must gain on the primary metric over what costs nothing to build.
 
-    margin: float = Field(default=0.01, ge=0)
+    ``trivial`` says the same of every row; ``linear`` is a plain linear model of the same inputs,
+    which a challenger may fall a little behind: a week is noisy, and the user's own model may be
+    linear too. In units of the metric, or, for an
+    error in the label's own units, as a share of the baseline's.
+    """
+
+    trivial: float = Field(default=0.01, ge=0)
+    linear: float = -0.01
 
 
 class ChampionGate(Frozen):
     """
     The challenger must beat the champion on the same rows, so that ties keep the champion.
 
-    The lower bound of the paired bootstrap interval of the difference, one-sided at
-    ``confidence``, must exceed ``margin``.
+    The one-sided lower bound of the paired difference at ``confidence`` must exceed ``margin``:
+    DeLong's for ROC-AUC, of ``resamples`` bootstrap resamples for every other metric.
     """
 
     margin: float = Field(default=0.0, ge=0)
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    confidence: float = Field(default=0.975, gt=0.5, lt=1)
     resamples: int = Field(default=500, ge=100, le=10_000)
 
 
@@ -55,15 +106,28 @@ class SliceGate(Frozen):
     max_drop: float = Field(default=0.05, ge=0)
 
 
+class SanityGate(Frozen):
+    """
+    The challenger's pipeline, fitted on shuffled labels, must not beat chance.
+
+    It is fitted ``shuffles`` times on at most ``max_rows`` training rows. The same number of test
+    rows at most is looked at for the worth of each input.
+    """
+
+    shuffles: int = Field(default=3, ge=3, le=50)
+    max_rows: int = Field(default=2_000, ge=200)
+
+
 class Gates(Frozen):
     """Every rule a challenger must pass. All are on by default."""
 
-    metric: Metric = "roc_auc"
+    metric: Metric | None = None
     floors: dict[Metric, float] = Field(default_factory=dict)
     min_test_rows: int = Field(default=200, ge=20)
     baseline: BaselineGate = BaselineGate()
     champion: ChampionGate = ChampionGate()
     slices: SliceGate = SliceGate()
+    sanity: SanityGate = SanityGate()
     max_input_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.99
     max_calibration_error: Share = 0.1
     max_predict_ms_per_row: float = Field(default=5.0, gt=0)
@@ -71,11 +135,16 @@ class Gates(Frozen):
 
 
 class Approval(Frozen):
-    """Whether a person must say yes, who may, and how long the question stays open."""
+    """
+    Whether a person must say yes, who may, and how long the question stays open.
+
+    Without ``users`` everybody may who can answer for the DAG. No answer in time means no. The next
+    night waits for this one, so keep ``within_hours`` below the time between two runs.
+    """
 
     required: bool = False
     users: tuple[str, ...] = ()
-    within_hours: float = Field(default=24, gt=0)
+    within_hours: float = Field(default=12, gt=0)
 
 
 class CanaryStep(Frozen):
@@ -129,7 +198,7 @@ class Drift(Frozen):
 class Quality(Frozen):
     """Which metrics are followed once labels arrive, and when they are too low."""
 
-    metrics: tuple[Metric, ...] = ("roc_auc", "brier_loss")
+    metrics: tuple[Metric, ...] | None = None
     delay_days: Days = 1
     floors: dict[Metric, float] = Field(default_factory=dict)
 
@@ -149,7 +218,7 @@ class Staleness(Frozen):
 
 
 class Alerts(Frozen):
-    """Where alerts go, by Airflow connection. The task log always gets them."""
+    """Where alerts go, by Airflow connection of type apprise. The task log always gets them."""
 
     connections: tuple[str, ...] = ()
 

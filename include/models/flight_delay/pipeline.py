@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -41,3 +41,13 @@ def boosting(examples: Examples, *, seed: int) -> Pipeline:
         max_iter=150, max_leaf_nodes=15, l2_regularization=1.0, random_state=seed
     )
     return Pipeline([("columns", columns), ("model", model)])
+
+
+def blend(examples: Examples, *, seed: int) -> Pipeline:
+    """Mean of both probabilities: boosting finds shapes, the line holds when the weather turns."""
+    tuned = {"model__learning_rate": 0.05, "model__min_samples_leaf": 200, "model__max_iter": 100}
+    both = [
+        ("linear", linear(examples, seed=seed)),
+        ("boosting", boosting(examples, seed=seed).set_params(**tuned)),
+    ]
+    return Pipeline([("model", VotingClassifier(both, voting="soft"))])

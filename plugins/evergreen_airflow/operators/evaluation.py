@@ -51,7 +51,7 @@ class EvaluateChallengerOperator(StageOperator):
         missed = [gate.name for gate in receipt.gates if gate.status == "failed"]
         verdict = "passes every gate" if receipt.passed else f"misses {', '.join(missed)}"
         self.log.info("Challenger %s %s", receipt.challenger.candidate, verdict)
-        metric = self.spec.gates.metric
+        metric = self.spec.metric
         ranking = sorted(fitted, key=lambda c: c.validation[metric], reverse=True)
         log_table(
             self.log,

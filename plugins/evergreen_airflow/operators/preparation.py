@@ -45,9 +45,15 @@ class PrepareExamplesOperator(StageOperator):
         )  # fmt: skip
         rows = [
             (segment, getattr(window, segment), receipt.labelled[segment],
-             f"{receipt.positives[segment] / receipt.labelled[segment]:.1%}")
+             _shares(receipt.classes[segment]))
             for segment in SEGMENTS
         ]  # fmt: skip
-        columns = ("segment", "days", "rows with a known label", "positive")
+        columns = ("segment", "days", "rows with a known label", "labels")
         log_table(self.log, "Examples known at as_of", columns, rows)
         return receipt
+
+
+def _shares(classes: dict[str, int]) -> str:
+    """Say how the labels divide; numbers do not."""
+    total = sum(classes.values())
+    return ", ".join(f"{name} {count / total:.1%}" for name, count in classes.items()) or "numbers"

@@ -56,7 +56,7 @@ class ScorePartitionOperator(StageOperator):
             "%d predictions for %s by version %s", receipt.rows, receipt.day, receipt.version
         )
         rows = [
-            ("mean score", receipt.mean_score),
+            *((f"mean {name}", value) for name, value in receipt.mean_scores.items()),
             ("object", receipt.predictions.key),
             ("sha256", receipt.predictions.sha256[:12]),
         ]

@@ -54,7 +54,7 @@ class TrainCandidateOperator(StageOperator):
         )
         self.log.info(
             "%s: %s %.4f on the validation days",
-            receipt.candidate, self.spec.gates.metric, receipt.validation[self.spec.gates.metric],
+            receipt.candidate, self.spec.metric, receipt.validation[self.spec.metric],
         )  # fmt: skip
         rows = [
             *(("validation " + name, value) for name, value in receipt.validation.items()),

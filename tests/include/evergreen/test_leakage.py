@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from evergreen.leakage import check_leaks, strongest_input
+from evergreen.metrics import Truth
 from evergreen.spec import load_spec
 from evergreen.spec.data import Examples
 
@@ -34,7 +35,8 @@ def honest() -> pd.DataFrame:
 
 
 def verdicts(spec, *, train, test) -> list[str]:
-    return [check.status for check in check_leaks(spec, train=train, test=test)]
+    truth = Truth.of(test, spec=spec.examples)
+    return [check.status for check in check_leaks(spec, train=train, test=test, truth=truth)]
 
 
 def test_honest_rows_pass(spec, honest):
@@ -67,14 +69,33 @@ def test_an_input_that_is_the_label_fails_and_is_named(spec, honest, name, leak)
     leaking = honest.assign(**{name: leak(honest)})
     train = honest.assign(id=honest["id"] + ROWS)
 
-    found = list(check_leaks(spec, train=train, test=leaking))[1]
+    truth = Truth.of(leaking, spec=spec.examples)
+    found = list(check_leaks(spec, train=train, test=leaking, truth=truth))[1]
 
     assert found.status == "failed"
-    assert found.measured == f"{name} alone has ROC-AUC 1.0000"
+    assert found.measured == f"{name} alone orders 1.0000 of all pairs"
 
 
 def test_a_unique_category_is_no_leak(spec, honest):
     """Every value occurs once and so is pure; that says nothing of rows not seen."""
     unique = honest.assign(c=honest["id"].astype(str))
 
-    assert strongest_input(spec, unique)[1] < 0.6
+    truth = Truth.of(unique, spec=spec.examples)
+    assert strongest_input(spec, unique, truth=truth)[1] < 0.6
+
+
+def test_an_input_that_is_the_number_to_predict_is_found(spec, honest):
+    label = np.random.default_rng(1).normal(size=ROWS)
+    truth = Truth(problem="regression", values=label)
+
+    assert strongest_input(spec, honest, truth=truth)[1] < 0.6
+    assert strongest_input(spec, honest.assign(x=label**3), truth=truth) == ("x", 1.0)
+
+
+def test_an_input_that_gives_one_of_several_classes_away_is_found(spec, honest):
+    codes = np.arange(ROWS) % 3
+    truth = Truth(problem="multiclass", values=codes, classes=("a", "b", "c"))
+
+    assert strongest_input(spec, honest.assign(c="z"), truth=truth)[1] < 0.6
+    leaking = honest.assign(c=np.where(codes == 2, "yes", "no"))
+    assert strongest_input(spec, leaking, truth=truth) == ("c", 1.0)

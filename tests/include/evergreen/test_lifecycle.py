@@ -52,11 +52,12 @@ def test_the_champion_beats_the_baseline_on_real_flights(night):
 
     assert {gate.name for gate in found.gates} >= {
         "rows to judge on",
-        "roc_auc over the baseline",
+        "roc_auc over the trivial baseline",
+        "roc_auc over the linear baseline",
         "leak: test events seen in training",
         "leak: an input that is the label",
     }
-    assert found.metrics["baseline"]["roc_auc"] == 0.5
+    assert found.metrics["trivial baseline"]["roc_auc"] == 0.5
     assert found.metrics["challenger"]["roc_auc"] > 0.6
     assert found.champion_version is None
 
@@ -178,7 +179,7 @@ def test_a_champion_with_fewer_inputs_is_judged_on_its_own(night, tmp_path):
     found = night.evaluation(night.examples())
 
     assert found.champion_version == "1"
-    assert set(found.metrics) == {"challenger", "baseline", "champion"}
+    assert set(found.metrics) == {"challenger", "linear baseline", "trivial baseline", "champion"}
 
 
 def test_a_dry_run_leaves_the_champion_alone(night):

@@ -12,7 +12,7 @@ from tests.conftest import AS_OF
 from evergreen.backtest import backtest
 from evergreen.errors import BacktestError, ReproductionError
 from evergreen.reproduction import reproduce_version
-from evergreen.spec.policy import CandidateSpec, Gates
+from evergreen.spec.policy import BaselineGate, CandidateSpec, Gates
 
 pytestmark = pytest.mark.integration
 
@@ -65,7 +65,8 @@ def test_a_version_that_is_not_there_is_explained(night):
 
 
 def test_a_backtest_compares_without_touching_the_present(night):
-    gates = Gates(max_calibration_error=1)  # three nights are too few to be picky
+    # Three nights are too few to be picky.
+    gates = Gates(max_calibration_error=1, baseline=BaselineGate(linear=-1))
     nights = [night.at(AS_OF - timedelta(days=back), gates=gates) for back in (2, 1, 0)]
     for one in reversed(nights):  # as a parallel backfill might end: the newest first
         one.deployment()

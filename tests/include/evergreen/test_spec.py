@@ -50,8 +50,9 @@ def test_a_first_model_needs_under_forty_lines(write):
 def test_every_gate_is_on_by_default(write):
     gates = load_spec("churn", models_dir=write()).gates
 
-    assert gates.baseline.margin > 0
-    assert gates.champion.confidence == 0.95
+    assert gates.baseline.trivial > 0
+    assert gates.sanity.shuffles > 0
+    assert gates.champion.confidence == 0.975
     assert gates.min_test_rows > 0
 
 
@@ -98,7 +99,6 @@ def test_an_error_names_file_key_value_and_remedy(write, changes, key, remedy):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"deployment.approval": {"required": True}},
         {"deployment.mode": "shadow"},
         {"source": {"sql": {"t": {"query": "select 1"}}, "connection": "db"}},
     ],
