@@ -2,16 +2,19 @@
 # Retrain
 
 Every night, fit the candidates on the days up to `as_of`, judge the best of them on untouched
-days beside the champion and the baseline, and let it serve if it passes every gate.
+days beside the champion and the baselines, and let it serve if it passes every gate and, where the
+spec asks for it, a person says yes.
 
 | | |
 |---|---|
 | **Reads** | raw partitions of the window in the object store; the champion in MLflow |
-| **Writes** | examples and reports in the object store; one version in MLflow; perhaps the champion |
+| **Writes** | examples, reports and the evidence pack in the object store; one version in MLflow; perhaps the champion |
 | **Safe to re-run** | Yes. Finished work is found by its key; versions, alias and examples stay as they are. |
 | **Safe to backfill** | Yes. A run older than any champion registers history and leaves the alias alone. One at a time (`--max-active-runs 1`) the champion evolves night by night; more replay nights side by side. |
 
-A challenger that loses is a green run: the champion stays, and `evaluate_challenger` says why.
+A challenger that loses is a green run: the champion stays, and `evaluate_challenger` says why. So is one
+that a person rejects; `register_model` and `approve_promotion` link the evidence pack, and the ledger keeps
+who said what. `approve_promotion` waits under *Required Actions*, without a worker; no answer in time is a no.
 
 **When it fails**
 
@@ -20,6 +23,7 @@ A challenger that loses is a green run: the champion stays, and `evaluate_challe
   the task. Clearing alone will not help.
 * `prepare_examples`: the raw file changed while the run worked, or the examples cannot be learnt from.
 * `train_candidate`: `pipeline.py` gave something unusable. The error names the function.
+* `register_model`: runs only after `report_drift`, for without every part of the evidence nothing is promoted.
 * `deploy_model`: the version could not be loaded or scored, or somebody moved the champion alias by hand;
   the error names both versions, and the model's rollback DAG settles it. The champion keeps serving.
 * Anything else was already retried twice. Page the owner.
@@ -35,6 +39,7 @@ from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, TriggerR
 from evergreen.spec import ModelSpec
 from evergreen_airflow.assets import champion_moves, retrain_request
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
+from evergreen_airflow.operators.approval import ApprovePromotionOperator
 from evergreen_airflow.operators.deployment import DeployModelOperator
 from evergreen_airflow.operators.drift import ReportDriftOperator
 from evergreen_airflow.operators.evaluation import EvaluateChallengerOperator
@@ -99,26 +104,37 @@ def retrain(spec: ModelSpec) -> None:
             examples=prepare.output,
             trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,  # a run may leave candidates out
         )
+        report = ReportDriftOperator(
+            task_id="report_drift", model=spec.model, examples=prepare.output
+        )
         register = RegisterModelOperator(
             task_id="register_model",
             model=spec.model,
             evaluation=evaluate.output,
+            validation=validate.output,
             examples=prepare.output,
+            drift=report.output,
         )
+        ask = spec.deployment.approval
+        approve = None
+        if ask.required:
+            approve = ApprovePromotionOperator(
+                task_id="approve_promotion",
+                model=spec.model,
+                registration=register.output,
+                assigned_users=[{"id": name, "name": name} for name in ask.users] or None,
+                response_timeout=timedelta(hours=ask.within_hours),
+            )
         deploy = DeployModelOperator(
             task_id="deploy_model",
             model=spec.model,
             registration=register.output,
-            candidates=train.output,
-            examples=prepare.output,
-            trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+            approval=approve.output if approve else None,
             outlets=[champion_moves(spec)],
         )
-        report = ReportDriftOperator(
-            task_id="report_drift", model=spec.model, examples=prepare.output
-        )
 
-        wait >> validate >> prepare >> train >> evaluate >> register >> deploy >> report
+        wait >> validate >> prepare >> train >> evaluate >> register >> deploy
+        prepare >> report >> register
 
     build()
 

@@ -11,12 +11,16 @@ from evergreen.preparation import prepare_window
 from evergreen.receipts import (
     CandidateReceipt,
     DeploymentReceipt,
+    DriftReceipt,
     EvaluationReceipt,
     ExamplesReceipt,
+    ObjectRef,
     RegistrationReceipt,
     RollbackReceipt,
+    ValidationReceipt,
 )
 from evergreen.registration import register_model
+from evergreen.rejudging import judge_again
 from evergreen.rollback import roll_back_model
 from evergreen.training import train_candidate
 from evergreen.validation import validate_window
@@ -26,16 +30,30 @@ from tests.conftest import AS_OF
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def drift_of(model: str, as_of: datetime) -> DriftReceipt:
+    """The receipt of a report nobody made: Evidently takes seconds, and has tests of its own."""
+    nothing = ObjectRef(key="reports/none", sha256="0" * 64, size=0)
+    return DriftReceipt(
+        model=model, as_of=as_of, html=nothing, json_report=nothing,
+        reference_rows=100, current_rows=10,
+        columns={"hour": {"distance": 0.04, "method": "Wasserstein", "reference_values": 100,
+                          "current_values": 10, "beyond_default_threshold": False}},
+    )  # fmt: skip
+
+
 class Night:
     """The stages of one run, in order, each callable again."""
 
     def __init__(self, store, client, spec, as_of=AS_OF) -> None:
         self.store, self.client, self.spec, self.as_of = store, client, spec, as_of
 
+    def validation(self) -> ValidationReceipt:
+        window = training_window(self.as_of, self.spec.window)
+        return validate_window(self.store, self.spec, as_of=self.as_of, days=window.days)
+
     def examples(self) -> ExamplesReceipt:
         window = training_window(self.as_of, self.spec.window)
-        validation = validate_window(self.store, self.spec, as_of=self.as_of, days=window.days)
-        return prepare_window(self.store, self.spec, window=window, validation=validation)
+        return prepare_window(self.store, self.spec, window=window, validation=self.validation())
 
     def candidates(self, examples: ExamplesReceipt) -> list[CandidateReceipt]:
         return [
@@ -53,14 +71,16 @@ class Night:
 
     def registration(self) -> RegistrationReceipt:
         examples = self.examples()
+        return self.register(self.evaluation(examples), examples)
+
+    def register(
+        self, evaluation: EvaluationReceipt, examples: ExamplesReceipt
+    ) -> RegistrationReceipt:
         return register_model(
-            self.store,
-            self.client,
-            self.spec,
-            evaluation=self.evaluation(examples),
-            examples=examples,
-            tags={},
-        )
+            self.store, self.client, self.spec,
+            evaluation=evaluation, validation=self.validation(), examples=examples,
+            drift=drift_of(self.spec.model, evaluation.as_of), tags={},
+        )  # fmt: skip
 
     def deployment(self, **how) -> DeploymentReceipt:
         return self.deploy(self.registration(), **how)
@@ -69,7 +89,9 @@ class Night:
         return deploy_model(
             self.store, self.client, self.spec,
             registration=registration, actor="test", now=NOW,
-            judge_again=self.registration, **how,
+            judge_again=lambda: judge_again(
+                self.store, self.client, self.spec, registration=registration, tags={}
+            ), **how,
         )  # fmt: skip
 
     def roll_back(self, version: str | None = None, **how) -> RollbackReceipt:
@@ -105,6 +127,7 @@ class History(Night):
         self.night, self.judged = trained
         spec = self.night.spec.model_copy(update={"model": model})
         super().__init__(self.night.store, self.night.client, spec)
+        self.held, self.kept = self.night.validation(), self.night.examples()
 
     def version(
         self, day: int, *, passed: bool = True, key: str | None = None
@@ -123,7 +146,7 @@ class History(Night):
                 "passed": passed,
             }
         )
-        return register_model(
-            self.store, self.client, self.spec,
-            evaluation=evaluation, examples=self.night.examples(), tags={},
-        )  # fmt: skip
+        return self.register(evaluation, self.kept)
+
+    def validation(self) -> ValidationReceipt:
+        return self.held

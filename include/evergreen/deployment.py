@@ -14,15 +14,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
+from evergreen.approval import why_unapproved, write_down_refusal
 from evergreen.errors import AliasMovedError
 from evergreen.mirror import mirror_ledger
 from evergreen.probing import probe
-from evergreen.receipts import DeploymentReceipt, RegistrationReceipt
+from evergreen.receipts import ApprovalReceipt, DeploymentReceipt, RegistrationReceipt
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +75,10 @@ def deploy_model(
     actor: str,
     now: datetime,
     dry_run: bool = False,
+    approval: ApprovalReceipt | None = None,
 ) -> DeploymentReceipt:
     """
-    Make the registered version champion if it passed its gates and is not history.
+    Make the registered version champion if it passed its gates, is not history, and was approved.
 
     Safe to repeat: a version that serves already is left alone. A version that may not serve is a
     normal answer, not an error. If another version was promoted since this one was judged, it is
@@ -84,6 +87,8 @@ def deploy_model(
     :param judge_again: Judges the challenger beside the present champion and registers that.
     :param actor: Who asks for it, for the ledger: an Airflow run or a person.
     :param now: The instant written into the ledger.
+    :param approval: What a person said of this very judgement, where the spec wants to ask one. A
+        no goes into the ledger too.
     :raises ArtefactError: If the version's artefact cannot be loaded or does not predict.
     :raises AliasMovedError: If it may serve, but somebody moved the alias by hand.
     """
@@ -91,7 +96,10 @@ def deploy_model(
         serving = observe(store, client, spec.model, now=now)
         champion = serving.ledger.champion
         reason = _refusal(registration, serving, dry_run=dry_run)
-        if reason is None and _is_stale(registration, champion):
+        is_stale = _is_stale(registration, champion)
+        if reason is None and spec.deployment.approval.required:
+            reason = why_unapproved(registration, approval, is_stale=is_stale)
+        if reason is None and is_stale:
             log.info(
                 "Judged against version %s, but version %s serves now: judging again.",
                 registration.judged_against, champion.version if champion else None,
@@ -103,20 +111,9 @@ def deploy_model(
         if serving.is_moved_by_hand:
             raise AliasMovedError(_explain_moved(serving, spec.model))
         version = client.get_model_version(spec.model, registration.version)
+        registry.tag(version, registry.TAG_EVIDENCE)  # nothing serves without its evidence
         probe(client, spec, version)
-        entry = ledger.Entry(
-            step="intent",
-            action="promote",
-            model=spec.model,
-            version=registration.version,
-            previous=champion.version if champion else None,
-            as_of=registration.as_of,
-            serves_from=registration.as_of,
-            artefact_sha256=registry.tag(version, registry.TAG_SHA256),
-            actor=actor,
-            reason=version.description or "",
-            recorded_at=now,
-        )
+        entry = _entry("intent", registration, version, champion, approval, actor=actor, now=now)
         if change_champion(store, client, serving.ledger, entry):
             return _receipt(registration, champion=registration.version, reason=None)
     else:
@@ -124,10 +121,22 @@ def deploy_model(
             f"The champion of {spec.model} changed {MAX_DECISIONS} times while version "
             f"{registration.version} was waiting. Nothing was promoted; this task will try again."
         )
-    if serving.is_moved_by_hand:
-        log.warning("%s", _explain_moved(serving, spec.model))
-    mirror_ledger(client, serving.ledger)
+    _decline(store, client, registration, serving, approval, actor=actor, now=now)
     return _receipt(registration, champion=champion.version if champion else None, reason=reason)
+
+
+def why_not_promote(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    registration: RegistrationReceipt,
+    now: datetime,
+    dry_run: bool,
+) -> str | None:
+    """Return why the version may not serve whatever a person says, or None: then ask one."""
+    serving = observe(store, client, spec.model, now=now)
+    return _refusal(registration, serving, dry_run=dry_run)
 
 
 def change_champion(
@@ -160,6 +169,57 @@ def _refusal(registration: RegistrationReceipt, serving: Serving, *, dry_run: bo
     if book.horizon is not None and registration.as_of < book.horizon:
         return f"it is history: a champion knew the world up to {book.horizon:%Y-%m-%d %H:%M}"
     return None
+
+
+def _decline(
+    store: ObjectStore,
+    client: MlflowClient,
+    registration: RegistrationReceipt,
+    serving: Serving,
+    approval: ApprovalReceipt | None,
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Leave the alias alone; warn if it was moved by hand, and write down a person's no."""
+    book = serving.ledger
+    if serving.is_moved_by_hand:
+        log.warning("%s", _explain_moved(serving, registration.model))
+    if approval is not None and approval.asked and not approval.approved:
+        version = client.get_model_version(registration.model, registration.version)
+        no = _entry("refused", registration, version, book.champion, approval, actor=actor, now=now)
+        book = write_down_refusal(store, no)
+    mirror_ledger(client, book)
+
+
+def _entry(
+    step: ledger.Step,
+    registration: RegistrationReceipt,
+    version: ModelVersion,
+    champion: ledger.Entry | None,
+    approval: ApprovalReceipt | None,
+    *,
+    actor: str,
+    now: datetime,
+) -> ledger.Entry:
+    reason = version.description or ""
+    if approval is not None and approval.asked:
+        actor = f"{approval.actor}, in {actor}"
+        answer = "approved" if approval.approved else "rejected"
+        reason += f"; {answer} by {approval.actor}: {approval.words or 'no words'}"
+    return ledger.Entry(
+        step=step,
+        action="promote",
+        model=registration.model,
+        version=registration.version,
+        previous=champion.version if champion else None,
+        as_of=registration.as_of,
+        serves_from=registration.as_of,
+        artefact_sha256=registry.tag(version, registry.TAG_SHA256),
+        actor=actor,
+        reason=reason,
+        recorded_at=now,
+    )
 
 
 def _is_stale(registration: RegistrationReceipt, champion: ledger.Entry | None) -> bool:

@@ -8,10 +8,12 @@ slice that is too small to tell is unknown and says so.
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from evergreen import metrics, registry
@@ -21,7 +23,7 @@ from evergreen.errors import CandidateError
 from evergreen.gates import Contest, Judged, check_gates
 from evergreen.metrics import Truth
 from evergreen.opponent import find_opponent
-from evergreen.prediction import predict
+from evergreen.prediction import are_sound, predict
 from evergreen.preparation import load_examples
 from evergreen.receipts import (
     Bin,
@@ -31,9 +33,9 @@ from evergreen.receipts import (
     EvaluationReceipt,
     ExamplesReceipt,
 )
-from evergreen.sanity import check_sanity
+from evergreen.sanity import Sanity, check_sanity
 from evergreen.spec import ModelSpec
-from evergreen.spec.policy import BASELINE
+from evergreen.spec.policy import BASELINE, Metric
 from evergreen.storage import ObjectStore, canonical_json, put_json_once, put_once
 
 if TYPE_CHECKING:
@@ -162,7 +164,11 @@ def _evaluate(
     }
     said = trivial_baseline(Truth.of(train, spec=spec.examples, classes=classes), rows=len(test))
     judged["trivial baseline"] = Judged(predictions=said, metrics=metrics.measure(truth, said))
-    sanity = check_sanity(store, spec, models["challenger"], key=best.key, train=train, test=test)
+    sanity = Sanity()
+    if are_sound(judged["challenger"].predictions, spec=spec.examples):
+        sanity = check_sanity(
+            store, spec, models["challenger"], key=best.key, train=train, test=test
+        )
     contest = Contest(
         test=test,
         train=train,
@@ -191,7 +197,7 @@ def _evaluate(
         champion_version=str(champion.version) if champion else None,
         record_key=key,
         test_rows=len(test),
-        metrics={name: dict(judged[name].metrics) for name in order},
+        metrics={name: _finite(judged[name].metrics) for name in order},
         gates=tuple(gates),
         passed=all(gate.status != "failed" for gate in gates),
         details=put_once(
@@ -206,7 +212,14 @@ def _classes(spec: ModelSpec, *frames: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sorted({name for frame in frames for name in frame[spec.examples.label].unique()}))
 
 
+def _finite(found: Mapping[Metric, float]) -> dict[str, float | None]:
+    """Return *found* for a receipt: JSON has no NaN, and None is no number either."""
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+
+
 def _curves(truth: Truth, judged: Judged) -> Curves:
+    if not np.isfinite(judged.predictions).all():
+        return Curves(calibration=(), lift=())
     groups = metrics.calibration_curve(truth, judged.predictions)
     return Curves(
         calibration=tuple(Bin(said=said, came=came, rows=rows) for said, came, rows in groups),

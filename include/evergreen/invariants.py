@@ -35,6 +35,7 @@ TRACED = (
     registry.TAG_MODEL_ID,
     registry.TAG_EVALUATION,
     registry.TAG_PASSED,
+    registry.TAG_EVIDENCE,
 )
 MAX_NAMED = 5
 
@@ -151,6 +152,7 @@ def _untraced(
             continue
         for place in (
             version.tags[registry.TAG_EVALUATION],
+            version.tags[registry.TAG_EVIDENCE],
             identity_key(version.name, version.tags[registry.TAG_KEY]),
         ):
             if store.head(place) is None:

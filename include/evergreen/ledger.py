@@ -19,7 +19,7 @@ from typing import Literal
 from evergreen.storage import ObjectStore, canonical_json
 from evergreen.values import Frozen
 
-Step = Literal["intent", "outcome", "abandoned"]
+Step = Literal["intent", "outcome", "abandoned", "refused"]
 
 
 class Entry(Frozen):
@@ -27,7 +27,8 @@ class Entry(Frozen):
     One step of a change of champion.
 
     ``intent``: it is decided and checked. ``outcome``: the alias has moved. ``abandoned``: it can
-    never move, because the version is gone. ``as_of`` is what the version knows up to.
+    never move, because the version is gone. ``refused``: a person said no, and nothing was decided.
+    ``as_of`` is what the version knows up to.
     """
 
     step: Step

@@ -8,7 +8,7 @@ through XCom and is checked again where it is read.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import JsonValue
 
@@ -133,10 +133,51 @@ class EvaluationReceipt(Frozen):
     champion_version: str | None
     record_key: str
     test_rows: int
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, float | None]]
     gates: tuple[Check, ...]
     passed: bool
     details: ObjectRef
+
+
+class DriftReceipt(Frozen):
+    """One drift report is in the store."""
+
+    model: str
+    as_of: datetime
+    html: ObjectRef
+    json_report: ObjectRef
+    reference_rows: int
+    current_rows: int
+    columns: dict[str, dict[str, float | str | int | bool]]
+
+
+class ScoredTest(Frozen):
+    """One test of the ML Test Score: 0, 0.5 or 1, and what it was given for."""
+
+    name: str
+    points: float
+    evidence: str
+
+
+class ScoredSection(Frozen):
+    """One of the four sections of the ML Test Score."""
+
+    name: str
+    tests: tuple[ScoredTest, ...]
+
+    @property
+    def total(self) -> float:
+        """Points of the section, of one per test."""
+        return sum(test.points for test in self.tests)
+
+
+class TestScore(Frozen):
+    """The ML Test Score of one version: the least of its sections."""
+
+    __test__: ClassVar[bool] = False  # pytest collects names that begin with Test
+
+    sections: tuple[ScoredSection, ...]
+    total: float
 
 
 class VersionIdentity(Frozen):
@@ -146,7 +187,10 @@ class VersionIdentity(Frozen):
     key: str
     as_of: datetime
     challenger: CandidateReceipt
+    candidates: tuple[CandidateReceipt, ...]
+    validation: ValidationReceipt
     examples: ExamplesReceipt
+    drift: DriftReceipt
     store_uri: str
     days: dict[str, str]
     spec: dict[str, JsonValue]
@@ -168,6 +212,22 @@ class RegistrationReceipt(Frozen):
     created: bool
     passed: bool
     judged_against: str | None
+    evidence: str
+    run_id: str
+    experiment_id: str
+
+
+class ApprovalReceipt(Frozen):
+    """What a person said, or why nobody was asked."""
+
+    model: str
+    as_of: datetime
+    version: str
+    judged_against: str | None
+    asked: bool
+    approved: bool
+    actor: str
+    words: str
 
 
 class DeploymentReceipt(Frozen):
@@ -248,15 +308,3 @@ class ScoringReceipt(Frozen):
     predictions: ObjectRef
     rows: int
     mean_scores: dict[str, float]
-
-
-class DriftReceipt(Frozen):
-    """One drift report is in the store."""
-
-    model: str
-    as_of: datetime
-    html: ObjectRef
-    json_report: ObjectRef
-    reference_rows: int
-    current_rows: int
-    columns: dict[str, dict[str, float | str | int | bool]]

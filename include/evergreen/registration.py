@@ -6,11 +6,21 @@ import logging
 from typing import TYPE_CHECKING
 
 from evergreen import registry
-from evergreen.identity import code_digest, environment, git_state, identity_key, spec_digest
+from evergreen.evidence import DATA, PAGE, EvidencePack, keep_evidence, render
+from evergreen.identity import (
+    code_digest,
+    environment,
+    git_state,
+    identity_key,
+    load_identity,
+    spec_digest,
+)
 from evergreen.receipts import (
+    DriftReceipt,
     EvaluationReceipt,
     ExamplesReceipt,
     RegistrationReceipt,
+    ValidationReceipt,
     VersionIdentity,
 )
 from evergreen.spec import ModelSpec
@@ -23,6 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Folder among the artefacts of the challenger's run in MLflow.
+EVIDENCE = "evidence"
+
 
 def register_model(
     store: ObjectStore,
@@ -30,11 +43,13 @@ def register_model(
     spec: ModelSpec,
     *,
     evaluation: EvaluationReceipt,
+    validation: ValidationReceipt,
     examples: ExamplesReceipt,
+    drift: DriftReceipt,
     tags: dict[str, str],
 ) -> RegistrationReceipt:
     """
-    Return the version of the judged challenger, creating it if needed.
+    Return the version of the judged challenger with its evidence, creating both if needed.
 
     The registry has no unique keys, so this converges instead: look up, create, look up again;
     the lowest version stays and the others go, except one that carries an alias. What made the
@@ -47,7 +62,7 @@ def register_model(
     found = registry.versions_of(client, spec.model, challenger.key)
     created = not found
     if created:
-        identity = _identity(store, spec, evaluation, examples, run=tags)
+        identity = _identity(store, spec, evaluation, validation, examples, drift, run=tags)
         place = identity_key(spec.model, challenger.key)
         made = put_json_once(store, place, identity.model_dump(mode="json"))
         client.create_model_version(
@@ -65,6 +80,14 @@ def register_model(
         _remove(client, spec.model, extra)
     version = found[0]
     _refresh(client, spec.model, version, evaluation)
+    evidence, pack = keep_evidence(
+        store,
+        spec,
+        version=str(version.version),
+        evaluation=evaluation,
+        identity=load_identity(store, version),
+    )
+    _show(client, version, pack, evidence)
     return RegistrationReceipt(
         model=spec.model,
         as_of=evaluation.as_of,
@@ -73,14 +96,29 @@ def register_model(
         created=created,
         passed=evaluation.passed,
         judged_against=evaluation.champion_version,
+        evidence=evidence,
+        run_id=challenger.run_id,
+        experiment_id=registry.ensure_experiment(client, spec.model),
     )
+
+
+def _show(client: MlflowClient, version: ModelVersion, pack: EvidencePack, evidence: str) -> None:
+    """Show the pack in MLflow beside the model, and name it on the version last of all."""
+    if version.tags.get(registry.TAG_EVIDENCE) == evidence:
+        return
+    run_id = pack.challenger.run_id
+    client.log_text(run_id, pack.model_dump_json(indent=1), f"{EVIDENCE}/{DATA}")
+    client.log_text(run_id, render(pack), f"{EVIDENCE}/{PAGE}")
+    client.set_model_version_tag(version.name, version.version, registry.TAG_EVIDENCE, evidence)
 
 
 def _identity(
     store: ObjectStore,
     spec: ModelSpec,
     evaluation: EvaluationReceipt,
+    validation: ValidationReceipt,
     examples: ExamplesReceipt,
+    drift: DriftReceipt,
     *,
     run: dict[str, str],
 ) -> VersionIdentity:
@@ -91,7 +129,10 @@ def _identity(
         key=evaluation.challenger.key,
         as_of=evaluation.as_of,
         challenger=evaluation.challenger,
+        candidates=evaluation.candidates,
+        validation=validation,
         examples=examples,
+        drift=drift,
         store_uri=store.uri,
         days={segment: str(getattr(window, segment)) for segment in SEGMENTS},
         spec=spec.model_dump(mode="json"),
@@ -107,7 +148,7 @@ def _identity(
 def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str, str]:
     challenger, examples = identity.challenger, identity.examples
     scores = {
-        f"evergreen.test_{name}": f"{value:.6f}"
+        f"evergreen.test_{name}": "none" if value is None else f"{value:.6f}"
         for name, value in evaluation.metrics["challenger"].items()
     }
     return {

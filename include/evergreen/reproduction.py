@@ -1,7 +1,8 @@
 """
 Make a registered version again from its recorded data, and say what differs.
 
-Nothing is written to MLflow: the model is fitted, compared and thrown away.
+Nothing is written to MLflow: the model is fitted, compared and thrown away. That it came out the
+same is kept in the store.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from evergreen.receipts import (
     VersionIdentity,
 )
 from evergreen.spec import ModelSpec
-from evergreen.storage import ObjectStore
+from evergreen.storage import ObjectStore, put_json_once
 from evergreen.training import fit_for
 from evergreen.validation import validate_window
 from evergreen.window import training_window
@@ -68,18 +69,22 @@ def reproduce_version(
                identity.challenger.artefact_sha256),
         *_metrics("validation", dict(fitted.validation), identity.challenger.validation),
         *_metrics("test", dict(judge(fitted.model, rows=test, spec=then).metrics),
-                  evaluation.metrics["challenger"]),
+                  {k: v for k, v in evaluation.metrics["challenger"].items() if v is not None}),
         _raw_data(store, then, identity),
         _equal("code, digest", code_digest(spec.model), identity.code_digest, otherwise="unknown"),
         *_libraries(identity),
     )  # fmt: skip
-    return ReproductionReceipt(
+    receipt = ReproductionReceipt(
         model=spec.model,
         as_of=identity.as_of,
         version=version,
         is_identical=all(check.status != "failed" for check in checks),
         checks=checks,
     )
+    if receipt.is_identical:
+        place = f"reproductions/{spec.model}/{identity.key}.json"
+        put_json_once(store, place, receipt.model_dump(mode="json"))
+    return receipt
 
 
 def _registered(client: MlflowClient, model: str, version: str) -> ModelVersion:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
@@ -22,10 +24,10 @@ REPEATS = 5
 
 
 class Sanity(Frozen):
-    """The answers for one challenger; no champion takes part in them."""
+    """The answers for one challenger, empty where not asked; no champion takes part in them."""
 
-    shuffled_gains: tuple[float, ...]
-    importances: tuple[Importance, ...]
+    shuffled_gains: tuple[float, ...] = ()
+    importances: tuple[Importance, ...] = ()
 
 
 def check_sanity(
@@ -40,8 +42,9 @@ def check_sanity(
     """Return the answers for the challenger with *key*, asked once and then kept."""
     place = f"evaluations/{spec.model}/{key}/sanity.json"
     if store.head(place) is None:
+        gains = gains_on_shuffled_labels(model, spec, train=train, test=test)
         answers = Sanity(
-            shuffled_gains=tuple(gains_on_shuffled_labels(model, spec, train=train, test=test)),
+            shuffled_gains=tuple(filter(math.isfinite, gains)),
             importances=tuple(importances(model, spec, test=test)),
         )
         put_json_once(store, place, answers.model_dump(mode="json"))

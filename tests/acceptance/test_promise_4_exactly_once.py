@@ -15,7 +15,6 @@ import pytest
 from evergreen import registry
 from evergreen.invariants import check_state
 from evergreen.receipts import CandidateReceipt
-from evergreen.registration import register_model
 from evergreen.training import train_candidate
 from evergreen_airflow.embedded import processes
 from evergreen_airflow.embedded.api import FINISHED
@@ -131,10 +130,7 @@ def test_two_processes_at_once_make_one_run_and_one_version(trained, attempt):
     def work() -> None:
         os.read(gate_read, 1)  # both start when the parent opens the gate
         evaluation = night.evaluation(examples)
-        register_model(
-            night.store, night.client, night.spec,
-            evaluation=evaluation, examples=examples, tags={},
-        )  # fmt: skip
+        night.register(evaluation, examples)
 
     ends = [forked(work) for _ in range(2)]
     os.write(gate_write, b"go")

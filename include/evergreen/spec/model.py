@@ -35,6 +35,7 @@ class ModelSpec(Frozen):
     description: str = Field(min_length=1)
     owner: str = Field(min_length=1)
     tags: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
 
     schedule: str = "0 6 * * *"
     start_date: date

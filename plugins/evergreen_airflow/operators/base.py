@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-class StageOperator(BaseOperator):
+class ModelOperator(BaseOperator):
     """
-    Run one stage of one model and hand on its receipt.
-
-    A subclass stores the receipts it needs and implements :meth:`run_stage`.
+    Know one model: its spec, where its objects are, and where its versions are.
 
     :param model: Name of the model; everything else is in its spec. (templated)
     :param store_conn_id: Connection to the object store.
@@ -63,6 +61,14 @@ class StageOperator(BaseOperator):
     def client(self) -> MlflowClient:
         """Return the client of the registry, built on the worker."""
         return ModelRegistryHook(self.registry_conn_id).client
+
+
+class StageOperator(ModelOperator):
+    """
+    Run one stage of one model and hand on its receipt.
+
+    A subclass stores the receipts it needs and implements :meth:`run_stage`.
+    """
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the stage and return its receipt as plain JSON values."""

@@ -7,13 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from evergreen.deployment import deploy_model
-from evergreen.receipts import (
-    CandidateReceipt,
-    DeploymentReceipt,
-    ExamplesReceipt,
-    RegistrationReceipt,
-)
-from evergreen.registration import register_model
+from evergreen.receipts import ApprovalReceipt, DeploymentReceipt, RegistrationReceipt
 from evergreen_airflow.assets import announce_champion
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.run import actor_of, identity_of
@@ -32,16 +26,14 @@ class DeployModelOperator(StageOperator):
     version.
 
     :param registration: Receipt of ``register_model``; pass its ``.output``. (templated)
-    :param candidates: Receipts of ``train_candidate``, to judge again. (templated)
-    :param examples: Receipt of ``prepare_examples``, to judge again. (templated)
+    :param approval: Receipt of ``approve_promotion``, where the spec wants to ask. (templated)
     :return: A :class:`~evergreen.receipts.DeploymentReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "registration", "candidates", "examples")
+    template_fields: Sequence[str] = ("model", "registration", "approval")
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "registration": "json",
-        "candidates": "json",
-        "examples": "json",
+        "approval": "json",
     }
     ui_color = "#fbe5e1"
 
@@ -49,26 +41,27 @@ class DeployModelOperator(StageOperator):
         self,
         *,
         registration: dict[str, Any],
-        candidates: list[dict[str, Any]],
-        examples: dict[str, Any],
+        approval: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.registration = registration
-        self.candidates = candidates
-        self.examples = examples
+        self.approval = approval
 
     def run_stage(self, context: Context) -> DeploymentReceipt:
         """Deploy, tell downstream DAGs if the champion moved, and say why or why not."""
+        registration = RegistrationReceipt.model_validate(self.registration)
+        approval = ApprovalReceipt.model_validate(self.approval) if self.approval else None
         receipt = deploy_model(
             self.store,
             self.client,
             self.spec,
-            registration=RegistrationReceipt.model_validate(self.registration),
-            judge_again=lambda: self._judge_again(context),
+            registration=registration,
+            judge_again=lambda: self._judge_again(registration, context),
             actor=actor_of(context),
             now=datetime.now(UTC),
             dry_run=bool(context["params"].get("dry_run", False)),
+            approval=approval,
         )
         if receipt.moved:
             announce_champion(context, self.spec, version=receipt.version, as_of=receipt.as_of)
@@ -81,23 +74,13 @@ class DeployModelOperator(StageOperator):
         log_table(self.log, "Who serves", ("what", "version"), rows)
         return receipt
 
-    def _judge_again(self, context: Context) -> RegistrationReceipt:
+    def _judge_again(
+        self, registration: RegistrationReceipt, context: Context
+    ) -> RegistrationReceipt:
         """Judge the challenger beside the version that serves now, and register the verdict."""
-        from evergreen.evaluation import evaluate_challenger  # heavy: scikit-learn
+        from evergreen.rejudging import judge_again  # heavy: scikit-learn
 
-        examples = ExamplesReceipt.model_validate(self.examples)
-        evaluation = evaluate_challenger(
-            self.store,
-            self.client,
-            self.spec,
-            candidates=[CandidateReceipt.model_validate(c) for c in self.candidates if c],
-            examples=examples,
-        )
-        return register_model(
-            self.store,
-            self.client,
-            self.spec,
-            evaluation=evaluation,
-            examples=examples,
-            tags=identity_of(context),
-        )
+        return judge_again(
+            self.store, self.client, self.spec,
+            registration=registration, tags=identity_of(context),
+        )  # fmt: skip

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen.receipts import EvaluationReceipt, ExamplesReceipt, RegistrationReceipt
+from evergreen.receipts import (
+    DriftReceipt,
+    EvaluationReceipt,
+    ExamplesReceipt,
+    RegistrationReceipt,
+    ValidationReceipt,
+)
 from evergreen.registration import register_model
+from evergreen_airflow.evidence_link import EvidenceLink, evidence_url
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.run import identity_of
 from evergreen_airflow.task_log import log_table
@@ -17,25 +24,41 @@ if TYPE_CHECKING:
 
 class RegisterModelOperator(StageOperator):
     """
-    Give the judged challenger its one version, with everything that made it as tags.
+    Give the judged challenger its one version, with all that made it as tags, and its evidence.
 
     Safe to retry: the version is found by its key.
 
     :param evaluation: Receipt of ``evaluate_challenger``; pass its ``.output``. (templated)
+    :param validation: Receipt of ``validate_data``; pass its ``.output``. (templated)
     :param examples: Receipt of ``prepare_examples``; pass its ``.output``. (templated)
+    :param drift: Receipt of ``report_drift``; pass its ``.output``. (templated)
     :return: A :class:`~evergreen.receipts.RegistrationReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "evaluation", "examples")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"evaluation": "json", "examples": "json"}
+    template_fields: Sequence[str] = ("model", "evaluation", "validation", "examples", "drift")
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "evaluation": "json",
+        "validation": "json",
+        "examples": "json",
+        "drift": "json",
+    }
+    operator_extra_links = (EvidenceLink(),)
     ui_color = "#fdf3e1"
 
     def __init__(
-        self, *, evaluation: dict[str, Any], examples: dict[str, Any], **kwargs: Any
+        self,
+        *,
+        evaluation: dict[str, Any],
+        validation: dict[str, Any],
+        examples: dict[str, Any],
+        drift: dict[str, Any],
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.evaluation = evaluation
+        self.validation = validation
         self.examples = examples
+        self.drift = drift
 
     def run_stage(self, context: Context) -> RegistrationReceipt:
         """Register, then say which version it is and whether it was there before."""
@@ -45,11 +68,15 @@ class RegisterModelOperator(StageOperator):
             self.client,
             self.spec,
             evaluation=evaluation,
+            validation=ValidationReceipt.model_validate(self.validation),
             examples=ExamplesReceipt.model_validate(self.examples),
+            drift=DriftReceipt.model_validate(self.drift),
             tags=identity_of(context),
         )
         was = "was registered" if receipt.created else "was registered before and is kept"
         self.log.info("%s version %s %s", receipt.model, receipt.version, was)
+        self.evidence_url = evidence_url(self.client.tracking_uri, receipt)
+        self.log.info("Evidence: %s", self.evidence_url)
         rows = [
             ("candidate", evaluation.challenger.candidate),
             ("gates", "passed" if receipt.passed else "missed"),

@@ -14,7 +14,6 @@ from tests.night import Night
 from evergreen.artefacts import load_model
 from evergreen.drift import harmless, report_drift
 from evergreen.errors import AliasMovedError, ArtefactError, CandidateError, NoChampionError
-from evergreen.registration import register_model
 from evergreen.scoring import score_partition
 from evergreen.tables import from_parquet
 from evergreen.validation import validate_window
@@ -109,9 +108,7 @@ def test_two_registrations_at_once_make_one_version(night):
 
     def register():
         barrier.wait()
-        return register_model(
-            night.store, night.client, night.spec, evaluation=evaluation, examples=examples, tags={}
-        )
+        return night.register(evaluation, examples)
 
     with ThreadPoolExecutor(4) as pool:
         racers = [pool.submit(register) for _ in range(4)]

@@ -1,0 +1,87 @@
+"""What a person is asked before a promotion, and what their answer is worth."""
+
+from __future__ import annotations
+
+from evergreen import ledger
+from evergreen.evidence import EvidencePack
+from evergreen.receipts import ApprovalReceipt, RegistrationReceipt
+from evergreen.storage import ObjectStore
+
+
+def question(pack: EvidencePack, *, evidence_url: str) -> tuple[str, str]:
+    """Return a headline and a body in Markdown: the key numbers, and where the whole pack is."""
+    who = [name for name in ("challenger", "champion", "linear baseline") if name in pack.metrics]
+    names = list(pack.metrics["challenger"])
+    before = f"champion version {pack.champion_version}" if pack.champion_version else "no champion"
+    unknown = [gate.name for gate in pack.gates if gate.status == "unknown"]
+    over = next((g for g in pack.gates if g.name == f"{pack.metric} over the champion"), None)
+    lines = [
+        f"**{_plain(pack.challenger.candidate)}**, as of {pack.as_of:%Y-%m-%d %H:%M} UTC, passed "
+        f"{len(pack.gates) - len(unknown)} gates on {pack.test_rows} rows, beside {before}.",
+        "",
+        f"| model | {' | '.join(names)} |",
+        f"|---|{'---|' * len(names)}",
+        *(f"| {name} | {' | '.join(_number(pack.metrics[name][m]) for m in names)} |"
+          for name in who),
+        "",
+        f"Over the champion: {over.measured}; required: {over.required}." if over else "",
+        f"Not told: {', '.join(map(_plain, unknown)) or 'nothing'}. "
+        f"ML Test Score: {pack.test_score.total:g}.",
+        "",
+        f"[The whole evidence pack]({evidence_url})",
+        "",
+        "Without an answer in time the champion stays.",
+    ]  # fmt: skip
+    return f"Promote {pack.model} version {pack.version}?", "\n".join(lines)
+
+
+def why_unapproved(
+    registration: RegistrationReceipt, approval: ApprovalReceipt | None, *, is_stale: bool
+) -> str | None:
+    """
+    Return why what a person said does not allow this promotion, or None if it does.
+
+    :param is_stale: Whether another version serves than the one *registration* was judged beside.
+    """
+    if approval is None or not approval.asked:
+        return "the spec wants a person's word and nobody was asked; clear approve_promotion"
+    if not approval.approved:
+        return f"{approval.actor} said no: {approval.words}" if approval.words else (
+            f"{approval.actor} said no"
+        )  # fmt: skip
+    said_of = (approval.version, approval.judged_against)
+    if is_stale or said_of != (registration.version, registration.judged_against):
+        return "the champion changed after the yes, which was said of another comparison"
+    return None
+
+
+def write_down_refusal(store: ObjectStore, no: ledger.Entry) -> ledger.Ledger:
+    """
+    Append *no* to the ledger, once, whoever else writes meanwhile.
+
+    :raises RuntimeError: If a move is under way; it is worth another try.
+    """
+    while True:
+        book = ledger.read(store, no.model)
+        same = {"step", "version", "actor", "reason"}
+        wanted = no.model_dump(include=same)
+        if any(entry.model_dump(include=same) == wanted for entry in book.entries):
+            return book
+        if book.pending is not None:
+            raise RuntimeError(
+                f"A move of {no.model} is under way, so the refusal of version {no.version} was "
+                "not written down yet. This task will try again."
+            )
+        try:
+            return ledger.append(store, book, no)
+        except ledger.LedgerConflictError:
+            continue
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+def _plain(text: str) -> str:
+    """Return *text* without what Markdown would act on."""
+    return "".join(c if c.isalnum() or c in " _-=.,:" else "·" for c in text)

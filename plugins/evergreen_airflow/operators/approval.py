@@ -1,0 +1,113 @@
+"""Ask a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Param
+
+from evergreen.approval import question
+from evergreen.deployment import why_not_promote
+from evergreen.evidence import DATA, PAGE, EvidencePack
+from evergreen.receipts import ApprovalReceipt, RegistrationReceipt
+from evergreen_airflow.alerts import alert
+from evergreen_airflow.evidence_link import EvidenceLink, evidence_url
+from evergreen_airflow.operators.base import ModelOperator
+from evergreen_airflow.task_log import quiet_libraries
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+APPROVE, REJECT = "Approve", "Reject"
+WORDS = Param(
+    "",
+    type="string",
+    maxLength=1000,
+    title="Your words",
+    description="Why; kept in the ledger with your name.",
+)
+
+
+class ApprovePromotionOperator(ModelOperator, HITLOperator):
+    """
+    Wait for a person's word on a version that passed its gates.
+
+    The task waits without a worker slot. No answer in time means no. Nobody is asked about a
+    version that may not serve anyway. Safe to retry: cleared, it asks again.
+
+    :param registration: Receipt of ``register_model``; pass its ``.output``. (templated)
+    :return: An :class:`~evergreen.receipts.ApprovalReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model", "registration")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"registration": "json"}
+    operator_extra_links = (EvidenceLink(),)
+    ui_color = "#fff2b8"
+
+    def __init__(self, *, registration: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(
+            subject="Promote this version?",  # the real question is known when the task runs
+            options=[APPROVE, REJECT],
+            defaults=REJECT,
+            params={"words": WORDS},
+            **kwargs,
+        )
+        self.registration = registration
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Ask, unless the answer could change nothing."""
+        with quiet_libraries():
+            registration = RegistrationReceipt.model_validate(self.registration)
+            self.evidence_url = evidence_url(self.client.tracking_uri, registration)
+            reason = why_not_promote(
+                self.store,
+                self.client,
+                self.spec,
+                registration=registration,
+                now=datetime.now(UTC),
+                dry_run=bool(context["params"].get("dry_run", False)),
+            )
+            if reason is not None:
+                self.log.info("Nobody is asked about version %s: %s", registration.version, reason)
+                return self._receipt(registration, actor="nobody", words=reason)
+            place = registration.evidence.removesuffix(PAGE) + DATA
+            pack = EvidencePack.model_validate_json(self.store.get(place))
+            self.subject, self.body = question(pack, evidence_url=self.evidence_url)
+            self.log.info("%s\n%s", self.subject, self.body)
+            link = self.generate_link_to_ui(task_instance=context["ti"])
+            alert(context, self.spec, title=self.subject, body=f"{self.body}\n\n[Answer]({link})")
+        super().execute(context)
+        raise RuntimeError("Airflow did not wait for an answer")  # pragma: no cover
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Say who answered what; a time-out is a no."""
+        registration = RegistrationReceipt.model_validate(self.registration)
+        self.evidence_url = evidence_url(self.client.tracking_uri, registration)
+        answer = super().execute_complete(context, event)
+        person = answer["responded_by_user"]
+        is_yes = answer["chosen_options"] == [APPROVE] and person is not None
+        hours = self.spec.deployment.approval.within_hours
+        receipt = self._receipt(
+            registration,
+            asked=True,
+            approved=is_yes,
+            actor=person["name"] if person else f"nobody, within {hours:g} hours,",
+            words=str(answer["params_input"].get("words") or "").strip(),
+        )
+        said = "approved" if receipt["approved"] else "rejected"
+        self.log.info("Version %s was %s by %s: %s", receipt["version"], said, receipt["actor"],
+                      receipt["words"] or "no words")  # fmt: skip
+        return receipt
+
+    def _receipt(self, registration: RegistrationReceipt, **said: Any) -> dict[str, Any]:
+        answer = {"asked": False, "approved": False} | said
+        return ApprovalReceipt(
+            model=registration.model,
+            as_of=registration.as_of,
+            version=registration.version,
+            judged_against=registration.judged_against,
+            **answer,
+        ).model_dump(mode="json")
