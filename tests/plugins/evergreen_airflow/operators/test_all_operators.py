@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.operators.base import ModelOperator, StageOperator
 
 PACKAGE = Path(__file__).parents[4] / "plugins" / "evergreen_airflow"
 MODULES = [
@@ -23,19 +23,21 @@ OPERATORS = [
     cls
     for name in MODULES
     for _, cls in inspect.getmembers(importlib.import_module(name), inspect.isclass)
-    if issubclass(cls, BaseOperator) and cls.__module__ == name and cls is not StageOperator
+    if issubclass(cls, BaseOperator)
+    and cls.__module__ == name
+    and cls not in (ModelOperator, StageOperator)
 ]
 
 
 def build(cls: type[BaseOperator]) -> BaseOperator:
-    """Build with a Jinja string for every argument that has no default."""
+    """Build with a Jinja string for every argument that is templated or has no default."""
     named = inspect.signature(cls.__init__).parameters.values()
     required = {
         p.name: f"{{{{ {p.name} }}}}"
         for p in named
-        if p.kind is p.KEYWORD_ONLY and p.default is p.empty
+        if p.kind is p.KEYWORD_ONLY and (p.default is p.empty or p.name in cls.template_fields)
     }
-    if issubclass(cls, StageOperator):
+    if issubclass(cls, ModelOperator):
         required["model"] = "{{ model }}"
     return cls(task_id="t", **required)
 
