@@ -7,6 +7,7 @@ night takes seconds; everything else is as it is shipped.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -30,8 +31,15 @@ from evergreen_airflow.embedded.api import FINISHED
 from evergreen_airflow.embedded.runs import run_dag
 from tests.conftest import ROOT, wait_until
 from tests.e2e.conftest import Stack, running_stack
+from tests.hooks import listening
 
-MODELS = ("known", "replayed", "killed", "returned")
+MODELS = ("known", "replayed", "killed", "returned", "asked", "waited")
+#: What is different about some of them.
+SPECS = {
+    "asked": {"deployment": {"approval": {"required": True, "users": ["admin"]}},
+              "alerts": {"connections": ["pager", "nowhere"]}},
+    "waited": {"deployment": {"approval": {"required": True, "within_hours": 0.003}}},
+}  # fmt: skip
 #: The first night of every model, and how many nights have data.
 FIRST, NIGHTS = datetime(2013, 3, 1, 6, tzinfo=UTC), 14
 WINDOW = {"train_days": 12, "validation_days": 3, "gap_days": 1, "test_days": 4}
@@ -76,6 +84,20 @@ class Workflow:
         page = Console(file=self.stack.page, width=200)
         run_dag(self.stack.api, f"{self.model}__{workflow}", run_id=run_id, conf=conf, console=page)
         return run_id
+
+    def start(self, workflow: str, run_id: str, **conf) -> None:
+        """Trigger a run as soon as its DAG is there, and go on."""
+        dag_id = f"{self.model}__{workflow}"
+        wait_until(lambda: self.stack.api.has_dag(dag_id), within_s=120, what=dag_id)
+        self.stack.api.trigger(dag_id, run_id=run_id, conf=conf)
+
+    def wait_for(self, workflow: str, run_id: str) -> None:
+        """Wait for the end of a run, which must be green."""
+        dag_id = f"{self.model}__{workflow}"
+        wait_until(
+            lambda: self.stack.api.state(dag_id, run_id) in FINISHED, within_s=300, what=run_id
+        )
+        assert self.stack.api.state(dag_id, run_id) == "success"
 
     def retrain(self, number: int, *, run_id: str | None = None, **conf) -> str:
         as_of = night(number).isoformat()
@@ -179,7 +201,8 @@ def project(tmp_path_factory) -> Path:
         shutil.copytree(sample, folder)
         spec = yaml.safe_load((sample / "model.yaml").read_text())
         spec |= {"model": model, "window": WINDOW, "candidates": ["linear", "poor"]}
-        spec["gates"] = {"slices": {"columns": ["origin"]}}
+        spec["gates"] = {"slices": {"columns": ["origin"]}, "baseline": {"linear": -1}}
+        spec |= SPECS.get(model, {})
         (folder / "model.yaml").write_text(yaml.safe_dump(spec))
         with (folder / "pipeline.py").open("a") as code:
             code.write(POOR)
@@ -187,7 +210,22 @@ def project(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def stack(project) -> Iterator[Stack]:
+def hook() -> Iterator[tuple[int, list[dict]]]:
+    """A web hook that people's alerts go to: its port, and what it heard."""
+    with listening() as heard:
+        yield heard
+
+
+@pytest.fixture(scope="package")
+def stack(project, hook) -> Iterator[Stack]:
+    there = {"path": f"json://127.0.0.1:{hook[0]}/alert", "tag": "all"}
+    pager = json.dumps({"conn_type": "apprise", "extra": {"config": there}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_PAGER", pager)
+        yield from _running(project)
+
+
+def _running(project: Path) -> Iterator[Stack]:
     from models.flight_delay import feed
 
     with running_stack(EVERGREEN_PROJECT=str(project)) as running:

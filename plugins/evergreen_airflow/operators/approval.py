@@ -28,6 +28,7 @@ WORDS = Param(
     maxLength=1000,
     title="Your words",
     description="Why; kept in the ledger with your name.",
+    source="task",
 )
 
 
@@ -48,6 +49,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
     ui_color = "#fff2b8"
 
     def __init__(self, *, registration: dict[str, Any], **kwargs: Any) -> None:
+        kwargs.pop("params", None)  # the run's own, which Airflow adds; this form has only WORDS
         super().__init__(
             subject="Promote this version?",  # the real question is known when the task runs
             options=[APPROVE, REJECT],
