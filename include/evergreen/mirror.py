@@ -23,7 +23,9 @@ def mirror_ledger(client: MlflowClient, ledger: Ledger) -> None:
     """
     if not ledger.entries:
         return
-    experiment_id = registry.ensure_experiment(client, f"{ledger.model}.ledger")
+    experiment_id = registry.ensure_experiment(
+        client, f"{ledger.model}.ledger", tags={TAG_MIRRORED: "0"}
+    )
     shown = int(client.get_experiment(experiment_id).tags.get(TAG_MIRRORED, "0"))
     for number, entry in list(enumerate(ledger.entries, start=1))[shown:]:
         if not client.search_runs([experiment_id], f"tags.`{TAG_NUMBER}` = '{number}'"):

@@ -35,14 +35,21 @@ TAG_PARENT = "mlflow.parentRunId"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-def ensure_experiment(client: MlflowClient, name: str) -> str:
-    """Return the id of experiment *name*, created if needed; several processes may ask at once."""
+def ensure_experiment(
+    client: MlflowClient, name: str, *, tags: dict[str, str] | None = None
+) -> str:
+    """
+    Return the id of experiment *name*, created if needed; several processes may ask at once.
+
+    :param tags: Given to a new one. MLflow fails if two set the same new tag at once, so those that
+        several will set are better there from the start.
+    """
     from mlflow.exceptions import MlflowException
 
     if found := client.get_experiment_by_name(name):
         return str(found.experiment_id)
     try:
-        return str(client.create_experiment(name))
+        return str(client.create_experiment(name, tags=tags))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

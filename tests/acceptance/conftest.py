@@ -38,7 +38,8 @@ MODELS = ("known", "replayed", "killed", "returned", "asked", "waited")
 SPECS = {
     "asked": {"deployment": {"approval": {"required": True, "users": ["admin"]}},
               "alerts": {"connections": ["pager", "nowhere"]}},
-    "waited": {"deployment": {"approval": {"required": True, "within_hours": 0.003}}},
+    "waited": {"deployment": {"approval": {"required": True, "users": ["boss"],
+                                           "within_hours": 0.006}}},
 }  # fmt: skip
 #: The first night of every model, and how many nights have data.
 FIRST, NIGHTS = datetime(2013, 3, 1, 6, tzinfo=UTC), 14

@@ -130,7 +130,7 @@ def test_a_hand_moved_alias_stops_promotion_and_is_named(returned):
         returned.faults()
     )
     with pytest.raises(StackError, match="moved by hand: it is at version 3, the ledger says"):
-        returned.retrain(7, candidates=["linear"])
+        returned.retrain(9, candidates=["linear"])
 
     returned.run("rollback", "settle", version=1, dry_run=False, reason="settled")
     assert returned.champion() == "1"

@@ -16,12 +16,13 @@ import pandas as pd
 import skops.io
 from evidently import DataDefinition, Dataset, Report
 from evidently.presets import DataDriftPreset
-from sklearn.dummy import DummyClassifier
+from scipy.stats import loguniform
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
-from sklearn.model_selection import ParameterGrid
+from sklearn.model_selection import RandomizedSearchCV, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
 from evergreen.spec import load_spec
+from evergreen.spec.policy import Range
 from models.flight_delay import pipeline
 from models.flight_delay.prepare import prepare
 
@@ -60,18 +61,20 @@ def measure(model: Pipeline, rows: pd.DataFrame) -> dict[str, float]:
 
 def fit(name: str, train: pd.DataFrame, validation: pd.DataFrame) -> tuple[Pipeline, dict]:
     search = SPEC.candidates[name].search if name in SPEC.candidates else None
-    grid = list(ParameterGrid({k: list(v) for k, v in search.space.items()})) if search else [{}]
-    tried = []
-    for params in grid:
-        if name == "baseline":
-            model = Pipeline([("model", DummyClassifier(strategy="prior"))])
-        else:
-            model = getattr(pipeline, name)(SPEC.examples, seed=0).set_params(**params)
-        model.fit(train[INPUTS], train["is_late"])
-        tried.append((measure(model, validation), model))
-    best, model = max(tried, key=lambda t: t[0]["roc_auc"])
+    model = getattr(pipeline, "linear" if name == "baseline" else name)(SPEC.examples, seed=0)
+    if search:
+        space = {
+            key: loguniform(of.low, of.high) if isinstance(of, Range) else list(of)
+            for key, of in search.space.items()
+        }
+        found = RandomizedSearchCV(
+            model, space, n_iter=search.trials, cv=TimeSeriesSplit(search.folds),
+            scoring="roc_auc", refit=False, random_state=0,
+        ).fit(train[INPUTS], train["is_late"])  # fmt: skip
+        model.set_params(**found.best_params_)
+    reached = measure(model.fit(train[INPUTS], train["is_late"]), validation)
     everything = pd.concat([train, validation])
-    return model.fit(everything[INPUTS], everything["is_late"]), best
+    return model.fit(everything[INPUTS], everything["is_late"]), reached
 
 
 def main(raw: Path, mlflow_uri: str, as_of: date) -> None:

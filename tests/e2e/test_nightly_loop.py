@@ -80,7 +80,7 @@ def test_task_logs_read_like_a_report(loop):
     judged = loop.log("retrain", "evaluate_challenger")
 
     assert "::group::Gates" in judged
-    assert "roc_auc over the baseline" in judged
+    assert "roc_auc over the linear baseline" in judged
     assert "no champion yet" in judged
     assert "judge on     2013-06-24 .. 2013-06-30 (7 days)" in loop.log("retrain", "wait_for_data")
 
