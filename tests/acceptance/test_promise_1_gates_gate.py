@@ -8,6 +8,7 @@ What was broken to turn these red is in docs/promises.md.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -21,10 +22,12 @@ from evergreen.errors import CandidateError
 from evergreen.gates import Contest, Judged, check_gates
 from evergreen.metrics import Truth
 from evergreen.receipts import Importance
+from evergreen.spec import load_spec
 from evergreen.spec.data import WindowSpec
-from evergreen.spec.policy import CandidateSpec, Gates, SliceGate
+from evergreen.spec.policy import BaselineGate, CandidateSpec, Gates, SliceGate
 from evergreen.storage import FolderStore
 from models.flight_delay import feed
+from tests.conftest import ROOT
 from tests.night import Night
 
 pytestmark = pytest.mark.integration
@@ -74,14 +77,30 @@ def landed(tmp_path_factory):
     return store
 
 
-@pytest.fixture
-def model(landed, client, spec, tmp_path):
-    """The sample in March, with a forest as its only candidate; `night.at` asks something else."""
-    with (tmp_path / "code" / "models" / spec.model / "pipeline.py").open("a") as code:
-        code.write(PIPELINES)
-    wanted = {"window": WINDOW, "gates": Gates(slices=SliceGate(columns=("origin",)))}
-    night = Night(landed, client, spec.model_copy(update=wanted | only("forest")), MARCH)
-    night.spec = with_baseline(night.spec, linear=-0.1)
+@pytest.fixture(scope="module")
+def new_model(landed, client, tmp_path_factory):
+    """Make the sample in March under a name of its own, with a forest as its only candidate."""
+    code = tmp_path_factory.mktemp("code")
+
+    def make(name: str) -> Night:
+        folder = code / "models" / name
+        shutil.copytree(ROOT / "include" / "models" / "flight_delay", folder)
+        with (folder / "pipeline.py").open("a") as file:
+            file.write(PIPELINES)
+        gates = Gates(slices=SliceGate(columns=("origin",)), baseline=BaselineGate(linear=-0.1))
+        wanted = {"model": name, "window": WINDOW, "gates": gates} | only("forest")
+        return Night(landed, client, load_spec("flight_delay").model_copy(update=wanted), MARCH)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(code))
+        yield make
+
+
+@pytest.fixture(scope="module")
+def champion(new_model):
+    """A forest that serves since March; `champion.at` asks another night or another spec."""
+    night = new_model("gated")
+    assert night.deployment().moved is True
     return night
 
 
@@ -89,88 +108,74 @@ def only(candidate: str) -> dict:
     return {"candidates": {candidate: CandidateSpec()}}
 
 
-def with_baseline(spec, **margins):
-    baseline = spec.gates.baseline.model_copy(update=margins)
-    return spec.model_copy(update={"gates": spec.gates.model_copy(update={"baseline": baseline})})
-
-
 def missed(evaluation) -> list[str]:
     return [gate.name for gate in evaluation.gates if gate.status == "failed"]
 
 
-def test_a_worse_challenger_is_held(model):
-    champion = model.deployment()
-
-    worse = model.at(MARCH, **only("blinkered"))
+def test_a_worse_challenger_is_held(champion):
+    worse = champion.at(MARCH, **only("blinkered"))
     evaluation = worse.evaluation(worse.examples())
 
-    assert champion.moved is True
     assert "roc_auc over the champion" in missed(evaluation)
     assert worse.deployment().moved is False
-    assert model.champion() == champion.version
+    assert champion.champion() == "1"
 
 
-def test_an_equal_challenger_is_held(model):
+def test_an_equal_challenger_is_held(champion):
     """The same forest from another seed: other trees, the same worth."""
-    champion = model.deployment()
-
-    equal = model.at(MARCH, seed=1)
+    equal = champion.at(MARCH, seed=1)
     evaluation = equal.evaluation(equal.examples())
 
     ours, theirs = (evaluation.metrics[who]["roc_auc"] for who in ("challenger", "champion"))
     assert ours != theirs
     assert missed(evaluation) == ["roc_auc over the champion"]
     assert equal.deployment().moved is False
-    assert model.champion() == champion.version
+    assert champion.champion() == "1"
 
 
-def test_a_better_challenger_is_promoted(model):
-    """The champion learnt in February, and it is July now."""
-    older = model.deployment()
+def test_a_slice_too_small_to_tell_is_unknown_and_holds_nothing_up(champion):
+    slices = SliceGate(columns=("carrier",), min_rows=300)
+    gates = champion.spec.gates.model_copy(update={"slices": slices})
 
-    fresh = model.at(JULY)
-    evaluation = fresh.evaluation(fresh.examples())
-
-    assert missed(evaluation) == []
-    assert evaluation.champion_version == older.version
-    promoted = fresh.deployment()
-    assert promoted.moved is True
-    assert model.champion() == promoted.version != older.version
-
-
-def test_below_the_baselines_nothing_is_promoted_not_even_first(model):
-    constant = model.at(MARCH, **only("constant"))
-
-    receipt = constant.deployment()
-
-    assert receipt.moved is False
-    assert receipt.reason == "it missed a gate, the champion stays"
-    assert model.champion() is None
-
-
-def test_a_challenger_that_gives_no_number_is_never_registered(model):
-    broken = model.at(MARCH, **only("broken"))
-
-    with pytest.raises(CandidateError, match="not finite"):
-        broken.deployment()
-
-    assert model.champion() is None
-    assert model.versions() == []
-
-
-def test_a_slice_too_small_to_tell_is_unknown_and_holds_nothing_up(model):
-    model.deployment()
-    gates = model.spec.gates.model_copy(
-        update={"slices": SliceGate(columns=("carrier",), min_rows=300)}
-    )
-
-    fresh = model.at(JULY, gates=gates)
+    fresh = champion.at(JULY, gates=gates)
     evaluation = fresh.evaluation(fresh.examples())
 
     states = {g.name: g.status for g in evaluation.gates if g.name.startswith("slice")}
     assert states["slice carrier=HA"] == "unknown"  # Hawaiian flies once a day
     assert states["slice carrier=UA"] == "passed"
     assert evaluation.passed is True
+
+
+def test_a_better_challenger_is_promoted(champion):
+    """The champion learnt in February, and it is July now."""
+    fresh = champion.at(JULY)
+    evaluation = fresh.evaluation(fresh.examples())
+
+    assert missed(evaluation) == []
+    assert evaluation.champion_version == "1"
+    promoted = fresh.deployment()
+    assert promoted.moved is True
+    assert champion.champion() == promoted.version != "1"
+
+
+def test_below_the_baselines_nothing_is_promoted_not_even_first(new_model):
+    constant = new_model("constant").at(MARCH, **only("constant"))
+
+    receipt = constant.deployment()
+
+    assert receipt.moved is False
+    assert receipt.reason == "it missed a gate, the champion stays"
+    assert constant.champion() is None
+
+
+def test_a_challenger_that_gives_no_number_is_never_registered(new_model):
+    broken = new_model("broken").at(MARCH, **only("broken"))
+
+    with pytest.raises(CandidateError, match="not finite"):
+        broken.deployment()
+
+    assert broken.champion() is None
+    assert broken.versions() == []
 
 
 # The rate: pairs of models of exactly equal worth, made up so that the truth is known.

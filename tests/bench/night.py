@@ -102,7 +102,7 @@ def one_night(settings, api: AirflowApi, as_of: datetime, quiet: Console):
     env = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def plain() -> None:
-        subprocess.run(script, check=True, env=env, capture_output=True)
+        subprocess.run(script, check=True, env=env, stdout=subprocess.DEVNULL)
 
     def ours() -> None:
         for dag_id, instant in (

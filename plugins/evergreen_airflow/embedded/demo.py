@@ -74,6 +74,7 @@ def _summary(
     run_id = run_ids[dag_id]
     examples = api.receipt(dag_id, run_id, "prepare_examples")
     evaluation = api.receipt(dag_id, run_id, "evaluate_challenger")
+    registration = api.receipt(dag_id, run_id, "register_model")
     deployment = api.receipt(dag_id, run_id, "deploy_model")
     drift = api.receipt(dag_id, run_id, "report_drift")
     scoring = api.receipt(score_id, run_ids[score_id], "score_partition")
@@ -125,6 +126,7 @@ def _summary(
     for what, address in (
         ("DAG run     ", f"{settings.airflow_url}/dags/{dag_id}/runs/{run_id}"),
         ("Model       ", f"{settings.mlflow_url}/#/models/{MODEL}/versions/{version}"),
+        ("Evidence    ", store.url(registration["evidence"])),
         ("Drift report", store.url(drift["html"]["key"])),
         ("Predictions ", store.url(scoring["predictions"]["key"])),
     ):  # addresses are printed whole: a table would cut them

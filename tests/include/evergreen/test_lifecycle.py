@@ -9,13 +9,16 @@ from datetime import datetime, timedelta
 
 import pytest
 from tests.conftest import AS_OF
+from tests.faults import killed_after_each_effect
 from tests.night import Night
 
 from evergreen.artefacts import load_model
 from evergreen.drift import harmless, report_drift
 from evergreen.errors import AliasMovedError, ArtefactError, CandidateError, NoChampionError
 from evergreen.scoring import score_partition
+from evergreen.spec.policy import CandidateSpec, Search
 from evergreen.tables import from_parquet
+from evergreen.training import train_candidate
 from evergreen.validation import validate_window
 from evergreen.window import Days
 
@@ -274,3 +277,64 @@ def score(night: Night, as_of: datetime):
 
 def _die(*_, **__):
     raise KeyboardInterrupt
+
+
+def searched(night, **changes):
+    """The night with a search of three trials over the strength of the linear candidate."""
+    space = {"model__C": {"low": 0.01, "high": 10.0, "log": True}}
+    search = CandidateSpec(function="linear", search=Search(space=space, trials=3))
+    return night.at(night.as_of, candidates={"tuned": search}, **changes)
+
+
+def children_of(night, receipt) -> list:
+    return [r for r in night.runs() if r.data.tags.get("mlflow.parentRunId") == receipt.run_id]
+
+
+def test_every_trial_of_a_search_is_a_child_run(night):
+    night = searched(night)
+
+    receipt = night.evaluation(night.examples()).challenger
+
+    children = children_of(night, receipt)
+    assert receipt.trials == len(children) == 3
+    assert {run.info.status for run in children} == {"FINISHED"}
+    best = next(run for run in children if run.data.tags["mlflow.runName"].endswith("rank 1"))
+    assert float(best.data.params["model__C"]) == receipt.params["model__C"]
+    assert all(run.data.metrics["mean_roc_auc"] <= best.data.metrics["mean_roc_auc"]
+               for run in children)  # fmt: skip
+
+
+def test_the_next_night_begins_its_search_with_the_champions_parameters(night):
+    first = searched(night)
+    assert first.deployment().moved is True
+    champion = first.evaluation(first.examples()).challenger
+
+    second = searched(night, description="The same question, asked again.")
+    receipt = second.evaluation(second.examples()).challenger
+
+    tried = {float(run.data.params["model__C"]) for run in children_of(second, receipt)}
+    assert receipt.key != champion.key
+    assert champion.params["model__C"] in tried
+
+
+def test_killed_in_a_search_its_trials_are_shown_once(trained):
+    shared, _ = trained
+    examples = shared.examples()
+    nights: list[Night] = []
+
+    def train(of: Night):
+        return train_candidate(
+            of.store, of.client, of.spec, candidate="tuned", examples=examples, tags={}
+        )
+
+    def next_search():
+        nights.append(searched(shared, description=f"Search {len(nights)}."))
+        return lambda: train(nights[-1])
+
+    for k in killed_after_each_effect(next_search):
+        again = train(nights[-1])
+
+        assert len(children_of(nights[-1], again)) == again.trials == 3
+        assert {run.info.status for run in children_of(nights[-1], again)} == {"FINISHED"}
+        if k >= 6:  # the run, its numbers, and the first two trials with theirs
+            break
