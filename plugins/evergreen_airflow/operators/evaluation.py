@@ -39,6 +39,7 @@ class EvaluateChallengerOperator(StageOperator):
     def run_stage(self, context: Context) -> EvaluationReceipt:
         """Evaluate, then show the ranking, the metrics side by side and every gate."""
         from evergreen.evaluation import evaluate_challenger  # heavy: scikit-learn
+        from evergreen.metrics import merit
 
         fitted = [CandidateReceipt.model_validate(c) for c in self.candidates if c is not None]
         receipt = evaluate_challenger(
@@ -52,7 +53,7 @@ class EvaluateChallengerOperator(StageOperator):
         verdict = "passes every gate" if receipt.passed else f"misses {', '.join(missed)}"
         self.log.info("Challenger %s %s", receipt.challenger.candidate, verdict)
         metric = self.spec.metric
-        ranking = sorted(fitted, key=lambda c: c.validation[metric], reverse=True)
+        ranking = sorted(fitted, key=lambda c: -merit(metric, c.validation[metric]))
         log_table(
             self.log,
             "Candidates on the validation days",
