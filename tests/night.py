@@ -89,10 +89,11 @@ class Night:
         return deploy_model(
             self.store, self.client, self.spec,
             registration=registration, actor="test", now=NOW,
-            judge_again=lambda: judge_again(
-                self.store, self.client, self.spec, registration=registration, tags={}
-            ), **how,
+            judge_again=lambda: self.judge_again(registration), **how,
         )  # fmt: skip
+
+    def judge_again(self, registration: RegistrationReceipt) -> RegistrationReceipt:
+        return judge_again(self.store, self.client, self.spec, registration=registration, tags={})
 
     def roll_back(self, version: str | None = None, **how) -> RollbackReceipt:
         asked = {"dry_run": False, "force": False, "reason": "a test", "as_of": NOW} | how

@@ -32,6 +32,7 @@ from evergreen.receipts import (
     EvaluationDetails,
     EvaluationReceipt,
     ExamplesReceipt,
+    ObjectRef,
 )
 from evergreen.sanity import Sanity, check_sanity
 from evergreen.spec import ModelSpec
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
+
+#: Who is judged, as a reader wants to see them.
+ORDER = ("challenger", "champion", "linear baseline", "trivial baseline")
 
 
 def rank(spec: ModelSpec, candidates: Sequence[CandidateReceipt]) -> CandidateReceipt:
@@ -162,8 +166,7 @@ def _evaluate(
     judged = {
         name: judge(model, rows=test, spec=spec, classes=classes) for name, model in models.items()
     }
-    said = trivial_baseline(Truth.of(train, spec=spec.examples, classes=classes), rows=len(test))
-    judged["trivial baseline"] = Judged(predictions=said, metrics=metrics.measure(truth, said))
+    judged["trivial baseline"] = _trivial(spec, train, truth)
     sanity = Sanity()
     if are_sound(judged["challenger"].predictions, spec=spec.examples):
         sanity = check_sanity(
@@ -182,13 +185,7 @@ def _evaluate(
         importances=sanity.importances,
     )
     gates = check_gates(spec, contest)
-    shown = [name for name in ("challenger", "champion") if name in judged]
-    details = EvaluationDetails(
-        curves={name: _curves(truth, judged[name]) for name in shown},
-        importances=sanity.importances,
-    )
-    folder = key.removesuffix(".json")
-    order = [*shown, "linear baseline", "trivial baseline"]
+    order = [name for name in ORDER if name in judged]
     return EvaluationReceipt(
         model=spec.model,
         as_of=examples.as_of,
@@ -200,10 +197,26 @@ def _evaluate(
         metrics={name: _finite(judged[name].metrics) for name in order},
         gates=tuple(gates),
         passed=all(gate.status != "failed" for gate in gates),
-        details=put_once(
-            store, folder, canonical_json(details.model_dump(mode="json")), suffix=".json"
-        ),
+        details=_keep_details(store, key, truth, judged, sanity),
     )
+
+
+def _trivial(spec: ModelSpec, train: pd.DataFrame, truth: Truth) -> Judged:
+    known = Truth.of(train, spec=spec.examples, classes=truth.classes)
+    said = trivial_baseline(known, rows=len(truth))
+    return Judged(predictions=said, metrics=metrics.measure(truth, said))
+
+
+def _keep_details(
+    store: ObjectStore, key: str, truth: Truth, judged: Mapping[str, Judged], sanity: Sanity
+) -> ObjectRef:
+    shown = [name for name in ("challenger", "champion") if name in judged]
+    details = EvaluationDetails(
+        curves={name: _curves(truth, judged[name]) for name in shown},
+        importances=sanity.importances,
+    )
+    content = canonical_json(details.model_dump(mode="json"))
+    return put_once(store, key.removesuffix(".json"), content, suffix=".json")
 
 
 def _classes(spec: ModelSpec, *frames: pd.DataFrame) -> tuple[str, ...]:

@@ -120,6 +120,8 @@ def _remover(
                 store.delete(f"candidates/{version.name}/{candidate_key}.json")
         for place in [
             *store.list(f"evaluations/{version.name}/{key}/"),
+            *store.list(f"evidence/{version.name}/{key}/"),
+            f"reproductions/{version.name}/{key}.json",
             identity_key(version.name, key),
         ]:
             store.delete(place)

@@ -40,6 +40,8 @@ def test_champions_and_the_newest_stay_and_the_losers_go(old):
     assert old.versions() == ["1", "3", "4", "5", "6", "7", "8"]
     assert old.champion() == "3"
     assert receipt.removed["version"] == 1
+    assert [k for k in old.store.list(f"evidence/{old.spec.model}/") if "/key-2/" in k] == []
+    assert [k for k in old.store.list(f"evidence/{old.spec.model}/") if "/key-3/" in k] != []
     assert receipt.record is not None
     assert b"version 2 as of 2013-03-03" in old.store.get(receipt.record.key)
     checks = check_state(old.store, old.client, old.spec, now=LATER, grace=timedelta(0))
