@@ -58,7 +58,18 @@ def answer(page: Page, model: Workflow, run_id: str, *, button: str, words: str)
 
 
 @pytest.fixture(scope="module")
-def asked(workflow, page):
+def unanswered(workflow):
+    """Only the boss may answer, and says nothing; admin tries. Time runs out by itself."""
+    model = workflow("waited")
+    run_id = ask(model, 1, candidates=["linear"])
+    task = f"/dags/waited__retrain/dagRuns/{run_id}/taskInstances/approve_promotion/-1/hitlDetails"
+    body = {"chosen_options": ["Approve"], "params_input": {"words": "I am not the boss"}}
+    tried = model.stack.api.http.patch(task, json=body)
+    return model, tried.status_code
+
+
+@pytest.fixture(scope="module")
+def asked(workflow, page, unanswered):
     """Night 1 is approved, night 2, which is better, is rejected."""
     model = workflow("asked")
     shown = {}
@@ -75,15 +86,10 @@ def asked(workflow, page):
 
 
 @pytest.fixture(scope="module")
-def waited(workflow):
-    """Only the boss may answer, and says nothing; admin tries."""
-    model = workflow("waited")
-    run_id = ask(model, 1, candidates=["linear"])
-    task = f"/dags/waited__retrain/dagRuns/{run_id}/taskInstances/approve_promotion/-1/hitlDetails"
-    body = {"chosen_options": ["Approve"], "params_input": {"words": "I am not the boss"}}
-    tried = model.stack.api.http.patch(task, json=body)
-    model.wait_for("retrain", run_id)
-    return model, tried.status_code
+def waited(unanswered, asked):
+    """The time for the boss's answer ran out while others were asked."""
+    unanswered[0].wait_for("retrain", "night-1")
+    return unanswered
 
 
 def test_the_page_asks_with_the_key_numbers_and_the_way_to_the_evidence(asked, page):
