@@ -24,7 +24,7 @@ from evergreen import examples, metrics, registry
 from evergreen.errors import BacktestError
 from evergreen.evaluation import judgement, load_candidate
 from evergreen.identity import load_identity, spec_then
-from evergreen.metrics import Truth
+from evergreen.metrics import Truth, classes_among
 from evergreen.prediction import predict
 from evergreen.receipts import BacktestReceipt, EvaluationReceipt, ObjectRef, VersionIdentity
 from evergreen.spec import ModelSpec
@@ -236,9 +236,7 @@ def _score(
     for serving in served:
         for night in serving.by.values():
             jobs.setdefault(night.identity.key, (night, set()))[1].add(serving.day)
-    classes: tuple[str, ...] = ()
-    if spec.examples.problem == "multiclass":
-        classes = tuple(sorted({name for rows in labelled.values() for name in rows["label"]}))
+    classes = classes_among(spec.examples, *(rows["label"] for rows in labelled.values()))
     said: dict[tuple[str, date], metrics.Predictions] = {}
     for key, (night, days) in jobs.items():
         model = load_candidate(client, night.spec, night.identity.challenger)
@@ -266,7 +264,7 @@ def _by_day(scored: Sequence[ScoredDay], spec: ModelSpec) -> pd.DataFrame:
         line: dict[str, Any] = {"day": day.serving.day, "rows": len(day.truth)}
         for name, night in day.serving.by.items():
             line[f"{name}_version"] = int(night.version.version)
-            line[name] = metrics.measure(day.truth, day.said[name])[spec.metric]
+            line[name] = metrics.value(day.truth, spec.metric, day.said[name])
         found.append(line)
     return pd.DataFrame(found)
 
@@ -277,9 +275,7 @@ def _pooled(scored: Sequence[ScoredDay], spec: ModelSpec) -> dict[str, float]:
     values = np.concatenate([day.truth.values for day in scored])
     truth = Truth(problem=first.problem, values=values, classes=first.classes)
     return {
-        name: metrics.measure(truth, np.concatenate([day.said[name] for day in scored]))[
-            spec.metric
-        ]
+        name: metrics.value(truth, spec.metric, np.concatenate([day.said[name] for day in scored]))
         for name in STRATEGIES
     }
 

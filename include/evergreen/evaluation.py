@@ -21,7 +21,7 @@ from evergreen.artefacts import load_model
 from evergreen.baselines import trivial_baseline
 from evergreen.errors import CandidateError
 from evergreen.gates import Contest, Judged, check_gates
-from evergreen.metrics import Truth
+from evergreen.metrics import Truth, classes_among
 from evergreen.opponent import find_opponent
 from evergreen.prediction import are_sound, predict
 from evergreen.preparation import load_examples
@@ -161,7 +161,8 @@ def _evaluate(
     }
     if champion is not None:
         models["champion"] = _serving(client, spec, champion)
-    classes = _classes(spec, train, test)
+    label = spec.examples.label
+    classes = classes_among(spec.examples, train[label], test[label])
     truth = Truth.of(test, spec=spec.examples, classes=classes)
     judged = {
         name: judge(model, rows=test, spec=spec, classes=classes) for name, model in models.items()
@@ -217,12 +218,6 @@ def _keep_details(
     )
     content = canonical_json(details.model_dump(mode="json"))
     return put_once(store, key.removesuffix(".json"), content, suffix=".json")
-
-
-def _classes(spec: ModelSpec, *frames: pd.DataFrame) -> tuple[str, ...]:
-    if spec.examples.problem != "multiclass":
-        return ()
-    return tuple(sorted({name for frame in frames for name in frame[spec.examples.label].unique()}))
 
 
 def _finite(found: Mapping[Metric, float]) -> dict[str, float | None]:

@@ -168,7 +168,7 @@ def _slice(
             required=f"{rule.min_rows} rows that differ, to tell",
         )
     ours, theirs = (
-        metrics.measure(truth, judged.predictions[positions])[spec.metric]
+        metrics.value(truth, spec.metric, judged.predictions[positions])
         for judged in (contest.challenger, champion)
     )
     return Check(

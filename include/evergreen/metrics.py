@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Truth:
         if spec.problem != "multiclass":
             kind = bool if spec.problem == "binary" else np.float64
             return cls(problem=spec.problem, values=label.to_numpy(dtype=kind))
-        classes = classes or tuple(sorted(label.unique()))
+        classes = classes or classes_among(spec, label)
         codes = pd.Categorical(label, categories=list(classes)).codes
         return cls(problem=spec.problem, values=np.asarray(codes), classes=classes)
 
@@ -65,6 +65,13 @@ class Truth:
         return len(self.values) > 0 and bool((self.values != self.values[0]).any())
 
 
+def classes_among(spec: Examples, *labels: Iterable[str]) -> tuple[str, ...]:
+    """Return every class among *labels*, sorted; none unless the problem has several."""
+    if spec.problem != "multiclass":
+        return ()
+    return tuple(sorted({str(name) for some in labels for name in some}))
+
+
 def measure(truth: Truth, predictions: Predictions) -> dict[Metric, float]:
     """
     Return every metric the problem knows.
@@ -73,7 +80,7 @@ def measure(truth: Truth, predictions: Predictions) -> dict[Metric, float]:
     :param predictions: Shape ``(rows,)``, or ``(rows, classes)`` for a multi-class problem.
     :return: NaN for every metric if a prediction is not a finite number.
     """
-    return {metric: _value(truth, metric, predictions) for metric in METRICS[truth.problem]}
+    return {metric: value(truth, metric, predictions) for metric in METRICS[truth.problem]}
 
 
 def merit(metric: Metric, value: float) -> float:
@@ -167,7 +174,7 @@ def paired_gain(
         some = truth.take(rows)
         if not some.is_measurable:
             return np.nan
-        return gain(metric, *(_value(some, metric, p[rows]) for p in (challenger, champion)))
+        return gain(metric, *(value(some, metric, p[rows]) for p in (challenger, champion)))
 
     every = np.arange(len(truth))
     if math.isnan(found := resampled_gain(every)):
@@ -218,7 +225,8 @@ def _said_and_came(
     return predictions, truth.values.astype(np.float64)
 
 
-def _value(truth: Truth, metric: Metric, predictions: Predictions) -> float:
+def value(truth: Truth, metric: Metric, predictions: Predictions) -> float:
+    """Return one metric, as :func:`measure` does all."""
     if not np.isfinite(predictions).all():
         return float("nan")
     function = FUNCTIONS[metric]

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from evergreen.errors import ArtefactError
-from evergreen.metrics import Predictions
+from evergreen.metrics import Predictions, classes_among
 from evergreen.spec.data import Examples
 
 
@@ -35,9 +35,7 @@ def predict(
 
 def classes_of(model: Pipeline, rows: pd.DataFrame, *, spec: Examples) -> tuple[str, ...]:
     """Return every class that *model* or *rows* know, sorted; none unless there are several."""
-    if spec.problem != "multiclass":
-        return ()
-    return tuple(sorted({*map(str, model.classes_), *rows[spec.label]}))
+    return classes_among(spec, getattr(model, "classes_", ()), rows[spec.label])
 
 
 def are_sound(predictions: Predictions, *, spec: Examples) -> bool:

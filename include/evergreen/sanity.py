@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from evergreen import metrics
 from evergreen.baselines import trivial_baseline
 from evergreen.metrics import Truth
-from evergreen.prediction import classes_of, predict
+from evergreen.prediction import classes_of, inputs_of, predict
 from evergreen.receipts import Importance
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore, put_json_once
@@ -64,17 +64,17 @@ def gains_on_shuffled_labels(
     rule, label = spec.gates.sanity, spec.examples.label
     rng = np.random.default_rng(spec.seed)
     some = _sample(train, size=rule.max_rows, rng=rng)
-    inputs = some[list(getattr(model, "feature_names_in_", spec.examples.features))]
+    inputs = inputs_of(model, some, spec=spec.examples)
     classes = classes_of(model, test, spec=spec.examples)
     truth = Truth.of(test, spec=spec.examples, classes=classes)
     known = Truth.of(some, spec=spec.examples, classes=classes)
-    chance = metrics.measure(truth, trivial_baseline(known, rows=len(test)))[spec.metric]
+    chance = metrics.value(truth, spec.metric, trivial_baseline(known, rows=len(test)))
     gains = []
     for _ in range(rule.shuffles):
         shuffled = rng.permutation(some[label].to_numpy())
         fitted = clone(model).fit(inputs, shuffled)
         found = predict(fitted, test, spec=spec.examples, classes=classes)
-        gains.append(metrics.gain(spec.metric, metrics.measure(truth, found)[spec.metric], chance))
+        gains.append(metrics.gain(spec.metric, metrics.value(truth, spec.metric, found), chance))
     return gains
 
 
@@ -87,19 +87,19 @@ def importances(model: Pipeline, spec: ModelSpec, *, test: pd.DataFrame) -> list
     same, neither may seem worth much.
     """
     rows = _sample(test, size=spec.gates.sanity.max_rows, rng=np.random.default_rng(spec.seed))
-    names = list(getattr(model, "feature_names_in_", spec.examples.features))
+    inputs = inputs_of(model, rows, spec=spec.examples)
     classes = classes_of(model, rows, spec=spec.examples)
     truth = Truth.of(rows, spec=spec.examples, classes=classes)
 
-    def worth(fitted: Pipeline, inputs: pd.DataFrame, _: object) -> float:
-        found = predict(fitted, inputs, spec=spec.examples, classes=classes)
-        return metrics.merit(spec.metric, metrics.measure(truth, found)[spec.metric])
+    def worth(fitted: Pipeline, shuffled: pd.DataFrame, _: object) -> float:
+        found = predict(fitted, shuffled, spec=spec.examples, classes=classes)
+        return metrics.merit(spec.metric, metrics.value(truth, spec.metric, found))
 
     found = permutation_importance(
-        model, rows[names], truth.values, scoring=worth, n_repeats=REPEATS, random_state=spec.seed
+        model, inputs, truth.values, scoring=worth, n_repeats=REPEATS, random_state=spec.seed
     )
     errors = found.importances_std / np.sqrt(REPEATS)
-    costs = zip(names, found.importances_mean, errors, strict=True)
+    costs = zip(inputs.columns, found.importances_mean, errors, strict=True)
     worths = [Importance(name=name, cost=float(c), error=float(e)) for name, c, e in costs]
     return sorted(worths, key=lambda one: -one.cost)
 

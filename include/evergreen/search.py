@@ -159,7 +159,7 @@ def _try(
             said = predict(model, later, spec=spec.examples, classes=classes)
             if not are_sound(said, spec=spec.examples):
                 return Trial(params=params, fault="its predictions are not all finite numbers.")
-            found.append(metrics.measure(truth, said)[spec.metric])
+            found.append(metrics.value(truth, spec.metric, said))
     except ValueError as error:
         return Trial(params=params, fault=f"{error}.")
     return Trial(params=params, folds=tuple(found), seconds=round(time.perf_counter() - started, 3))
