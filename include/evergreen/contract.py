@@ -28,6 +28,24 @@ TYPE_TESTS = {
 PLAIN_WORDS = {"not_nullable": "null", "field_uniqueness": "value is not unique"}
 
 
+def serving_contract(contract: TableContract, *, table: Table) -> TableContract:
+    """
+    Return what *contract* asks of a day whose labels may not be known yet.
+
+    A column that is ``known_later`` and is not in *table*, or null throughout, is asked nothing;
+    one that holds something is held to its word.
+    """
+
+    def is_late(name: str, rule: ColumnContract) -> bool:
+        times = table.schema.names.count(name)
+        if not rule.known_later or times > 1:
+            return False
+        return times == 0 or bool(table.column(name).null_count == table.num_rows)
+
+    kept = {name: rule for name, rule in contract.columns.items() if not is_late(name, rule)}
+    return contract.model_copy(update={"columns": kept})
+
+
 def check_columns(table: Table, *, contract: TableContract, part: Partition) -> None:
     """
     Check that every promised column is there, has its type and holds something.

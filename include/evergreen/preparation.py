@@ -23,6 +23,7 @@ from evergreen.identity import prepare_digest
 from evergreen.raw import open_partition, partition
 from evergreen.receipts import ExamplesReceipt, ObjectRef, ValidationReceipt
 from evergreen.spec import ModelSpec
+from evergreen.spec.data import TableContract
 from evergreen.storage import (
     ObjectStore,
     canonical_json,
@@ -44,6 +45,15 @@ Verdicts = Mapping[tuple[str, date], DayVerdict]
 
 #: Raise this when the layout of prepared examples changes: it is part of every day's digest.
 FORMAT = "2"
+
+#: The pandas type of a raw column in which nothing is known yet, by its type in the contract.
+NULLS = {
+    "string": "str",
+    "integer": "float64",
+    "number": "float64",
+    "boolean": "boolean",
+    "datetime": "datetime64[us, UTC]",
+}
 
 
 class PreparedDay(Frozen):
@@ -220,9 +230,19 @@ def _raw_rows(
                 f"{part} was replaced after it was validated in this run. Nothing was prepared "
                 "from it. Clear validate_data and the tasks after it."
             )
-        frame = open_partition(part, data).to_pandas()
+        frame = _with_late_columns(open_partition(part, data).to_pandas(), spec.contract_of(table))
         frames.append(frame.drop(index=list(verdict.broken)))
     return pd.concat(frames, ignore_index=True)
+
+
+def _with_late_columns(frame: pd.DataFrame, contract: TableContract) -> pd.DataFrame:
+    """Return *frame* with a null of its type for every label column that did not come yet."""
+    late = {
+        name: pd.Series(pd.NA, index=frame.index, dtype=NULLS[rule.type])
+        for name, rule in contract.columns.items()
+        if rule.known_later and (name not in frame or frame[name].isna().all())
+    }
+    return frame.assign(**late)
 
 
 def _classes(entries: list[Entry], *, segment: str) -> Counter[str]:

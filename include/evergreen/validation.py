@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from statistics import median
 
+from pydantic import Field
+
 from evergreen.errors import DataContractError
 from evergreen.raw import Partition, explain_missing, needed, open_partition
 from evergreen.receipts import Check, ObjectRef, ValidationReceipt
@@ -47,16 +49,18 @@ class DayVerdict(Frozen):
     reasons: dict[str, int]
     quarantine: ObjectRef | None
     newest_event: datetime | None
+    columns: dict[str, str] = Field(default_factory=dict)
 
 
 def validate_window(
-    store: ObjectStore, spec: ModelSpec, *, as_of: datetime, days: Days
+    store: ObjectStore, spec: ModelSpec, *, as_of: datetime, days: Days, serving: bool = False
 ) -> ValidationReceipt:
     """
     Validate every partition that preparing *days* reads.
 
     Safe to repeat: verdicts are immutable objects, and the same bytes give the same verdict.
 
+    :param serving: Ask nothing of columns that are ``known_later`` and not there yet.
     :raises DataContractError: If a table misses a promise that no quarantine can mend, too many of
         its rows are broken, or the newest day is too small or too old.
     :raises MissingPartitionError: If a partition went away since the run waited for it.
@@ -65,7 +69,7 @@ def validate_window(
     days_read = 0
     partitions = needed(spec, days=days)
     for part in partitions:
-        verdict, is_new = _verdict_of(store, spec, part)
+        verdict, is_new = _verdict_of(store, spec, part, serving=serving)
         verdicts.append(verdict)
         days_read += is_new
         if is_new and days_read % 20 == 0:
@@ -99,29 +103,56 @@ def load_verdicts(
     return {(v.table, v.day): v for v in verdicts}
 
 
-def _verdict_of(store: ObjectStore, spec: ModelSpec, part: Partition) -> tuple[DayVerdict, bool]:
-    """Return the verdict of *part*, and whether the partition had to be read for it."""
+def day_verdicts(
+    store: ObjectStore, spec: ModelSpec, day: date
+) -> dict[tuple[str, date], DayVerdict]:
+    """
+    Return the verdict on each partition that preparing *day* reads, labels not asked for.
+
+    :raises DataContractError: If one breaks its contract.
+    :raises MissingPartitionError: If one is not there.
+    """
+    days = Days(first=day, end=day + timedelta(days=1))
+    found = [_verdict_of(store, spec, p, serving=True)[0] for p in needed(spec, days=days)]
+    return {(verdict.table, verdict.day): verdict for verdict in found}
+
+
+def _verdict_of(
+    store: ObjectStore, spec: ModelSpec, part: Partition, *, serving: bool
+) -> tuple[DayVerdict, bool]:
+    """
+    Return the verdict of *part*, and whether the partition had to be read for it.
+
+    A partition that holds its whole contract holds that of serving too, and is not read twice.
+    """
     head = store.head(part.key)
     if head is None:
         raise explain_missing([part], store_uri=store.uri, waited_hours=0)
     contract = canonical_json(spec.contract_of(part.table).model_dump(mode="json"))
     folder = f"validation/{spec.model}/{part.table}/{part.day}"
     key = f"{folder}/{digest_of(part.key, head.fingerprint, contract)}.json"
+    if store.head(key) is None and serving:
+        key = f"{folder}/{digest_of(part.key, head.fingerprint, contract, 'serving')}.json"
     if store.head(key) is not None:
         return DayVerdict.model_validate_json(store.get(key)), False
-    verdict = _judge_partition(store, spec, part)
+    verdict = _judge_partition(store, spec, part, serving=serving)
     return DayVerdict.model_validate(
         put_json_once(store, key, verdict.model_dump(mode="json"))
     ), True
 
 
-def _judge_partition(store: ObjectStore, spec: ModelSpec, part: Partition) -> DayVerdict:
-    from evergreen.contract import broken_rows, check_columns  # pandera takes seconds to import
+def _judge_partition(
+    store: ObjectStore, spec: ModelSpec, part: Partition, *, serving: bool
+) -> DayVerdict:
+    # pandera takes seconds to import
+    from evergreen.contract import broken_rows, check_columns, serving_contract
     from evergreen.tables import to_parquet
 
     contract = spec.contract_of(part.table)
     data = store.get(part.key)
     table = open_partition(part, data)
+    if serving:
+        contract = serving_contract(contract, table=table)
     check_columns(table, contract=contract, part=part)
     frame = table.to_pandas()
     reasons = broken_rows(frame, contract=contract, part=part)
@@ -140,6 +171,7 @@ def _judge_partition(store: ObjectStore, spec: ModelSpec, part: Partition) -> Da
         reasons={str(k): int(v) for k, v in reasons.value_counts().sort_index().items()},
         quarantine=quarantine,
         newest_event=frame[contract.event_time].max() if contract.event_time else None,
+        columns={field.name: str(field.type) for field in table.schema},
     )
     _refuse_over_budget(verdict, part=part, budget=contract.quarantine_budget)
     return verdict

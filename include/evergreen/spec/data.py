@@ -116,7 +116,12 @@ class Examples(Frozen):
 
 
 class ColumnContract(Frozen):
-    """What one raw column promises. A row that breaks it is quarantined, a type never is."""
+    """
+    What one raw column promises. A row that breaks it is quarantined, a type never is.
+
+    ``known_later``: the label, or what it is made from. Such a column may be null throughout, or
+    not there, on a day that is scored or watched; a day to learn from must have it.
+    """
 
     type: Literal["string", "integer", "number", "boolean", "datetime"]
     nullable: bool = False
@@ -125,6 +130,7 @@ class ColumnContract(Frozen):
     categories: tuple[str, ...] | None = None
     pattern: str | None = None
     unique: bool = False
+    known_later: bool = False
 
     @model_validator(mode="after")
     def _rules_fit_the_type(self) -> Self:
@@ -156,6 +162,8 @@ class TableContract(Frozen):
             raise ValueError(f"{sorted(strangers)} are used but not described under columns")
         if self.event_time and self.columns[self.event_time].type != "datetime":
             raise ValueError(f"event_time {self.event_time} must have type datetime")
+        if late := sorted(name for name in named if self.columns[name].known_later):
+            raise ValueError(f"{late} cannot be known_later: rows are told apart by them")
         return self
 
 

@@ -20,6 +20,7 @@ from evergreen.spec.policy import (
     Metric,
     Quality,
     Retention,
+    Scoring,
     Service,
     Staleness,
 )
@@ -51,9 +52,10 @@ class ModelSpec(Frozen):
 
     gates: Gates = Gates()
     deployment: Deployment = Deployment()
+    scoring: Scoring = Scoring()
     drift: Drift = Drift()
     quality: Quality = Quality()
-    service: Service = Service()
+    service: Service | None = None
     staleness: Staleness = Staleness()
     alerts: Alerts = Alerts()
     retention: Retention = Retention()
