@@ -13,7 +13,8 @@ from tests.faults import killed_after_each_effect
 from tests.night import Night
 
 from evergreen.artefacts import load_model
-from evergreen.drift import harmless, report_drift
+from evergreen.drift import report_drift
+from evergreen.evidently_report import harmless
 from evergreen.errors import AliasMovedError, ArtefactError, CandidateError, NoChampionError
 from evergreen.scoring import score_partition
 from evergreen.spec.policy import CandidateSpec, Search
