@@ -16,6 +16,8 @@ EvergreenError
 │                           asked
 ├── BacktestError           there is too little past     backfill the nights it names
 ├── ReproductionError       a version came out different find what changed since; it is named
+├── MonitoringError         what is watched cannot be   land or repair what it names, then
+│                           seen                        clear the run
 ├── StateError              an invariant does not hold  repair what it names before the next night
 └── StackError              a local service cannot run   free the port or read the log it names
 
@@ -72,6 +74,10 @@ class BacktestError(EvergreenError):
 
 class ReproductionError(EvergreenError):
     """A version that was made again differs from the one that is registered."""
+
+
+class MonitoringError(EvergreenError):
+    """A monitor has no result, or none that can be used."""
 
 
 class StateError(EvergreenError):

@@ -47,6 +47,17 @@ def scorer_of(book: ledger.Ledger, day: date, *, as_of: datetime) -> ledger.Entr
     )
 
 
+def load_scorer(client: MlflowClient, spec: ModelSpec, reign: ledger.Entry) -> Pipeline:
+    """Return the pipeline of the version *reign* put in place, checked against its digest there."""
+    version = client.get_model_version(spec.model, reign.version)
+    return load_model(
+        client,
+        registry.tag(version, registry.TAG_MODEL_ID),
+        sha256=reign.artefact_sha256,
+        trusted=spec.trusted_types,
+    )
+
+
 def score_partition(
     store: ObjectStore,
     client: MlflowClient,
@@ -65,13 +76,7 @@ def score_partition(
     """
     day = scoring_day(as_of)
     reign = scorer_of(ledger.read(store, spec.model), day, as_of=as_of)
-    version = client.get_model_version(spec.model, reign.version)
-    model = load_model(
-        client,
-        registry.tag(version, registry.TAG_MODEL_ID),
-        sha256=reign.artefact_sha256,
-        trusted=spec.trusted_types,
-    )
+    model = load_scorer(client, spec, reign)
     prepared, _ = prepare_day(
         store,
         spec,

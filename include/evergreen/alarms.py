@@ -1,0 +1,111 @@
+"""
+Tell a day that lies too far from its reference, by how far days lay from theirs before.
+
+Days are not independent samples: weather and seasons move a whole day at once, so thresholds made
+for independent rows mark most columns of an ordinary day (FACTS, "Evidently"). Here each column has
+its own yardstick, the distances of the days before. How surprising a distance is beside them is
+comparable between columns; the most surprising one of a day decides, held against the most
+surprising ones of the days before. That controls the rate over all columns together, however they
+hang together (Westfall and Young, "Resampling-Based Multiple Testing", Wiley 1993: maxT).
+
+Pure: numbers in, numbers out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+#: With fewer days than this no alarm can be told from an ordinary day.
+MIN_HISTORY_DAYS = 7
+#: Distances are squares of something like a normal deviate: their fourth roots are nearly normal
+#: (Hawkins and Wixley, "A Note on the Transformation of Chi-Squared Variables to Normality", The
+#: American Statistician 40(4), 1986).
+POWER = 0.25
+#: A distance varies at least by this share of itself: a column that never moved may move a little.
+MIN_SPREAD = 0.25
+#: A distance below this share of the usual one is as good as none.
+FINEST = 0.1
+#: A median absolute deviation of a normal sample is its standard deviation over this.
+MAD_TO_SD = 1.4826
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """The usual distance of one column, and that beyond which it is an alarm; in its units."""
+
+    usual: float
+    limit: float
+
+
+def thresholds(
+    history: pd.DataFrame,
+    *,
+    weights: Mapping[str, float],
+    resolution: Mapping[str, float],
+    false_alarm_rate: float,
+) -> dict[str, Threshold]:
+    """
+    Return per column the distance beyond which a day is an alarm.
+
+    A Gumbel distribution, that of a maximum, is laid through the quartiles of the days' greatest
+    surprises, so that single odd days of the past, such as holidays and faults that were mended,
+    do not make the present blind. The step from its median to the wanted quantile is stretched by
+    ``1 + 7 / days``, because spread and quartiles of a short history are themselves uncertain; in
+    simulation that holds the rate from 7 days on (docs/monitoring.md).
+
+    :param history: Distances, shape ``(days, columns)``, at least 0, NaN where there was none.
+    :param weights: What a column is worth, 1 on average; one that is missing is worth 1.
+    :param resolution: Distances that cannot be told from none, where they are known.
+    :param false_alarm_rate: Chance of an alarm on an ordinary day, over all columns together.
+    :return: Nothing if *history* has fewer than 7 days.
+    """
+    if len(history) < MIN_HISTORY_DAYS:
+        return {}
+    history = history.loc[:, history.notna().sum() >= MIN_HISTORY_DAYS]
+    usual = history.median()
+    finest = (FINEST * usual).clip(lower=pd.Series(resolution).reindex(usual.index).fillna(0.0))
+    finest = finest.where(finest > 0, FINEST * history.mean())  # most days lie at no distance
+    finest = finest.where(finest > 0, np.finfo(float).eps)  # all do
+    roots = (history + finest) ** POWER
+    centre = roots.median()
+    least = MIN_SPREAD * POWER * (usual + finest) ** POWER
+    spread = (MAD_TO_SD * (roots - centre).abs().median()).clip(lower=least)
+    worth = pd.Series(weights, dtype=float).reindex(usual.index).fillna(1.0)
+    surprises = _weighted((roots - centre) / spread, worth)
+    limit = _quantile_of_maximum(surprises.max(axis=1).to_numpy(), 1 - false_alarm_rate)
+    limits = (centre + spread * _unweighted(limit, worth)) ** (1 / POWER) - finest
+    return {
+        str(name): Threshold(usual=float(usual[name]), limit=float(limits[name]))
+        for name in history.columns
+    }
+
+
+def _weighted(surprises: pd.DataFrame, worth: pd.Series) -> pd.DataFrame:
+    """
+    Return *surprises* so that one of a column worth w counts as if its p-value were p / w.
+
+    Genovese, Roeder and Wasserman, "False discovery control with p-value weighting", Biometrika
+    93(3), 2006; with ``p = exp(-z**2 / 2)``, as the normal tail is for large z.
+    """
+    counted = np.sqrt((surprises**2 + 2 * np.log(worth)).clip(lower=0))
+    return surprises.where(surprises <= 0, counted)
+
+
+def _unweighted(limit: float, worth: pd.Series) -> pd.Series:
+    return np.sqrt((limit**2 - 2 * np.log(worth)).clip(lower=0))
+
+
+def _quantile_of_maximum(maxima: NDArray[np.float64], level: float) -> float:
+    low, middle, high = np.quantile(maxima, [0.25, 0.5, 0.75])
+
+    def gumbel(share: float) -> float:
+        return -float(np.log(-np.log(share)))
+
+    scale = (high - low) / (gumbel(0.75) - gumbel(0.25))
+    stretch = 1 + MIN_HISTORY_DAYS / len(maxima)
+    return max(float(middle + stretch * scale * (gumbel(level) - gumbel(0.5))), 1.0)
