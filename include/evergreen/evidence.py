@@ -131,7 +131,7 @@ def keep_evidence(
 
 def render(pack: EvidencePack) -> str:
     """Return *pack* as one self-contained page without script."""
-    return _template().render(pack=pack)
+    return page_template(f"{PAGE}.j2").render(pack=pack)
 
 
 def _collect(
@@ -260,7 +260,8 @@ def _points(pairs: Iterable[tuple[float, float]], *, low: float, high: float) ->
 
 
 @cache
-def _template() -> Template:
+def page_template(name: str) -> Template:
+    """Return the template *name* of a page, whose names and values are escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -270,4 +271,4 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(f"{PAGE}.j2")
+    return environment.get_template(name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset, AssetAlias
 
+from evergreen.receipts import Request
 from evergreen.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -33,6 +34,17 @@ def announce_champion(context: Context, spec: ModelSpec, *, version: str, as_of:
     """Tell downstream DAGs that *version* serves now; the task needs :func:`champion_moves`."""
     extra: dict[str, JsonValue] = {"version": version, "as_of": as_of.isoformat()}
     context["outlet_events"][champion_moves(spec)].add(champion(spec), extra=extra)
+
+
+def retrain_requests(spec: ModelSpec) -> AssetAlias:
+    """Return the alias through which monitor asks for a retrain, and stays silent otherwise."""
+    return AssetAlias(f"{spec.model}.retrain_requests")
+
+
+def ask_for_retrain(context: Context, spec: ModelSpec, request: Request) -> None:
+    """Start a retrain that lives when *request* does; the task needs :func:`retrain_requests`."""
+    extra: dict[str, JsonValue] = {"reason": request.reason, "as_of": request.as_of.isoformat()}
+    context["outlet_events"][retrain_requests(spec)].add(retrain_request(spec), extra=extra)
 
 
 def predictions(spec: ModelSpec) -> Asset:

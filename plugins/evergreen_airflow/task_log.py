@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from evergreen.receipts import Check
+from evergreen.receipts import Check, Watched
 
 #: Libraries whose INFO says nothing about a run. Their warnings and errors still appear.
 CHATTY = ("mlflow", "alembic", "evidently", "matplotlib", "urllib3", "botocore", "pandera")
@@ -44,6 +44,13 @@ def log_checks(log: Any, title: str, checks: Iterable[Check]) -> None:
     """Write *checks* as a table: what was measured, what was required, and the verdict."""
     rows = [(c.name, c.measured, c.required, MARKS[c.status]) for c in checks]
     log_table(log, title, ("check", "measured", "required", "verdict"), rows)
+
+
+def log_watched(log: Any, what: str, found: Watched) -> None:
+    """Write what a watcher found: its colour on the first line, then every reason."""
+    log.info("%s is %s on %s", what, found.colour.upper(), found.day)
+    for reason in found.reasons:
+        log.warning("%s", reason)
 
 
 @contextmanager

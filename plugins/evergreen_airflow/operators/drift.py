@@ -1,13 +1,13 @@
-"""Report drift."""
+"""Report drift, and decide whether it is one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen.receipts import DriftReceipt, ExamplesReceipt
+from evergreen.receipts import DetectionReceipt, DriftReceipt, ExamplesReceipt, RunReceipt
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.task_log import log_table
+from evergreen_airflow.task_log import log_table, log_watched
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -51,3 +51,41 @@ class ReportDriftOperator(StageOperator):
         columns = ("column", "distance", "method", "training values", "test values")
         log_table(self.log, "Test days against training days", columns, rows)
         return receipt
+
+
+class DetectDriftOperator(StageOperator):
+    """
+    Hold the newest day against its reference, by how far days lay from theirs before.
+
+    Safe to retry: distances are measured once and kept, and the same day gives the same report.
+
+    :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
+    :return: A :class:`~evergreen.receipts.DetectionReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model", "run")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"run": "json"}
+    ui_color = "#efe6f7"
+
+    def __init__(self, *, run: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+
+    def run_stage(self, context: Context) -> DetectionReceipt:
+        """Detect, then list every distance beside its limit, the most surprising first."""
+        from evergreen.detection import detect_drift  # heavy: Evidently
+
+        as_of = RunReceipt.model_validate(self.run).as_of
+        found = detect_drift(self.store, self.client, self.spec, as_of=as_of)
+        log_watched(self.log, "Drift", found)
+        self.log.info("Report: %s", self.store.url(found.report.html.key))
+        rows = [
+            (one.name, one.distance, one.usual, one.limit,
+             "ALARM" if one.distance > one.limit else "")
+            for one in sorted(found.columns, key=lambda one: one.limit - one.distance)
+        ]  # fmt: skip
+        title = f"{found.day} against {len(found.reference_days)} days, {found.history_days} before"
+        log_table(self.log, title, ("distance", "measured", "usual", "limit", ""), rows)
+        days = [(a.day, len(a.findings), "" if a.is_told else "not told") for a in found.alarms]
+        log_table(self.log, "Alarms of the last days", ("day", "beyond limit", ""), days)
+        return found

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk.exceptions import AirflowSkipException
-
-from evergreen import ledger
 from evergreen.receipts import ScoringReceipt, ValidationReceipt
-from evergreen.window import scoring_day
 from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.sensors.data import refuse_before_champion
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -38,17 +35,10 @@ class ScorePartitionOperator(StageOperator):
 
     def run_stage(self, context: Context) -> ScoringReceipt:
         """Score, then say with which version and what came out."""
-        from evergreen.errors import NoChampionError
-        from evergreen.scoring import score_partition, scorer_of  # heavy: pandas
+        from evergreen.scoring import score_partition  # heavy: pandas
 
         validation = ValidationReceipt.model_validate(self.validation)
-        book = ledger.read(self.store, self.model)
-        try:
-            scorer_of(book, scoring_day(validation.as_of), as_of=validation.as_of)
-        except NoChampionError as error:
-            if book.outcomes:
-                raise AirflowSkipException(str(error)) from error
-            raise
+        refuse_before_champion(self.store, self.spec, as_of=validation.as_of)
         receipt = score_partition(
             self.store, self.client, self.spec, as_of=validation.as_of, validation=validation
         )

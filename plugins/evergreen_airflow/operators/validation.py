@@ -22,7 +22,8 @@ class ValidateDataOperator(StageOperator):
     Safe to retry: a day's verdict is kept, and the same bytes give the same verdict.
 
     :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
-    :param scope: ``training`` for the whole window, ``scoring`` for one day.
+    :param scope: ``training`` for the whole window; ``scoring`` and ``monitoring`` for one day, of
+        which no label is asked.
     :return: A :class:`~evergreen.receipts.ValidationReceipt` as a plain dict.
     """
 
@@ -39,7 +40,9 @@ class ValidateDataOperator(StageOperator):
         """Validate, then say what was read and what was put aside."""
         as_of = RunReceipt.model_validate(self.run).as_of
         days = days_of(self.spec, as_of=as_of, scope=self.scope)
-        receipt = validate_window(self.store, self.spec, as_of=as_of, days=days)
+        receipt = validate_window(
+            self.store, self.spec, as_of=as_of, days=days, serving=self.scope != "training"
+        )
         self.log.info(
             "The contract holds: %d rows in %d days, %d rows in quarantine, %d partitions read",
             receipt.rows, receipt.days, receipt.quarantined, receipt.days_read,

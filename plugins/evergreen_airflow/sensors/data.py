@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
+from evergreen import ledger
 from evergreen.raw import Partition, explain_missing, missing, needed
 from evergreen.receipts import RunReceipt
 from evergreen.spec import ModelSpec, load_spec
+from evergreen.storage import ObjectStore
 from evergreen.window import Days, scoring_day, training_window
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.run import as_of_of, parse_instant, reason_of
@@ -21,7 +24,7 @@ from evergreen_airflow.triggers.data import PartitionsTrigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-Scope = Literal["training", "scoring"]
+Scope = Literal["training", "scoring", "monitoring"]
 
 
 def days_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> Days:
@@ -32,6 +35,35 @@ def days_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> Days:
     return Days(first=day, end=day + timedelta(days=1))
 
 
+def partitions_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> list[Partition]:
+    """Return every object a run at *as_of* waits for; monitoring wants the day's predictions too."""
+    parts = needed(spec, days=days_of(spec, as_of=as_of, scope=scope))
+    if scope == "monitoring":
+        day = scoring_day(as_of)
+        key = f"predictions/{spec.model}/{day}/manifest.json"
+        parts.append(Partition(table="predictions", day=day, key=key))
+    return parts
+
+
+def refuse_before_champion(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> None:
+    """
+    Skip a task whose day nothing honest can say anything of.
+
+    :raises AirflowSkipException: If the day lies before the first champion.
+    :raises NoChampionError: If there was never one.
+    """
+    from evergreen.errors import NoChampionError
+    from evergreen.scoring import scorer_of  # heavy: pandas
+
+    book = ledger.read(store, spec.model)
+    try:
+        scorer_of(book, scoring_day(as_of), as_of=as_of)
+    except NoChampionError as error:
+        if book.outcomes:
+            raise AirflowSkipException(str(error)) from error
+        raise
+
+
 class WaitForDataSensor(BaseSensorOperator):
     """
     Resolve the run's ``as_of`` and wait, without a worker slot, for every partition it needs.
@@ -39,7 +71,8 @@ class WaitForDataSensor(BaseSensorOperator):
     Safe to retry: it only looks.
 
     :param model: Name of the model. (templated)
-    :param scope: ``training`` waits for the whole window, ``scoring`` for one day.
+    :param scope: ``training`` waits for the whole window, ``scoring`` for one day, ``monitoring``
+        for its predictions too, if anything could make them.
     :param store_conn_id: Connection to the object store.
     :return: A :class:`~evergreen.receipts.RunReceipt` as a plain dict.
     """
@@ -66,7 +99,9 @@ class WaitForDataSensor(BaseSensorOperator):
         now = datetime.now(UTC)
         as_of, spec = as_of_of(context, now=now), load_spec(self.model)
         store = ObjectStoreHook(self.store_conn_id).store
-        parts = needed(spec, days=days_of(spec, as_of=as_of, scope=self.scope))
+        if self.scope == "monitoring":
+            refuse_before_champion(store, spec, as_of=as_of)
+        parts = partitions_of(spec, as_of=as_of, scope=self.scope)
         absent = list(missing(store, parts))
         self.log.info(
             "%s as of %s: needs %d partitions, %d are missing",
@@ -95,7 +130,7 @@ class WaitForDataSensor(BaseSensorOperator):
         """
         spec, instant = load_spec(self.model), parse_instant(as_of)
         store = ObjectStoreHook(self.store_conn_id).store
-        parts = needed(spec, days=days_of(spec, as_of=instant, scope=self.scope))
+        parts = partitions_of(spec, as_of=instant, scope=self.scope)
         if absent := list(missing(store, parts)):
             hours = spec.source.wait_hours
             raise explain_missing(absent, store_uri=store.uri, waited_hours=hours)
@@ -124,7 +159,8 @@ class WaitForDataSensor(BaseSensorOperator):
                 ("rank on", window.validation),
                 ("judge on", window.test),
             ]
-        return [*story, ("score", scoring_day(receipt.as_of))]
+        verb = "score" if self.scope == "scoring" else "watch"
+        return [*story, (verb, scoring_day(receipt.as_of))]
 
     def _log_missing(self, absent: list[Partition], *, deadline: datetime) -> None:
         rows = [(part.day, part.table, part.key) for part in absent[:20]]

@@ -1,0 +1,109 @@
+"""Decide how a model is, tell people, and ask for a retrain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from evergreen import ledger
+from evergreen.errors import MonitoringError
+from evergreen.health import Report, assess_health
+from evergreen.receipts import HealthReceipt
+from evergreen_airflow.alerts import alert
+from evergreen_airflow.assets import ask_for_retrain
+from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.run import as_of_of, is_backfill
+from evergreen_airflow.sensors.data import refuse_before_champion
+from evergreen_airflow.task_log import log_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class AssessHealthOperator(StageOperator):
+    """
+    Make one decision of what every watcher found; run it whatever became of them.
+
+    Safe to retry: the day's page is replaced, and a retrain that was asked for and has not come is
+    asked for again as the same request.
+
+    :param drift: Receipt of ``detect_drift``; None if it gave none. (templated)
+    :param quality: Receipt of ``measure_quality``, likewise. (templated)
+    :param service: Receipt of ``measure_service``, likewise; only for a model with a server.
+        (templated)
+    :param staleness: Receipt of ``measure_staleness``, likewise. (templated)
+    :return: A :class:`~evergreen.receipts.HealthReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model", "drift", "quality", "service", "staleness")
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields[1:], "json")
+    ui_color = "#fbe5e1"
+
+    def __init__(
+        self,
+        *,
+        drift: dict[str, Any] | None = None,
+        quality: dict[str, Any] | None = None,
+        service: dict[str, Any] | None = None,
+        staleness: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.drift = drift
+        self.quality = quality
+        self.service = service
+        self.staleness = staleness
+
+    def run_stage(self, context: Context) -> HealthReceipt:
+        """Decide, write the page, tell people, ask for a retrain; fail if a watcher was silent."""
+        now = datetime.now(UTC)
+        as_of = as_of_of(context, now=now)
+        refuse_before_champion(self.store, self.spec, as_of=as_of)
+        horizon = ledger.read(self.store, self.model).horizon
+        is_replay = is_backfill(context) or (horizon is not None and as_of < horizon)
+        report = Report.model_validate(
+            {
+                "drift": self.drift,
+                "quality": self.quality,
+                "service": self.service,
+                "staleness": self.staleness,
+            }
+        )
+        found = assess_health(
+            self.store, self.client, self.spec,
+            as_of=as_of, report=report, is_replay=is_replay, now=now,
+        )  # fmt: skip
+        self.log.info("%s: %s on %s", found.colour.upper(), found.model, found.day)
+        self.log.info("Retrain %s", found.retrain)
+        self.log.info("Page: %s", self.store.url(found.page))
+        for reason in found.reasons:
+            self.log.warning("%s", reason)
+        watched = [
+            (name, "no result" if name in found.silent else of.colour if of else "not watched")
+            for name, of in report.watched.items()
+        ]
+        log_table(self.log, f"How {found.model} was on {found.day}", ("watched", "state"), watched)
+        if not is_replay:
+            self._tell(context, found)
+        if found.silent:
+            raise MonitoringError(
+                f"{', '.join(found.silent)} gave no result for {found.day}, so nobody knows how "
+                f"{found.model} is. The page {found.page} says what is known, and nothing was asked "
+                "for. Look at the failed task of this run, mend what it names, and clear it with "
+                "the tasks after it."
+            )
+        return found
+
+    def _tell(self, context: Context, found: HealthReceipt) -> None:
+        """Alert on red and unknown every day, on amber when something new is the matter."""
+        if found.request is not None:
+            ask_for_retrain(context, self.spec, found.request)
+        if found.reasons and (found.colour in ("red", "unknown") or found.new_reasons):
+            lines = [f"- {reason}" for reason in found.reasons]
+            alert(
+                context,
+                self.spec,
+                title=f"{found.colour.upper()}: {found.model} on {found.day}",
+                body="\n".join([*lines, "", f"Retrain: {found.retrain}."]),
+            )

@@ -1,0 +1,66 @@
+"""Measure what came of the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from evergreen.receipts import QualityReceipt, RunReceipt
+from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.task_log import log_table, log_watched
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class MeasureQualityOperator(StageOperator):
+    """
+    Join labels to predictions as they arrive, and measure every window they change.
+
+    Safe to retry: the same predictions and labels give the same join and the same numbers.
+
+    :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
+    :return: A :class:`~evergreen.receipts.QualityReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model", "run")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"run": "json"}
+    ui_color = "#efe6f7"
+
+    def __init__(self, *, run: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+
+    def run_stage(self, context: Context) -> QualityReceipt:
+        """Measure, then list windows, versions and slices."""
+        from evergreen.quality import measure_quality  # heavy: scikit-learn
+
+        as_of = RunReceipt.model_validate(self.run).as_of
+        found = measure_quality(self.store, self.client, self.spec, as_of=as_of)
+        log_watched(self.log, "Quality", found)
+        self.log.info(
+            "%d of %d windows were measured again; %d labels had no prediction",
+            found.remeasured, len(found.windows), found.unmatched,
+        )  # fmt: skip
+        metric = found.metric
+        rows = [
+            (w.first, w.last, w.labelled, w.rows, _shown(w.metrics[metric]),
+             _shown(w.estimated[metric]))
+            for w in reversed(found.windows[-10:])
+        ]  # fmt: skip
+        columns = ("first", "last", "with a label", "rows", f"{metric}, came true", "estimated")
+        log_table(self.log, "Windows, newest first", columns, rows)
+        log_table(
+            self.log, "Promised on test days, kept in service", ("version", "rows", "offline", "in service"),
+            [(v.version, v.rows, _shown(v.offline), _shown(v.realised)) for v in found.versions],
+        )  # fmt: skip
+        if found.slices:
+            slices = [(s.name, s.rows, _shown(s.value)) for s in found.slices]
+            log_table(
+                self.log, "Slices of the newest due window", ("slice", "rows", metric), slices
+            )
+        return found
+
+
+def _shown(value: float | None) -> float | str:
+    return "none" if value is None else value

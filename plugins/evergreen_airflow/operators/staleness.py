@@ -1,0 +1,47 @@
+"""Measure how old the champion is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from evergreen.receipts import RunReceipt, StalenessReceipt
+from evergreen.staleness import measure_staleness
+from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.task_log import log_table, log_watched
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class MeasureStalenessOperator(StageOperator):
+    """
+    Hold the age of the champion and of its data against what the backtest allows.
+
+    Safe to retry: it only reads.
+
+    :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
+    :return: A :class:`~evergreen.receipts.StalenessReceipt` as a plain dict.
+    """
+
+    template_fields: Sequence[str] = ("model", "run")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"run": "json"}
+    ui_color = "#efe6f7"
+
+    def __init__(self, *, run: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+
+    def run_stage(self, context: Context) -> StalenessReceipt:
+        """Measure, then list ages and limits."""
+        as_of = RunReceipt.model_validate(self.run).as_of
+        found = measure_staleness(self.store, self.client, self.spec, as_of=as_of)
+        log_watched(self.log, "Staleness", found)
+        rows = [
+            (f"version {found.version}", found.champion_days, found.champion_limit),
+            ("newest data it learnt from", found.data_days, found.data_limit),
+            ("last challenged", found.challenged_days, ""),
+        ]
+        title = f"Ages in days ({found.limit_from})"
+        log_table(self.log, title, ("what", "age", "allowed"), rows)
+        return found
