@@ -1,7 +1,7 @@
 """
 Promise 6: drift worth acting on. No-drift windows (20 columns, n 300 to 20,000) trigger at most
-2 %; one column at +5 sd always triggers; on ordinary days of real flights retrains are asked for on at
-most 2 %, and injected faults are found within one day.
+2 %; one column at +5 sd always triggers; on ordinary days of real flights retrains are asked for on
+at most 2 %, and injected faults are found within one day.
 
 Five drifted days and one retrain, and no report that fails the task, are proven through Airflow in
 test_monitoring.py. What was broken to turn these red is in docs/promises.md.

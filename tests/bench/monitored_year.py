@@ -1,7 +1,7 @@
 """
 Monitor the flights of 2013 day by day, and draw what a person would have seen.
 
-Every stage as the DAGs run it, without the scheduler: retrain on the first of a month and whenever
+Every stage as the DAGs run it, without the scheduler: retrain on Mondays and whenever
 monitor asks for it, score and monitor every day, labels arriving as planes land. Ends in
 docs/pictures/monitored_year.png and a table beside it in the store. `make bench-monitor`.
 """
@@ -73,8 +73,8 @@ def main() -> None:
         retrain(first, "first")
         as_of, started = first + timedelta(days=2), time.monotonic()
         while as_of <= last:
-            if as_of.day == 1:
-                retrain(as_of, "monthly")
+            if as_of.weekday() == 0:
+                retrain(as_of, "weekly")
             health, report = watch(store, client, spec, as_of)
             seen.append((health, report))
             if health.request:
@@ -112,13 +112,8 @@ def summarise(seen, retrained) -> None:
     colours = [health.colour for health, _ in seen]
     print({name: colours.count(name) for name in COLOURS})
     alarms = sum(report.drift.alarms[-1].is_alarm for _, report in seen)
-    default = [
-        sum(
-            found.get("beyond_default_threshold", False)
-            for found in report.drift.report.columns.values()
-        )
-        for _, report in seen
-    ]
+    marks = [report.drift.report.columns.values() for _, report in seen]
+    beyond = [sum(found.get("beyond_default_threshold", False) for found in m) for m in marks]
     print(f"drift alarms on {alarms} of {len(seen)} days")
     print(f"retrains: {len(retrained)}", *(f"  {a:%Y-%m-%d} {w}" for a, w in retrained), sep="\n")
     print(f"columns of the report beyond their limit a day: {sum(beyond) / len(beyond):.2f}")
@@ -148,7 +143,7 @@ def draw(spec, seen, retrained, path: Path) -> None:
     top.set_ylabel(metric)
     top.legend(loc="lower left", frameon=False, ncols=3)
     top.set_title(
-        f"{spec.model}: {len(seen)} days of 2013 monitored; retrained monthly (green lines) and "
+        f"{spec.model}: {len(seen)} days of 2013 monitored; retrained weekly (green lines) and "
         "when asked (red lines)", loc="left",
     )  # fmt: skip
     rows = ["day", *KINDS]

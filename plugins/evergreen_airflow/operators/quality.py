@@ -48,12 +48,13 @@ class MeasureQualityOperator(StageOperator):
              _shown(w.estimated[metric]))
             for w in reversed(found.windows[-10:])
         ]  # fmt: skip
-        columns = ("first", "last", "with a label", "rows", f"{metric}, came true", "estimated")
-        log_table(self.log, "Windows, newest first", columns, rows)
-        log_table(
-            self.log, "Promised on test days, kept in service", ("version", "rows", "offline", "in service"),
-            [(v.version, v.rows, _shown(v.offline), _shown(v.realised)) for v in found.versions],
-        )  # fmt: skip
+        windows = ("first", "last", "with a label", "rows", f"{metric}, came true", "estimated")
+        log_table(self.log, "Windows, newest first", windows, rows)
+        versions = [
+            (v.version, v.rows, _shown(v.offline), _shown(v.realised)) for v in found.versions
+        ]
+        columns = ("version", "rows", "offline", "in service")
+        log_table(self.log, "Promised on test days, kept in service", columns, versions)
         if found.slices:
             slices = [(s.name, s.rows, _shown(s.value)) for s in found.slices]
             log_table(

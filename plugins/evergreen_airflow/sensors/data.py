@@ -36,7 +36,7 @@ def days_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> Days:
 
 
 def partitions_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> list[Partition]:
-    """Return every object a run at *as_of* waits for; monitoring wants the day's predictions too."""
+    """Return all that a run at *as_of* waits for; monitoring wants the day's predictions too."""
     parts = needed(spec, days=days_of(spec, as_of=as_of, scope=scope))
     if scope == "monitoring":
         day = scoring_day(as_of)

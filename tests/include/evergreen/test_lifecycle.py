@@ -14,8 +14,8 @@ from tests.night import Night
 
 from evergreen.artefacts import load_model
 from evergreen.drift import report_drift
-from evergreen.evidently_report import harmless
 from evergreen.errors import AliasMovedError, ArtefactError, CandidateError, NoChampionError
+from evergreen.evidently_report import harmless
 from evergreen.scoring import score_partition
 from evergreen.spec.policy import CandidateSpec, Search
 from evergreen.tables import from_parquet
