@@ -173,6 +173,28 @@ def trained(raw_days, client, tmp_path_factory):
     return night, night.evaluation(night.examples())
 
 
+@pytest.fixture(scope="session")
+def serving(trained, tmp_path_factory):
+    """The same night with its version serving, in a store that is only copied."""
+    from tests.night import Night
+
+    night, _ = trained
+    root = tmp_path_factory.mktemp("serving") / "store"
+    shutil.copytree(night.store.root, root)
+    night = Night(FolderStore(root), night.client, night.spec)
+    night.deployment()
+    return night
+
+
+@pytest.fixture
+def served(serving, tmp_path):
+    """A champion of AS_OF, in a store of the test's own."""
+    from tests.night import Night
+
+    shutil.copytree(serving.store.root, tmp_path / "served")
+    return Night(FolderStore(tmp_path / "served"), serving.client, serving.spec)
+
+
 @pytest.fixture
 def new_history(trained):
     """Begin the history of a model that no other test knows."""

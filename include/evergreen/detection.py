@@ -36,11 +36,13 @@ from evergreen.receipts import (
     EvaluationDetails,
     EvaluationReceipt,
     Finding,
+    KeptReport,
 )
 from evergreen.scoring import load_scorer, scorer_of
 from evergreen.spec import ModelSpec
-from evergreen.storage import ObjectStore, read
-from evergreen.window import Days, scoring_day
+from evergreen.storage import ObjectStore, canonical_json, digest_of, put_json_once, read
+from evergreen.values import Frozen
+from evergreen.window import Days, scoring_day, start_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,18 +89,8 @@ def detect_drift(
         for n in range(max(len(table) - seen, 0), len(table))
     }
     alarms = tuple(alarm_of(d, table.loc[d], of) for d, of in limits.items())
-    reference, current = sample_of(samples, day, against)
     alarm = alarms[-1]
-    report = keep_report(
-        store,
-        folder=f"reports/{spec.model}/monitor/{day}",
-        reference=reference,
-        current=current,
-        note=_note(spec, alarm, against, reference=len(reference), current=len(current)),
-        name=f"{spec.model} {day}",
-        at=datetime.combine(day, datetime.min.time(), tzinfo=as_of.tzinfo),
-        limits={name: found.limit for name, found in limits[day].items()},
-    )
+    report = _report_once(samples, alarm, against, limits[day])
     count = sum(found.is_alarm for found in alarms)
     is_persistent = count >= needed
     new_columns = list(_schema_changes(landed, day))
@@ -116,14 +108,22 @@ def detect_drift(
         ),
         asks=is_persistent,
         version=reign.version,
-        rows=len(current),
+        rows=report.current_rows,
         reference_days=tuple(against),
-        reference_rows=len(reference),
+        reference_rows=report.reference_rows,
         history_days=len(table) - 1,
         alarms=alarms,
         columns=tuple(_columns(table.loc[day], limits[day])),
-        report=report,
+        report=report.kept,
     )
+
+
+class DayReport(Frozen):
+    """Evidently's report of one day, and how many rows stand on each side of it."""
+
+    kept: KeptReport
+    current_rows: int
+    reference_rows: int
 
 
 def alarm_of(day: date, distances: pd.Series, limits: Mapping[str, Threshold]) -> DayAlarm:
@@ -246,8 +246,41 @@ def _schema_changes(landed: Mapping[date, LandedDay], day: date) -> list[str]:
     ]
 
 
+def _report_once(
+    samples: Samples, alarm: DayAlarm, against: list[date], limits: Mapping[str, Threshold]
+) -> DayReport:
+    """
+    Return Evidently's report of the day, made now unless it is kept for the same data and limits.
+
+    Evidently numbers the parts of a page at random, so the same report made twice would differ.
+    """
+    store, spec, day = samples.store, samples.spec, alarm.day
+    used = [samples.days[d].prepared.data.sha256 for d in (day, *against)]
+    marks = {name: found.limit for name, found in limits.items()}
+    drift = canonical_json(spec.drift.model_dump(mode="json"))
+    recipe = digest_of(*used, samples.sayer, canonical_json(marks), drift, str(spec.seed))
+    folder = f"reports/{spec.model}/monitor/{day}"
+    key = f"{folder}/{recipe}.json"
+    if store.head(key) is None:
+        reference, current = sample_of(samples, day, against)
+        sizes = {"current_rows": len(current), "reference_rows": len(reference)}
+        kept = keep_report(
+            store,
+            folder=folder,
+            reference=reference,
+            current=current,
+            note=_note(spec, alarm, against, **sizes),
+            name=f"{spec.model} {day}",
+            at=start_of(day),
+            limits=marks,
+        )
+        report = DayReport(kept=kept, **sizes)
+        put_json_once(store, key, report.model_dump(mode="json"))
+    return DayReport.model_validate_json(store.get(key))
+
+
 def _note(
-    spec: ModelSpec, alarm: DayAlarm, against: list[date], *, reference: int, current: int
+    spec: ModelSpec, alarm: DayAlarm, against: list[date], *, reference_rows: int, current_rows: int
 ) -> str:
     """Return what the reader of the page must know before its first number."""
     verdict = (
@@ -258,8 +291,9 @@ def _note(
     days = ", ".join(str(day) for day in reversed(against))
     return (
         '<p style="font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto">'
-        f"<strong>{spec.model}, {alarm.day}: {verdict}.</strong> Current: {current} rows of that "
-        f"day. Reference: {reference} rows of {days}. &ldquo;Detected&rdquo; means farther from "
-        "the reference than the days before it were from theirs; where no limit could be set, "
+        f"<strong>{spec.model}, {alarm.day}: {verdict}.</strong> Current: {current_rows} rows of "
+        f"that day. Reference: {reference_rows} rows of {days}. &ldquo;Detected&rdquo; means "
+        "farther from the reference than the days before it were from theirs; where no limit could "
+        "be set, "
         f"beyond Evidently's default. {PREDICTION} is what the champion says of the rows.</p>"
     )

@@ -238,7 +238,7 @@ def _raw_rows(
 def _with_late_columns(frame: pd.DataFrame, contract: TableContract) -> pd.DataFrame:
     """Return *frame* with a null of its type for every label column that did not come yet."""
     late = {
-        name: pd.Series(pd.NA, index=frame.index, dtype=NULLS[rule.type])
+        name: pd.Series(None, index=frame.index, dtype=NULLS[rule.type])
         for name, rule in contract.columns.items()
         if rule.known_later and (name not in frame or frame[name].isna().all())
     }

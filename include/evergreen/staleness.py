@@ -96,7 +96,7 @@ def allowed_days(table: pd.DataFrame, *, metric: Metric, max_loss: float) -> int
     ages = (days - days.min()).dt.days + 1
     both = zip(table["evolving"], table["frozen"], strict=True)
     gaps = [gain(metric, evolving, frozen) for evolving, frozen in both]
-    curve = IsotonicRegression(increasing=True).fit_transform(ages, gaps, table["rows"])
+    curve = IsotonicRegression().fit(ages, gaps, sample_weight=table["rows"]).predict(ages)
     behind = ages[curve >= max_loss]
     return int(behind.min() if len(behind) else ages.max())
 

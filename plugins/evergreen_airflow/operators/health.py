@@ -89,9 +89,9 @@ class AssessHealthOperator(StageOperator):
         if found.silent:
             raise MonitoringError(
                 f"{', '.join(found.silent)} gave no result for {found.day}, so nobody knows how "
-                f"{found.model} is. The page {found.page} says what is known; nothing was asked for. "
-                "Look at the failed task of this run, mend what it names, and clear it with "
-                "the tasks after it."
+                f"{found.model} is. {found.page} says what is known, and nothing was asked for. "
+                "Look at the failed task of this run, mend what it names, and clear it with the "
+                "tasks after it."
             )
         return found
 
