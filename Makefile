@@ -11,7 +11,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce check-state test check bench bench-backfill docs lock
+.PHONY: help setup demo up down airflow reproduce check-state test check bench bench-backfill bench-monitor docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -49,6 +49,9 @@ check: $(CHECK)  ## Lint, format and types only.
 
 bench: $(CHECK)  ## Measure a night against the plain script that does the same job.
 	$(BIN)/python tests/bench/night.py
+
+bench-monitor: $(CHECK)  ## Monitor the flights of 2013 day by day and draw the year.
+	$(BIN)/python tests/bench/monitored_year.py
 
 bench-backfill: $(CHECK)  ## Measure 30 backfilled nights against a plain loop (NIGHTS=30).
 	$(BIN)/python tests/bench/backfill.py

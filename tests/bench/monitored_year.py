@@ -51,7 +51,7 @@ def main() -> None:
 
     from models.flight_delay import feed
 
-    last = datetime(2014, 1, 1, 6, tzinfo=UTC)
+    last = datetime(2013, 12, 31, 6, tzinfo=UTC)  # of the last day the package has no weather
     with tempfile.TemporaryDirectory() as home, mlflow_server(Path(home) / "mlflow") as url:
         store, client = FolderStore(Path(home) / "store"), MlflowClient(url, url)
         spec = load_spec("flight_delay")

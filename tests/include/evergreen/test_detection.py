@@ -91,16 +91,6 @@ def test_drift_that_stays_asks_for_a_retrain(watch):
     assert found.reasons[-1] == "drift on 2 of the last 3 days"
 
 
-def test_yesterdays_alarm_alone_is_no_alarm_today(watch):
-    watch.change(DAY - timedelta(days=1), in_leagues)
-
-    found = watch()
-
-    assert [alarm.is_alarm for alarm in found.alarms][1]
-    assert not any("distance" in reason for reason in found.reasons)
-    assert not found.asks
-
-
 def test_evidentlys_own_marks_are_the_decision(watch):
     """Its report must not say Detected where we say nothing, nor the reverse."""
     watch.change(DAY, in_leagues)
