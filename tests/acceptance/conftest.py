@@ -193,17 +193,21 @@ class Workflow:
 @pytest.fixture(scope="package")
 def project(tmp_path_factory) -> Path:
     """A copy of what Airflow reads, with the small models in it."""
-    root = tmp_path_factory.mktemp("project")
+    return copy_project(tmp_path_factory.mktemp("project"), {m: SPECS.get(m, {}) for m in MODELS})
+
+
+def copy_project(root: Path, models: dict[str, dict]) -> Path:
+    """Copy what Airflow reads to *root*, with the small models that *models* names and changes."""
     for name in ("dags", "plugins", "include"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     sample = root / "include" / "models" / "flight_delay"
-    for model in MODELS:
+    for model, changes in models.items():
         folder = root / "include" / "models" / model
         shutil.copytree(sample, folder)
         spec = yaml.safe_load((sample / "model.yaml").read_text())
         spec |= {"model": model, "window": WINDOW, "candidates": ["linear", "poor"]}
         spec["gates"] = {"slices": {"columns": ["origin"]}, "baseline": {"linear": -1}}
-        spec |= SPECS.get(model, {})
+        spec |= changes
         (folder / "model.yaml").write_text(yaml.safe_dump(spec))
         with (folder / "pipeline.py").open("a") as code:
             code.write(POOR)
@@ -219,20 +223,25 @@ def hook() -> Iterator[tuple[int, list[dict]]]:
 
 @pytest.fixture(scope="package")
 def stack(project, hook) -> Iterator[Stack]:
-    there = {"path": f"json://127.0.0.1:{hook[0]}/alert", "tag": "all"}
-    pager = json.dumps({"conn_type": "apprise", "extra": {"config": there}})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_PAGER", pager)
-        yield from _running(project)
+        patch.setenv("AIRFLOW_CONN_PAGER", pager_to(hook[0]))
+        yield from stack_of(project)
 
 
-def _running(project: Path) -> Iterator[Stack]:
+def pager_to(port: int) -> str:
+    """Return an Airflow connection that tells the web hook at *port*."""
+    there = {"path": f"json://127.0.0.1:{port}/alert", "tag": "all"}
+    return json.dumps({"conn_type": "apprise", "extra": {"config": there}})
+
+
+def stack_of(project: Path, *, more_days: int = 0, **environ: str) -> Iterator[Stack]:
+    """Run a stack on *project*, with the flights of every night's window landed, and more."""
     from models.flight_delay import feed
 
-    with running_stack(EVERGREEN_PROJECT=str(project)) as running:
+    with running_stack(EVERGREEN_PROJECT=str(project), **environ) as running:
         if not database.choose(running.settings).is_postgres:
             pytest.skip("no PostgreSQL programs on this machine; backfills are refused on SQLite")
-        first: date = night(1).date() - timedelta(days=WINDOW["train_days"] + 8)
+        first: date = night(1).date() - timedelta(days=WINDOW["train_days"] + 8 + more_days)
         days = [first + timedelta(days=n) for n in range((night(NIGHTS).date() - first).days)]
         feed.land_days(FolderStore(running.settings.store), days, replace=frozenset())
         yield running

@@ -1,0 +1,172 @@
+"""
+The world moves, and monitor tells through Airflow: five drifted days, one retrain that says why; a
+silent server, an unknown day and a red run; a replay that sees the same and starts nothing.
+
+Part of promise 6. What was broken to turn these red is in docs/promises.md.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evergreen.errors import StackError
+from evergreen.tables import from_parquet, to_parquet
+from tests.acceptance.conftest import (
+    Workflow,
+    copy_project,
+    night,
+    pager_to,
+    stack_of,
+)
+from tests.conftest import wait_until
+
+pytestmark = pytest.mark.e2e
+
+MODEL = "watched"
+SPEC = {
+    MODEL: {
+        # Airflow starts runs for events only where it starts them on time too; this time is far.
+        "schedule": "0 6 29 2 *",
+        "start_date": "2025-01-01",
+        "quality": {"window_days": 3, "lookback_days": 7, "min_rows": 100},
+        "service": {"p95_ms": 100},
+        "alerts": {"connections": ["pager"]},
+    }
+}
+#: Nights whose newest day has distances in leagues.
+DRIFTED = range(5, 10)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory, hook):
+    """A champion of night 1, five drifted days, and a server that logs; schedules are on."""
+    root = copy_project(tmp_path_factory.mktemp("monitored"), SPEC)
+    shutil.rmtree(root / "include" / "models" / "flight_delay")
+    (root / "dags" / "flights_feed.py").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_PAGER", pager_to(hook[0]))
+        for stack in stack_of(root, more_days=38, EVERGREEN_SCHEDULES="on"):
+            model = Workflow(stack=stack, project=root, model=MODEL)
+            for number in DRIFTED:
+                drift(model, number)
+            model.retrain(1)
+            yield model
+
+
+def day_of(number: int):
+    """The newest whole day of a night."""
+    return night(number).date() - timedelta(days=1)
+
+
+def drift(model: Workflow, number: int) -> None:
+    key = f"raw/flights/{day_of(number)}.parquet"
+    rows = from_parquet(model.store.get(key))
+    model.store.put(key, to_parquet(rows.assign(distance=rows["distance"] / 3)))
+
+
+def serve(model: Workflow, number: int) -> None:
+    """Log a day of requests as the server would."""
+    rows = pd.DataFrame({
+        "received_at": pd.Timestamp(day_of(number), tz="UTC"),
+        "duration_ms": np.linspace(1, 60, 500), "status": 200, "version": "1", "weight": 1.0,
+    })  # fmt: skip
+    model.store.put(f"requests/{MODEL}/{day_of(number)}/server.parquet", to_parquet(rows))
+
+
+def monitor(model: Workflow, number: int, *, is_served: bool = True) -> str:
+    """Score and monitor a night; return the run."""
+    as_of = night(number).isoformat()
+    model.run("score", f"score-{number}", as_of=as_of)
+    if is_served:
+        serve(model, number)
+    return model.run("monitor", f"monitor-{number}", as_of=as_of)
+
+
+def health(model: Workflow, number: int) -> dict:
+    return json.loads(model.store.get(f"monitoring/{MODEL}/{day_of(number)}/health.json"))
+
+
+def requested(model: Workflow) -> list[dict]:
+    return [run for run in model.runs("retrain") if run["run_type"] == "asset_triggered"]
+
+
+@pytest.fixture(scope="module")
+def moved(watched, hook):
+    """The third drifted day is the first that calls for a retrain; then two more of them."""
+    first = monitor(watched, DRIFTED[2])
+    wait_until(lambda: bool(requested(watched)), within_s=60, what="the retrain that was asked for")
+    (run,) = requested(watched)
+    watched.wait_for("retrain", run["dag_run_id"])
+    for number in DRIFTED[3:]:
+        monitor(watched, number)
+    return first, run["dag_run_id"]
+
+
+def test_drift_that_stays_starts_one_retrain_which_says_why(watched, moved):
+    _, retrain = moved
+    receipt = watched.receipt("retrain", retrain, "wait_for_data")
+
+    assert [run["dag_run_id"] for run in requested(watched)] == [retrain]
+    assert receipt["reason"].startswith("requested: drift: distance")
+    assert "drift on 3 of the last 5 days" in receipt["reason"]
+    assert receipt["as_of"] == night(DRIFTED[2]).isoformat().replace("+00:00", "Z")
+    assert receipt["reason"][:60] in watched.log("retrain", retrain, "wait_for_data")
+
+
+def test_the_days_after_it_are_red_and_held_by_the_cool_down(watched, moved):
+    found = [health(watched, number) for number in DRIFTED[2:]]
+
+    assert {day["colour"] for day in found} == {"red"}
+    assert [day["retrain"].partition(":")[0] for day in found] == ["asked for", "held", "held"]
+    assert "the cool-down is 7 days" in found[1]["retrain"]
+
+
+def test_people_are_told_in_words_and_the_log_reads_like_a_report(watched, moved, hook):
+    first, _ = moved
+    told = [heard for heard in hook[1] if MODEL in str(heard)]
+    log = watched.log("monitor", first, "assess_health")
+
+    assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in str(told[0])
+    assert "Retrain: asked for" in str(told[0])
+    assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in log
+    assert "::group::How watched was on" in log
+    assert "an alarm is beyond" in watched.log("monitor", first, "detect_drift")
+
+
+def test_a_run_again_changes_nothing_and_starts_nothing(watched, moved):
+    first, _ = moved
+    kept = watched.bytes_of("monitoring", "retrain_requests", "quality", "distances", "reports")
+
+    watched.stack.api.clear(f"{MODEL}__monitor", first)
+    watched.wait_for("monitor", first)
+
+    after = watched.bytes_of("monitoring", "retrain_requests", "quality", "distances", "reports")
+    page = f"monitoring/{MODEL}/{day_of(DRIFTED[2])}/"
+    assert {key for key in kept if kept[key] != after[key]} <= {
+        f"{page}health.json", f"{page}health.html",
+    }  # fmt: skip
+    assert set(after) == set(kept)
+    assert health(watched, DRIFTED[2])["retrain"] == "was asked for and is settled"
+    assert len(requested(watched)) == 1
+
+
+def test_a_silent_server_makes_the_day_unknown_and_the_run_red(watched, moved, hook):
+    before = len(hook[1])
+
+    with pytest.raises(StackError, match="logged no request on"):
+        monitor(watched, 11, is_served=False)
+
+    found = health(watched, 11)
+    states = {t["task_id"]: t["state"] for t in watched.tasks("monitor", "monitor-11")}
+    assert found["silent"] == ["service"]
+    assert found["colour"] in ("unknown", "red")
+    assert states["detect_drift"] == states["measure_quality"] == "success"
+    assert states["assess_health"] == "failed"
+    assert any("service: gave no result" in str(heard) for heard in hook[1][before:])
+    assert len(requested(watched)) == 1
