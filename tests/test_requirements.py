@@ -156,6 +156,13 @@ def psycopg2():
     assert make_dsn(host="h", port=1) == "host=h port=1"
 
 
+def postgres_provider():
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    assert issubclass(PostgresHook, DbApiHook)
+
+
 def asyncpg():
     from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -203,6 +210,7 @@ EXERCISES = {
     "apache-airflow": airflow,
     "apache-airflow-providers-standard": standard_provider,
     "apache-airflow-providers-apprise": apprise,
+    "apache-airflow-providers-postgres": postgres_provider,
     "scikit-learn": scikit_learn,
     "psycopg2-binary": psycopg2,
     **{

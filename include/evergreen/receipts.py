@@ -472,6 +472,15 @@ class HousekeepingReceipt(Frozen):
     record: ObjectRef | None
 
 
+class Quarantined(Frozen):
+    """Raw rows of a scored day that were put aside, where they are and why."""
+
+    table: str
+    rows: int
+    reason: str
+    object: ObjectRef | None
+
+
 class ScoringReceipt(Frozen):
     """One partition has predictions."""
 
@@ -482,3 +491,4 @@ class ScoringReceipt(Frozen):
     predictions: ObjectRef
     rows: int
     mean_scores: dict[str, float]
+    quarantined: tuple[Quarantined, ...] = ()

@@ -12,7 +12,7 @@ from evergreen.artefacts import load_model
 from evergreen.errors import ArtefactError, NoChampionError
 from evergreen.prediction import are_sound, predict
 from evergreen.preparation import load_prepare, prepare_day
-from evergreen.receipts import ScoringReceipt, ValidationReceipt
+from evergreen.receipts import Quarantined, ScoringReceipt, ValidationReceipt
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore, canonical_json, put_once, read
 from evergreen.tables import from_parquet, to_parquet
@@ -77,12 +77,15 @@ def score_partition(
     day = scoring_day(as_of)
     reign = scorer_of(ledger.read(store, spec.model), day, as_of=as_of)
     model = load_scorer(client, spec, reign)
+    verdicts = load_verdicts(store, validation)
     prepared, _ = prepare_day(
-        store,
-        spec,
-        day=day,
-        verdicts=load_verdicts(store, validation),
-        prepare=load_prepare(spec.model),
+        store, spec, day=day, verdicts=verdicts, prepare=load_prepare(spec.model)
+    )
+    aside = tuple(
+        Quarantined(table=of.table, rows=count, reason=reason, object=of.quarantine)
+        for of in verdicts.values()
+        if of.day == day
+        for reason, count in of.reasons.items()
     )
     rows = from_parquet(read(store, prepared.data))
     said = predict(model, rows, spec=spec.examples)
@@ -114,6 +117,7 @@ def score_partition(
                 "examples": prepared.data.model_dump(),
                 "predictions": data.model_dump(),
                 "rows": len(predictions),
+                "quarantined": [one.model_dump(mode="json") for one in aside],
             }
         ),
     )
@@ -129,6 +133,7 @@ def score_partition(
             for name, values in columns.items()
             if name.startswith("score")
         },
+        quarantined=aside,
     )
 
 

@@ -13,10 +13,12 @@ from datetime import timedelta
 
 import numpy as np
 import pandas as pd
+import psycopg2
 import pytest
 
 from evergreen.errors import StackError
 from evergreen.tables import from_parquet, to_parquet
+from evergreen_airflow.embedded.database import NAME, USER
 from tests.acceptance.conftest import (
     Workflow,
     copy_project,
@@ -25,6 +27,7 @@ from tests.acceptance.conftest import (
     stack_of,
 )
 from tests.conftest import wait_until
+from tests.e2e.conftest import Stack
 
 pytestmark = pytest.mark.e2e
 
@@ -36,6 +39,7 @@ SPEC = {
         "start_date": "2025-01-01",
         "quality": {"window_days": 3, "lookback_days": 7, "min_rows": 100},
         "service": {"p95_ms": 100},
+        "scoring": {"sql": {"connection": "warehouse", "table": "public.said"}},
         "alerts": {"connections": ["pager"]},
     }
 }
@@ -53,10 +57,21 @@ def watched(tmp_path_factory, hook):
         patch.setenv("AIRFLOW_CONN_PAGER", pager_to(hook[0]))
         for stack in stack_of(root, more_days=38, EVERGREEN_SCHEDULES="on"):
             model = Workflow(stack=stack, project=root, model=MODEL)
+            stack.api.http.post("/connections", json=warehouse(stack)).raise_for_status()
             for number in DRIFTED:
                 drift(model, number)
             model.retrain(1)
             yield model
+
+
+def warehouse(stack: Stack) -> dict:
+    """The stack's own PostgreSQL, as an Airflow connection for people's tables."""
+    password = json.loads((stack.settings.home / "secrets.json").read_text())["database_password"]
+    return {
+        "connection_id": "warehouse", "conn_type": "postgres", "host": "127.0.0.1",
+        "port": stack.settings.postgres.number, "schema": NAME, "login": USER,
+        "password": password,
+    }  # fmt: skip
 
 
 def day_of(number: int):
@@ -154,6 +169,29 @@ def test_a_run_again_changes_nothing_and_starts_nothing(watched, moved):
     assert set(after) == set(kept)
     assert health(watched, DRIFTED[2])["retrain"] == "was asked for and is settled"
     assert len(requested(watched)) == 1
+
+
+def test_the_warehouse_has_each_scored_day_once_whatever_is_run_again(watched, moved):
+    def said() -> list[tuple]:
+        to = warehouse(watched.stack)
+        with (
+            psycopg2.connect(
+                host=to["host"], port=to["port"], dbname=NAME, user=USER, password=to["password"]
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("SELECT scored_day, count(*), min(model_version), sum(score) "
+                           "FROM public.said GROUP BY scored_day ORDER BY scored_day")  # fmt: skip
+            return cursor.fetchall()
+
+    before = said()
+    watched.stack.api.clear(f"{MODEL}__score", f"score-{DRIFTED[2]}")
+    watched.wait_for("score", f"score-{DRIFTED[2]}")
+    rows = watched.receipt("score", f"score-{DRIFTED[2]}", "score_partition")["rows"]
+
+    assert said() == before
+    assert next((day, count) for day, count, _, _ in before) == (day_of(DRIFTED[2]), rows)
+    assert len(before) == len(DRIFTED[2:])
 
 
 def test_a_silent_server_makes_the_day_unknown_and_the_run_red(watched, moved, hook):

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.sdk import BaseHook
+
+from evergreen.errors import SpecError
 from evergreen.receipts import ScoringReceipt, ValidationReceipt
+from evergreen.spec.policy import SqlSink
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.sensors.data import refuse_before_champion
 from evergreen_airflow.task_log import log_table
@@ -51,4 +55,26 @@ class ScorePartitionOperator(StageOperator):
             ("sha256", receipt.predictions.sha256[:12]),
         ]
         log_table(self.log, "Predictions", ("what", "value"), rows)
+        if receipt.quarantined:
+            left_out = [(q.rows, q.table, q.reason) for q in receipt.quarantined]
+            log_table(self.log, "Not scored, in quarantine", ("rows", "table", "reason"), left_out)
+        if sink := self.spec.scoring.sql:
+            self._copy(receipt, sink)
         return receipt
+
+    def _copy(self, receipt: ScoringReceipt, sink: SqlSink) -> None:
+        from airflow.providers.common.sql.hooks.sql import DbApiHook  # slow, and rarely needed
+
+        from evergreen.sql_sink import copy_predictions
+
+        hook = BaseHook.get_hook(sink.connection)
+        if not isinstance(hook, DbApiHook):
+            raise SpecError(
+                f"scoring.sql.connection: {sink.connection!r} is a connection to "
+                f"{type(hook).__name__}, which speaks no SQL. The predictions are in the object "
+                "store. Name a connection to a database in model.yaml."
+            )
+        rows = copy_predictions(
+            self.store, receipt, engine=hook.get_sqlalchemy_engine(), table=sink.table
+        )
+        self.log.info("%d rows of %s are in %s too", rows, receipt.day, sink.table)
