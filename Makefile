@@ -11,7 +11,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce check-state test check bench bench-backfill bench-monitor docs lock
+.PHONY: help setup demo up down airflow reproduce evidently check-state test check bench bench-backfill bench-monitor docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -34,6 +34,9 @@ airflow: $(SETUP)  ## Run Airflow's own command line against the stack (ARGS="da
 
 reproduce: $(SETUP)  ## Make a version again and compare (VERSION=1, MODEL=flight_delay).
 	@$(BIN)/python -m evergreen_airflow.embedded reproduce --version $(VERSION) $(if $(MODEL),--model $(MODEL))
+
+evidently: $(SETUP)  ## Open the drift reports in Evidently's dashboard (MODEL=flight_delay, PORT=8001).
+	@$(BIN)/python -m evergreen_airflow.embedded evidently $(if $(MODEL),--model $(MODEL)) $(if $(PORT),--port $(PORT))
 
 check-state: $(SETUP)  ## Ask whether all that must hold holds (MODEL=flight_delay).
 	@$(BIN)/python -m evergreen_airflow.embedded check-state $(if $(MODEL),--model $(MODEL))

@@ -61,6 +61,7 @@ def keep_house(
     removals = [
         *_versions(store, client, spec, protected=protected),
         *_reports(store, spec, now=now),
+        *_monitoring(store, spec, now=now),
         *_predictions(store, spec, now=now),
         *_unfinished(store, client, spec, now=now),
     ]
@@ -147,6 +148,15 @@ def _reports(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[
     for key in store.list(f"reports/{spec.model}/"):
         if not key.startswith(folders) and _is_older(store, key, than=oldest):
             yield Removal(kind="report", name=key, remove=partial(store.delete, key))
+
+
+def _monitoring(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:
+    """Yield old pages and the measurements behind them; what was asked for stays."""
+    oldest = now - timedelta(days=spec.retention.reports_days)
+    for kind in ("monitoring", "distances", "quality", "service"):
+        for key in store.list(f"{kind}/{spec.model}/"):
+            if _is_older(store, key, than=oldest):
+                yield Removal(kind=kind, name=key, remove=partial(store.delete, key))
 
 
 def _predictions(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:

@@ -150,7 +150,12 @@ def _monitoring(
         0.5,
         f"{len(drift.columns)} columns of {drift.current_rows} new rows are compared with training",
     )
-    yield _test("Models are not too stale")
+    days = sum(key.endswith("/health.json") for key in store.list(f"monitoring/{spec.model}/"))
+    yield _test(
+        "Models are not too stale",
+        1 if days else 0,
+        f"the champion's age was held against its limit on {days} days" if days else NOT_RUN,
+    )
     yield _test(
         "The model is numerically stable",
         1,
@@ -162,7 +167,12 @@ def _monitoring(
         "prediction time, ms a row",
         most=0.5,
     )
-    yield _test("Prediction quality has not regressed on served data")
+    windows = sum("/window-" in key for key in store.list(f"quality/{spec.model}/"))
+    yield _test(
+        "Prediction quality has not regressed on served data",
+        1 if windows else 0,
+        f"{windows} windows were measured on labels as they came" if windows else NOT_RUN,
+    )
 
 
 def _of_gate(name: str, gates: dict[str, Check], gate: str, *, most: float = 1) -> ScoredTest:

@@ -39,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("down")
     commands.add_parser("demo").add_argument("--as-of", type=parse_instant, default=AS_OF)
     commands.add_parser("check-state").add_argument("--model", default=demo.MODEL)
+    pages = commands.add_parser("evidently")
+    pages.add_argument("--model", default=demo.MODEL)
+    pages.add_argument("--port", type=int, default=8001)
     again = commands.add_parser("reproduce")
     again.add_argument("--model", default=demo.MODEL)
     again.add_argument("--version", type=int, required=True)
@@ -49,6 +52,8 @@ def _run(asked: argparse.Namespace, settings: Settings, console: Console) -> int
     if asked.command == "down":
         stack.down(settings, console)
         return 0
+    if asked.command == "evidently":
+        return inspection.open_evidently(settings, model=asked.model, port=asked.port)
     started = time.monotonic()
     known = stack.up(settings, console)
     start_s, password = time.monotonic() - started, known["admin_password"]

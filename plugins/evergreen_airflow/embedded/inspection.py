@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,19 @@ def check_state(settings: Settings, *, model: str) -> int:
     command = [sys.executable, "-m", "evergreen.invariants", "--model", model,
                "--store", settings.store.as_uri(), "--mlflow", settings.mlflow_url]  # fmt: skip
     return subprocess.run(command, env=os.environ | stack.variables(settings)).returncode
+
+
+def open_evidently(settings: Settings, *, model: str, port: int) -> int:
+    """Put every kept drift report into Evidently's own dashboard and serve it until interrupted."""
+    folder = settings.home / "evidently"
+    environ = os.environ | {"DO_NOT_TRACK": "1"}
+    fill = [sys.executable, "-m", "evergreen.evidently_workspace", "--model", model,
+            "--store", settings.store.as_uri(), "--folder", str(folder)]  # fmt: skip
+    if failed := subprocess.run(fill, env=environ).returncode:
+        return failed
+    serve = [str(Path(sys.executable).with_name("evidently")), "ui", "--workspace", str(folder),
+             "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    return subprocess.run(serve, env=environ).returncode
 
 
 def reproduce(

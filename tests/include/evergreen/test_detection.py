@@ -8,12 +8,14 @@ from datetime import timedelta
 
 import pandas as pd
 import pytest
+from evidently.ui.workspace import Workspace
 from tests.conftest import AS_OF
 
 from evergreen.alarms import thresholds
 from evergreen.detection import column_weights, detect_drift
 from evergreen.distances import PREDICTION, SPREAD, UNSEEN
 from evergreen.errors import MonitoringError, NoChampionError
+from evergreen.evidently_workspace import fill_workspace
 from evergreen.spec.policy import Drift
 from evergreen.storage import read
 from evergreen.tables import from_parquet, to_parquet
@@ -113,6 +115,21 @@ def test_the_snapshot_opens_in_evidently(watch):
 
     assert snapshot.get_name() == f"{watch.spec.model} {DAY}"
     assert snapshot.dict()["metrics"]
+
+
+def test_every_snapshot_is_a_run_of_evidentlys_own_dashboard_once(watch, tmp_path):
+    watch()
+    watch.change(DAY, in_leagues)
+    watch()
+
+    first = fill_workspace(watch.store, watch.spec, folder=tmp_path / "ui")
+    again = fill_workspace(watch.store, watch.spec, folder=tmp_path / "ui")
+
+    workspace = Workspace.create(str(tmp_path / "ui"))
+    (project,) = workspace.list_projects()
+    assert (first, again) == (2, 0)
+    assert project.name == watch.spec.model
+    assert len(workspace.list_runs(project.id)) == 2
 
 
 def test_a_column_that_appears_in_the_raw_data_is_told(watch):

@@ -95,6 +95,18 @@ def test_what_was_just_made_stays_however_old_the_day_it_speaks_of(old):
     assert old.store.head(key) is None
 
 
+@pytest.mark.parametrize("kind", ["monitoring", "distances", "quality", "service"])
+def test_what_monitor_kept_goes_when_it_is_old_and_what_it_asked_for_stays(old, kind):
+    key = f"{kind}/{old.spec.model}/2013-03-05/x.json"
+    asked = f"retrain_requests/{old.spec.model}/2013-03-05T060000.json"
+    for place in (key, asked):
+        old.store.put(place, b"{}")
+
+    assert clean(old).removed[kind] == 1
+    assert old.store.head(key) is None
+    assert old.store.head(asked) is not None
+
+
 def test_a_report_of_a_champion_stays(old):
     key = f"reports/{old.spec.model}/2013-03-02T0000/x.html"
     old.store.put(key, b"the report of version 1")
