@@ -111,7 +111,7 @@ def detect_drift(
         rows=report.current_rows,
         reference_days=tuple(against),
         reference_rows=report.reference_rows,
-        history_days=len(table) - 1,
+        history_days=min(len(table) - 1, spec.drift.history_days),
         alarms=alarms,
         columns=tuple(_columns(table.loc[day], limits[day])),
         report=report.kept,
@@ -129,7 +129,7 @@ class DayReport(Frozen):
 def alarm_of(day: date, distances: pd.Series, limits: Mapping[str, Threshold]) -> DayAlarm:
     """Return whether *day* lies beyond any of *limits*, the most surprising column first."""
     findings = [found for found in _columns(distances, limits) if found.distance > found.limit]
-    findings.sort(key=lambda found: found.limit / found.distance)
+    findings.sort(key=lambda found: found.share, reverse=True)
     return DayAlarm(day=day, is_told=bool(limits), findings=tuple(findings))
 
 

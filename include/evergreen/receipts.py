@@ -183,12 +183,17 @@ class Watched(Frozen):
 
 
 class Finding(Frozen):
-    """One column that lies farther from its reference than it ever did on an ordinary day."""
+    """How far one column lies from its reference, beside what is usual and what is an alarm."""
 
     name: str
     distance: float
     usual: float
     limit: float
+
+    @property
+    def share(self) -> float:
+        """How much of what is allowed was used; beyond 1 is an alarm."""
+        return self.distance / self.limit if self.limit > 0 else float(self.distance > 0) * 2
 
 
 class DayAlarm(Frozen):

@@ -82,7 +82,7 @@ class DetectDriftOperator(StageOperator):
         rows = [
             (one.name, one.distance, one.usual, one.limit,
              "ALARM" if one.distance > one.limit else "")
-            for one in sorted(found.columns, key=lambda one: one.limit - one.distance)
+            for one in sorted(found.columns, key=lambda one: one.share, reverse=True)
         ]  # fmt: skip
         title = f"{found.day} against {len(found.reference_days)} days, {found.history_days} before"
         log_table(self.log, title, ("distance", "measured", "usual", "limit", ""), rows)

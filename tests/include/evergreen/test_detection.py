@@ -55,7 +55,7 @@ def test_an_ordinary_day_is_green_and_every_column_is_held_against_its_limit(wat
 
     assert (found.colour, found.reasons) == ("green", ())
     assert {*watch.spec.examples.features, PREDICTION} <= {one.name for one in found.columns}
-    assert found.history_days == 16
+    assert found.history_days == 14
     assert found.reference_rows > found.rows > 500
 
 
