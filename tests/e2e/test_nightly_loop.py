@@ -66,6 +66,7 @@ def test_the_demo_ends_with_a_champion_predictions_and_a_report(loop):
     assert [e.step for e in ledger.read(loop.store, MODEL).entries] == ["intent", "outcome"]
     assert list(loop.bytes_below("predictions/"))
     assert [key for key in loop.bytes_below("reports/") if key.endswith(".html")]
+    assert list(loop.bytes_below("monitoring/flight_delay/2013-07-01/health.html"))
 
 
 def test_the_summary_shows_the_champion_beside_the_baseline(loop):
@@ -74,6 +75,8 @@ def test_the_summary_shows_the_champion_beside_the_baseline(loop):
     assert any(line.split("│")[2].strip() == "0.5000" for line in lines)
     assert "champion" in loop.page
     assert "Drift report" in loop.page
+    assert "Health page" in loop.page
+    assert "labels: none are due yet" in loop.page
 
 
 def test_task_logs_read_like_a_report(loop):
@@ -101,7 +104,7 @@ def test_running_every_task_again_changes_nothing(loop):
         loop.bytes_below("examples/", "predictions/", "ledger/", "reports/", "evaluations/"),
     )
 
-    for workflow in ("retrain", "score"):
+    for workflow in ("retrain", "score", "monitor"):
         dag_id, run_id = f"{MODEL}__{workflow}", loop.run_id(workflow)
         loop.api.clear(dag_id, run_id)
         wait_until(

@@ -25,7 +25,7 @@ def run_demo(
     settings: Settings, *, password: str, as_of: datetime, console: Console
 ) -> dict[str, float]:
     """
-    Land the days, retrain at *as_of*, score the day after it; return the seconds of each.
+    Land the days, retrain at *as_of*, score and watch the day after it; return seconds of each.
 
     :raises StackError: If a DAG cannot be parsed or any task of a run fails.
     """
@@ -37,6 +37,7 @@ def run_demo(
         ("flights_feed", tomorrow),  # the retrain's window and the day to score after it
         (f"{MODEL}__retrain", as_of),
         (f"{MODEL}__score", tomorrow),
+        (f"{MODEL}__monitor", tomorrow),
     ]
     seconds = {}
     run_ids = {}
@@ -78,6 +79,8 @@ def _summary(
     deployment = api.receipt(dag_id, run_id, "deploy_model")
     drift = api.receipt(dag_id, run_id, "report_drift")
     scoring = api.receipt(score_id, run_ids[score_id], "score_partition")
+    monitor_id = f"{MODEL}__monitor"
+    health = api.receipt(monitor_id, run_ids[monitor_id], "assess_health")
 
     mapped = [
         t["map_index"] for t in api.tasks(dag_id, run_id) if t["task_id"] == "train_candidate"
@@ -120,6 +123,7 @@ def _summary(
                 f"{scoring['rows']} for {scoring['day']}, version {scoring['version']}",
             ),
             ("drift", _drift_line(drift)),
+            ("health", f"{health['colour']} on {health['day']}: {_why(health)}"),
         ],
     )
     version = deployment["version"]
@@ -128,9 +132,14 @@ def _summary(
         ("Model       ", f"{settings.mlflow_url}/#/models/{MODEL}/versions/{version}"),
         ("Evidence    ", store.url(registration["evidence"])),
         ("Drift report", store.url(drift["html"]["key"])),
+        ("Health page ", store.url(health["page"])),
         ("Predictions ", store.url(scoring["predictions"]["key"])),
     ):  # addresses are printed whole: a table would cut them
         console.print(f"{what}  {address}", highlight=False, soft_wrap=True)
+
+
+def _why(health: dict[str, Any]) -> str:
+    return "; ".join(health["reasons"]) or "nothing to do"
 
 
 def _drift_line(drift: dict[str, Any]) -> str:
