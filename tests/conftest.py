@@ -47,13 +47,6 @@ LANDED_DAYS = 24
 _numbers = itertools.count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Make two groups for two workers: what starts Airflow, and everything else."""
-    for item in items:
-        group = "stacks" if item.get_closest_marker("e2e") else "rest"
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def raw_days(tmp_path_factory) -> Path:
     """A store with real flights and weather before AS_OF, and one day after it; never written."""

@@ -28,6 +28,7 @@ from tests.acceptance.conftest import (
 )
 from tests.conftest import wait_until
 from tests.e2e.conftest import Stack
+from tests.hooks import listening
 
 pytestmark = pytest.mark.e2e
 
@@ -45,6 +46,13 @@ SPEC = {
 }
 #: Nights whose newest day has distances in leagues.
 DRIFTED = range(5, 10)
+
+
+@pytest.fixture(scope="module")
+def hook():
+    """A web hook of this module's own: its port, and what it heard."""
+    with listening() as heard:
+        yield heard
 
 
 @pytest.fixture(scope="module")
