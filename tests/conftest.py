@@ -187,15 +187,6 @@ def serving(trained, tmp_path_factory):
 
 
 @pytest.fixture
-def served(serving, tmp_path):
-    """A champion of AS_OF, in a store of the test's own."""
-    from tests.night import Night
-
-    shutil.copytree(serving.store.root, tmp_path / "served")
-    return Night(FolderStore(tmp_path / "served"), serving.client, serving.spec)
-
-
-@pytest.fixture
 def new_history(trained):
     """Begin the history of a model that no other test knows."""
     from tests.night import History

@@ -86,7 +86,7 @@ SIZES = (300, 1_000, 3_000, 20_000)
 
 @pytest.fixture(scope="module")
 def still() -> dict[int, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
-    tested = {300: 240, 1_000: 240, 3_000: 80, 20_000: 60}
+    tested = {300: 200, 1_000: 200, 3_000: 60, 20_000: 40}
     return {n: still_days(n, days=HISTORY + tested[n], seed=n) for n in SIZES}
 
 
@@ -226,7 +226,7 @@ def test_a_fault_on_a_quiet_day_is_found_on_that_day_and_nothing_else_is(flights
         year.index[HISTORY + n]
         for n, found in enumerate(told(year, rows=900))
         if not found and is_ordinary(year.index[HISTORY + n])
-    ][::6]
+    ][::8]
     found = {}
     for day in quiet:
         at = year.index.get_loc(day)

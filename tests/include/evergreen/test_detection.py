@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from evidently.ui.workspace import Workspace
 from tests.conftest import AS_OF
+from tests.night import Night
 
 from evergreen.alarms import thresholds
 from evergreen.detection import column_weights, detect_drift
@@ -17,7 +20,7 @@ from evergreen.distances import PREDICTION, SPREAD, UNSEEN
 from evergreen.errors import MonitoringError, NoChampionError
 from evergreen.evidently_workspace import fill_workspace
 from evergreen.spec.policy import Drift
-from evergreen.storage import read
+from evergreen.storage import FolderStore, read
 from evergreen.tables import from_parquet, to_parquet
 
 pytestmark = pytest.mark.integration
@@ -27,23 +30,35 @@ DRIFT = Drift(reference_weeks=1, same_weekday=False, history_days=14, persistenc
 DAY = AS_OF.date()
 
 
+class Watch:
+    """Change raw flights of a day, and watch a day; by default the first after the champion."""
+
+    def __init__(self, served: Night) -> None:
+        self.store, self.client = served.store, served.client
+        self.spec = served.spec.model_copy(update={"drift": DRIFT})
+
+    def change(self, day, how, *, table: str = "flights") -> None:
+        key = f"raw/{table}/{day}.parquet"
+        self.store.put(key, to_parquet(how(from_parquet(self.store.get(key)))))
+
+    def __call__(self, as_of=AS_OF + timedelta(days=1), **drift):
+        spec = self.spec.model_copy(update={"drift": DRIFT.model_copy(update=drift)})
+        return detect_drift(self.store, self.client, spec, as_of=as_of)
+
+
+@pytest.fixture(scope="module")
+def measured(serving, tmp_path_factory) -> Path:
+    """A store in which the past was measured once, as it is on any night but the first."""
+    root = tmp_path_factory.mktemp("measured") / "store"
+    shutil.copytree(serving.store.root, root)
+    Watch(Night(FolderStore(root), serving.client, serving.spec))()
+    return root
+
+
 @pytest.fixture
-def watch(served):
-    """Change raw flights of a day, and watch a day; today is the first after the champion."""
-
-    class Watch:
-        store, client = served.store, served.client
-        spec = served.spec.model_copy(update={"drift": DRIFT})
-
-        def change(self, day, how, *, table: str = "flights") -> None:
-            key = f"raw/{table}/{day}.parquet"
-            self.store.put(key, to_parquet(how(from_parquet(self.store.get(key)))))
-
-        def __call__(self, as_of=AS_OF + timedelta(days=1), **drift):
-            spec = self.spec.model_copy(update={"drift": DRIFT.model_copy(update=drift)})
-            return detect_drift(self.store, self.client, spec, as_of=as_of)
-
-    return Watch()
+def watch(serving, measured, tmp_path) -> Watch:
+    shutil.copytree(measured, tmp_path / "store")
+    return Watch(Night(FolderStore(tmp_path / "store"), serving.client, serving.spec))
 
 
 def in_leagues(frame: pd.DataFrame) -> pd.DataFrame:
