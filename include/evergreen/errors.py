@@ -12,6 +12,8 @@ EvergreenError
 ├── NoChampionError         nothing may serve            run retrain for an earlier as_of first
 ├── AliasMovedError         the alias is not where the   run rollback with the version that shall
 │                           ledger put it                serve
+├── RolloutError            a version could not prove    look at the model server it names, then
+│                           itself to the callers        clear the task
 ├── RollbackError           there is no way back as      name another version, or say force
 │                           asked
 ├── BacktestError           there is too little past     backfill the nights it names
@@ -62,6 +64,10 @@ class NoChampionError(EvergreenError):
 
 class AliasMovedError(EvergreenError):
     """Somebody moved the champion alias by hand, so nothing can be promoted over it."""
+
+
+class RolloutError(EvergreenError):
+    """A version on its way to the callers could not be watched, so it does not serve."""
 
 
 class RollbackError(EvergreenError):

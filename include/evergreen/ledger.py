@@ -16,10 +16,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
+from evergreen.spec.policy import Stage
 from evergreen.storage import ObjectStore, canonical_json
 from evergreen.values import Frozen
 
-Step = Literal["intent", "outcome", "abandoned", "refused"]
+Step = Literal["intent", "outcome", "abandoned", "refused", "stage", "backed_out", "stopped"]
 
 
 class Entry(Frozen):
@@ -28,7 +29,11 @@ class Entry(Frozen):
 
     ``intent``: it is decided and checked. ``outcome``: the alias has moved. ``abandoned``: it can
     never move, because the version is gone. ``refused``: a person said no, and nothing was decided.
-    ``as_of`` is what the version knows up to.
+
+    On its way to the callers a version goes from ``stage`` to ``stage``, which model servers
+    follow. It ends with an outcome, ``backed_out``: it was measured and found bad, or ``stopped``:
+    it could not be measured, or something else was decided. ``as_of`` is what the version knows up
+    to.
     """
 
     step: Step
@@ -42,10 +47,20 @@ class Entry(Frozen):
     actor: str
     reason: str
     recorded_at: datetime
+    stage: Stage | None = None
 
 
 class LedgerConflictError(Exception):
     """Somebody else wrote the next number first: read again, decide again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """A stage that is under way; its number in the ledger names it everywhere."""
+
+    number: int
+    entry: Entry
+    stage: Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +99,20 @@ class Ledger:
         What a run older than this produces is history and never serves by itself.
         """
         return max((entry.as_of for entry in self.outcomes), default=None)
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """The stage of the version that is on its way to the callers, or None."""
+        for number, entry in reversed(list(enumerate(self.entries, start=1))):
+            if entry.step == "stage" and entry.stage is not None:
+                return Rollout(number=number, entry=entry, stage=entry.stage)
+            if entry.step not in ("refused", "intent"):
+                return None
+        return None
+
+    def is_backed_out(self, version: str) -> bool:
+        """Return whether *version* was measured on its way to the callers, and found bad."""
+        return any(e.version == version and e.step == "backed_out" for e in self.entries)
 
     def has_served(self, version: str) -> bool:
         """Return whether *version* was ever champion."""

@@ -34,6 +34,7 @@ from evergreen.values import Frozen
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from sklearn.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,11 @@ def ask_apart(question: Question) -> Answer:
 
 def answer_to(question: Question) -> Answer:
     """Load, predict and compare, in this process."""
+    return load_and_probe(question)[1]
+
+
+def load_and_probe(question: Question) -> tuple[Pipeline | None, Answer]:
+    """Return the model if it predicts what it did when it was trained, and how that went."""
     import numpy as np
 
     from evergreen.prediction import are_sound, predict
@@ -114,23 +120,24 @@ def answer_to(question: Question) -> Answer:
             name=question.name, sha256=question.sha256, trusted=spec.trusted_types,
         )  # fmt: skip
     except ArtefactError as error:
-        return Answer(fault=str(error))
+        return None, Answer(fault=str(error))
     rows = read_example(question.folder / EXAMPLE, spec=spec.examples)
     loaded = time.perf_counter()
     said = predict(model, rows, spec=spec.examples)
     predicted = time.perf_counter()
     expected = np.asarray(json.loads((question.folder / EXPECTED).read_bytes()))
     if not are_sound(said, spec=spec.examples):
-        return Answer(
+        return None, Answer(
             fault=f"{question.name} predicts {said.tolist()} for its example, expected "
             "finite numbers, and probabilities where there are classes."
         )
     if said.shape != expected.shape or not np.allclose(said, expected, rtol=TOLERANCE, atol=0):
-        return Answer(
+        return None, Answer(
             fault=f"{question.name} predicts {said.tolist()} for its example, but predicted "
             f"{expected.tolist()} when it was trained."
         )
-    return Answer(rows=len(rows), load_s=loaded - started, predict_ms=1000 * (predicted - loaded))
+    milliseconds = 1000 * (predicted - loaded)
+    return model, Answer(rows=len(rows), load_s=loaded - started, predict_ms=milliseconds)
 
 
 if __name__ == "__main__":

@@ -292,6 +292,24 @@ class ServiceReceipt(Watched):
     by_version: dict[str, float]
 
 
+class SkewedColumn(Frozen):
+    """In what share of the rows known to both an input differs, and the first pair that does."""
+
+    name: str
+    rows: int
+    share: float
+    served: str
+    prepared: str
+
+
+class SkewReceipt(Watched):
+    """Rows that callers sent were held against the examples of the same events."""
+
+    served: int
+    compared: int
+    columns: tuple[SkewedColumn, ...]
+
+
 class StalenessReceipt(Watched):
     """How old the champion and what it learnt from are, in days, beside what is allowed."""
 

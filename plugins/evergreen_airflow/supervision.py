@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
-import sys
 
-_PR_SET_PDEATHSIG = 1
+from evergreen.processes import die_with_parent
+
 #: At this niceness a process gets about a tenth of what an ordinary one gets (sched(7)).
 BACKFILL_NICENESS = 10
 
@@ -17,10 +15,9 @@ def die_with_supervisor() -> None:
     Ask the kernel to kill this process when its supervisor dies.
 
     A task whose supervisor was killed otherwise lives on and finishes beside its own retry
-    (FACTS, "execution"). Linux only; elsewhere publishing that converges is the only guard.
+    (FACTS, "execution"). Where the kernel cannot, publishing that converges is the only guard.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
 
 
 def step_back() -> None:

@@ -65,11 +65,6 @@ def _not_built(spec: ModelSpec) -> Iterable[str]:
     """Name what the spec can say but this release cannot do: never accept a gate that won't run."""
     if spec.source.sql:
         yield "source.sql: SQL sources are not built yet; use source.files."
-    if spec.deployment.mode != "direct":
-        yield (
-            f"deployment.mode: {spec.deployment.mode!r} needs the model server, which is not "
-            "built yet; use direct."
-        )
 
 
 def _explain(path: Path, errors: Iterable[ErrorDetails]) -> Iterable[str]:

@@ -1,0 +1,233 @@
+"""The server's pages."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+
+from evergreen.serving.endpoint import Answer, Endpoint, NotServingError
+from evergreen.serving.guard import Guard
+from evergreen.serving.inputs import InputError, check
+from evergreen.serving.protocol import (
+    InferRequest,
+    InvocationsRequest,
+    infer_answer,
+    invocations_answer,
+)
+from evergreen.serving.server import ModelServer
+from evergreen.serving.version import OverloadedError, PredictionError
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = "2"
+
+
+class Fault(BaseModel):
+    """Why there is no answer, and each fault of the input."""
+
+    error: str
+    details: list[dict[str, Any]] = []
+
+
+#: What every question may be answered with, for the OpenAPI page.
+FAULTS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Fault, "description": words}
+    for status, words in {
+        401: "No known token was sent",
+        404: "No such model",
+        413: "The body is too large",
+        422: "The input cannot be used; details name row and column",
+        500: "The version that serves failed on this input",
+        503: "Nothing is loaded yet, or too much waits",
+    }.items()
+}
+
+
+def make_app(server: ModelServer) -> FastAPI:
+    """Return the application that answers for *server*."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await server.start()
+        yield
+        await server.stop()
+
+    app = FastAPI(title="Evergreen model server", version="2", lifespan=lifespan, responses=FAULTS)
+    app.state.server = server
+    _add_faults(app)
+    _add_state(app, server)
+    _add_questions(app, server)
+    app.add_middleware(
+        Guard,
+        tokens=server.settings.tokens if server.settings.auth else (),
+        max_bytes=int(server.settings.max_body_mb * 2**20),
+    )
+    return app
+
+
+def _add_state(app: FastAPI, server: ModelServer) -> None:
+    @app.get("/v2/health/live")
+    async def live() -> dict[str, bool]:
+        """Say that the process runs."""
+        return {"live": True}
+
+    @app.get("/v2/health/ready")
+    @app.get("/ping")  # what SageMaker asks
+    async def ready() -> JSONResponse:
+        """Say whether requests can be answered."""
+        return JSONResponse({"ready": server.is_ready}, 200 if server.is_ready else 503)
+
+    @app.get("/v2")
+    async def about() -> dict[str, Any]:
+        """Name the server and its models."""
+        return {"name": "evergreen", "version": "2", "extensions": [],
+                "replica": server.settings.replica, "models": sorted(server.followers)}  # fmt: skip
+
+    @app.get("/v2/models/{model}")
+    async def describe(model: str) -> dict[str, Any]:
+        """Describe inputs and outputs, who answers, and who is on its way to the callers."""
+        return _describe(server, model)
+
+    @app.get("/v2/models/{model}/ready")
+    async def model_ready(model: str) -> dict[str, Any]:
+        """Say which version answers."""
+        return {"name": model, "ready": True, "version": _endpoint(server, model).champion.version}
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    def metrics() -> PlainTextResponse:
+        """Give the numbers Prometheus collects."""
+        return PlainTextResponse(
+            generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST
+        )
+
+
+def _add_questions(app: FastAPI, server: ModelServer) -> None:
+    @app.post("/v2/models/{model}/infer")
+    async def infer(model: str, body: InferRequest) -> JSONResponse:
+        """Predict rows given by column (Open Inference Protocol)."""
+        answer = await _answer(server, model, body)
+        return JSONResponse(infer_answer(body, model, answer))
+
+    @app.post("/models/{model}/invocations")
+    async def invocations_of(model: str, body: InvocationsRequest) -> JSONResponse:
+        """Predict rows given as MLflow's server takes them."""
+        return JSONResponse(invocations_answer(model, await _answer(server, model, body)))
+
+    @app.post("/invocations")
+    async def invocations(body: InvocationsRequest) -> JSONResponse:
+        """Predict rows as above, on a server that serves one model."""
+        served = sorted(server.followers)
+        if len(served) != 1:
+            raise HTTPException(404, f"{len(served)} models are here ({', '.join(served[:20])}); "
+                                     "ask /models/<model>/invocations")  # fmt: skip
+        return JSONResponse(invocations_answer(served[0], await _answer(server, served[0], body)))
+
+
+def _endpoint(server: ModelServer, model: str) -> Endpoint:
+    if model not in server.followers:
+        known = ", ".join(sorted(server.followers)) or "none"
+        raise HTTPException(404, f"no model {model[:100]!r} here; there are: {known}")
+    return server.followers[model].endpoint
+
+
+async def _answer(
+    server: ModelServer, model: str, body: InferRequest | InvocationsRequest
+) -> Answer:
+    """Check, predict, count and log one request; the log is written later."""
+    endpoint, started = _endpoint(server, model), time.perf_counter()
+    status, answer = 500, None
+    try:
+        rows = check(
+            body.columns(), spec=endpoint.spec.examples, needed=endpoint.champion.inputs,
+            max_rows=server.settings.max_rows,
+        )  # fmt: skip
+        answer = await endpoint.answer(rows)
+        status = 200
+        server.log.add_rows(endpoint.spec, rows, answer.versions)
+        return answer
+    except InputError:
+        status = 422
+        raise
+    except (NotServingError, OverloadedError):
+        status = 503
+        raise
+    finally:
+        seconds = time.perf_counter() - started
+        versions = answer.versions if answer else []
+        server.log.add(model, duration_ms=1000 * seconds, status=status, versions=versions)
+        server.metrics.count(model, status=status, seconds=seconds, versions=Counter(versions))
+
+
+def _describe(server: ModelServer, model: str) -> dict[str, Any]:
+    endpoint = _endpoint(server, model)
+    champion, traffic, examples = endpoint.champion, endpoint.traffic, endpoint.spec.examples
+    challenger = traffic.challenger if traffic else None
+    return {
+        "name": model,
+        "versions": [champion.version, *([challenger.version] if challenger else [])],
+        "platform": "scikit-learn",
+        "inputs": [
+            {"name": name, "shape": [-1],
+             "datatype": "FP64" if name in examples.numeric else "BYTES"}
+            for name in champion.inputs
+        ],
+        "outputs": [{"name": "score", "datatype": "FP64",
+                     "shape": [-1, len(champion.classes)] if examples.problem == "multiclass"
+                     else [-1]}],
+        "parameters": {
+            "champion": champion.version,
+            "challenger": challenger.version if challenger else None,
+            "stage": str(traffic.stage) if traffic and traffic.stage else None,
+            "entity_key": list(examples.entity_key),
+            "event_time": examples.event_time,
+            "trouble": server.followers[model].trouble,
+        },
+    }  # fmt: skip
+
+
+def _add_faults(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def not_read(_: Request, error: RequestValidationError) -> JSONResponse:
+        # Without the input: it may hold what JSON cannot carry, such as NaN.
+        faults = [
+            {"where": ".".join(str(part) for part in e["loc"])[:200], "expected": e["msg"]}
+            for e in error.errors()[:20]
+        ]
+        first = faults[0]
+        words = f"the request cannot be read: {first['where']}: {first['expected']}"
+        return _fault(422, words, faults)
+
+    @app.exception_handler(InputError)
+    async def not_usable(_: Request, error: InputError) -> JSONResponse:
+        return _fault(422, str(error), error.details)
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        return _fault(error.status_code, str(error.detail))
+
+    @app.exception_handler(NotServingError)
+    @app.exception_handler(OverloadedError)
+    async def later(_: Request, error: Exception) -> JSONResponse:
+        return _fault(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
+
+    @app.exception_handler(PredictionError)
+    async def failed(_: Request, error: PredictionError) -> JSONResponse:
+        log.error("%s", error)
+        return _fault(500, str(error))
+
+
+def _fault(
+    status: int, words: str, details: list[dict[str, Any]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:  # fmt: skip
+    return JSONResponse({"error": words, "details": details or []}, status, headers=headers)

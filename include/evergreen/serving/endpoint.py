@@ -1,0 +1,255 @@
+"""
+Who answers a request: the champion, or the version on its way to the callers.
+
+Whatever a challenger does, the caller gets an answer: where it fails, the champion's counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evergreen.rollout import Tally
+from evergreen.serving.inputs import Rows
+from evergreen.serving.version import OverloadedError, PredictionError, ServedVersion
+from evergreen.spec import ModelSpec
+from evergreen.spec.policy import Stage
+
+if TYPE_CHECKING:
+    from evergreen.metrics import Predictions
+
+log = logging.getLogger(__name__)
+
+#: A challenger that is this many times slower than it may be is not waited for any longer.
+PATIENCE = 2.0
+#: Comparisons under way; more are left out rather than let live requests wait behind them.
+MAX_COMPARISONS = 64
+
+
+class NotServingError(Exception):
+    """No version of the model is loaded yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was said of each row, and by which version; ``classes`` of the model, if it has any."""
+
+    scores: Predictions
+    versions: list[str]
+    classes: tuple[str, ...]
+
+
+class Seen:
+    """What one stage showed so far on this server; only the event loop's thread touches it."""
+
+    def __init__(self) -> None:
+        self.challenger = self.champion = Tally()
+        self.difference = self.scale = 0.0
+        self.compared = 0
+        self.fault: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """Who serves at one moment; a request keeps the one it began with."""
+
+    champion: ServedVersion
+    challenger: ServedVersion | None = None
+    stage: Stage | None = None
+    seen: Seen | None = None
+
+
+class Endpoint:
+    """One model's callers on this server."""
+
+    def __init__(self, spec: ModelSpec, *, timeout_s: float) -> None:
+        self.spec, self.timeout_s = spec, timeout_s
+        self.traffic: Traffic | None = None
+        self.fallbacks = self.comparisons_left_out = 0
+        self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def champion(self) -> ServedVersion:
+        """
+        The version that answers.
+
+        :raises NotServingError: If there is none yet.
+        """
+        if self.traffic is None:
+            raise NotServingError(
+                f"no version of {self.spec.model} is loaded yet: either none was promoted, or it "
+                "is being loaded; ask again in a few seconds"
+            )
+        return self.traffic.champion
+
+    async def answer(self, rows: Rows) -> Answer:
+        """
+        Predict *rows*.
+
+        :raises NotServingError: If no version is loaded yet.
+        :raises OverloadedError: If the champion has too much to do.
+        :raises PredictionError: If the champion fails.
+        """
+        champion, traffic = self.champion, self.traffic
+        stage = traffic.stage if traffic else None
+        if traffic is None or stage is None or traffic.challenger is None or traffic.seen is None:
+            return await self._by(champion, rows)
+        if stage.kind == "shadow":
+            return await self._in_shadow(traffic, traffic.challenger, traffic.seen, rows)
+        chosen = self._chosen(rows, share=stage.share, version=traffic.challenger.version)
+        if not any(chosen):
+            return await self._counted_champion(traffic.seen, champion, rows)
+        if all(chosen):
+            return await self._in_canary(traffic, traffic.challenger, traffic.seen, rows)
+        return await self._divided(traffic, traffic.challenger, traffic.seen, rows, chosen)
+
+    def _chosen(self, rows: Rows, *, share: float, version: str) -> list[bool]:
+        """Say for each row whether its entity is among *share*; a larger share only adds some."""
+        salt = f"{self.spec.model}\x1f{version}\x1f"
+        return [
+            int.from_bytes(hashlib.sha256(f"{salt}{entity}".encode()).digest()[:8]) < share * 2**64
+            for entity in rows.entities
+        ]
+
+    async def _by(self, version: ServedVersion, rows: Rows) -> Answer:
+        scores = await version.predict(rows.inputs, rows.count, within_s=self.timeout_s)
+        return Answer(
+            scores=scores, versions=[version.version] * rows.count, classes=version.classes
+        )
+
+    async def _counted_champion(self, seen: Seen, champion: ServedVersion, rows: Rows) -> Answer:
+        started, is_failed = time.perf_counter(), True
+        try:
+            answer = await self._by(champion, rows)
+            is_failed = False
+            return answer
+        finally:
+            seen.champion = seen.champion.plus(_ms_since(started), is_failed=is_failed)
+
+    async def _in_shadow(
+        self, traffic: Traffic, challenger: ServedVersion, seen: Seen, rows: Rows
+    ) -> Answer:
+        unseen = self._begin(lambda: self._tried(challenger, seen, rows))
+        answer = await self._counted_champion(seen, traffic.champion, rows)
+        self._compare_later(unseen, seen, answer, challenger)
+        return answer
+
+    async def _in_canary(
+        self, traffic: Traffic, challenger: ServedVersion, seen: Seen, rows: Rows
+    ) -> Answer:
+        """Answer with the challenger's words; with the champion's, asked at once, if it fails."""
+        safe = asyncio.ensure_future(self._counted_champion(seen, traffic.champion, rows))
+        said = await self._tried(challenger, seen, rows)
+        if said is None:
+            self.fallbacks += 1
+            return await safe
+        answer = Answer(
+            scores=said, versions=[challenger.version] * rows.count, classes=challenger.classes
+        )
+
+        async def later() -> None:
+            try:
+                _compare(
+                    seen, champion=await safe, scores=said, challenger=challenger, spec=self.spec
+                )
+            except (OverloadedError, PredictionError) as error:
+                log.warning("no comparison: %s", error)
+
+        self._keep(later())
+        return answer
+
+    async def _divided(
+        self, traffic: Traffic, challenger: ServedVersion, seen: Seen, rows: Rows,
+        chosen: list[bool],
+    ) -> Answer:  # fmt: skip
+        import numpy as np
+
+        places = {flag: [n for n, c in enumerate(chosen) if c is flag] for flag in (True, False)}
+        new, old = await asyncio.gather(
+            self._in_canary(traffic, challenger, seen, rows.take(places[True])),
+            self._counted_champion(seen, traffic.champion, rows.take(places[False])),
+        )
+        order = np.argsort([*places[True], *places[False]])
+        both = [*new.versions, *old.versions]
+        return Answer(
+            scores=np.concatenate([new.scores, old.scores])[order],
+            versions=[both[n] for n in order],
+            classes=old.classes,
+        )
+
+    async def _tried(self, challenger: ServedVersion, seen: Seen, rows: Rows) -> Predictions | None:
+        """Return what the challenger says, or None if it fails, is slow, or says another shape."""
+        started, said, fault = time.perf_counter(), None, None
+        patience_s = min(PATIENCE * self.spec.deployment.limits.max_p95_ms / 1000, self.timeout_s)
+        try:
+            said = await challenger.predict(rows.inputs, rows.count, within_s=patience_s)
+        except (PredictionError, OverloadedError) as error:
+            fault = str(error)
+        if said is not None and challenger.classes != self.champion.classes:
+            said, fault = None, (
+                f"{challenger.name} knows the classes {', '.join(challenger.classes)}, the "
+                f"champion {', '.join(self.champion.classes)}"
+            )  # fmt: skip
+        seen.challenger = seen.challenger.plus(_ms_since(started), is_failed=said is None)
+        seen.fault = fault or seen.fault
+        return said
+
+    def _begin(
+        self, call: Callable[[], Coroutine[Any, Any, Predictions | None]]
+    ) -> asyncio.Task[Predictions | None] | None:
+        if len(self._background) >= MAX_COMPARISONS:
+            self.comparisons_left_out += 1
+            return None
+        return asyncio.create_task(call())
+
+    def _compare_later(
+        self,
+        unseen: asyncio.Task[Predictions | None] | None,
+        seen: Seen,
+        answer: Answer,
+        challenger: ServedVersion,
+    ) -> None:
+        if unseen is None:
+            return
+
+        async def later() -> None:
+            said = await unseen
+            if said is not None:
+                _compare(seen, champion=answer, scores=said, challenger=challenger, spec=self.spec)
+
+        self._keep(later())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _compare(
+    seen: Seen, *, champion: Answer, scores: Predictions, challenger: ServedVersion, spec: ModelSpec
+) -> None:
+    """
+    Add how far apart both are on the same rows.
+
+    Classes: total variation distance, which for two is the difference of the probability. Numbers:
+    the difference, of which the champion's size is the scale.
+    """
+    import numpy as np
+
+    apart = np.abs(scores - champion.scores)
+    if spec.examples.problem == "regression":
+        seen.scale += float(np.abs(champion.scores).sum())
+    else:
+        seen.scale += len(apart)
+        apart = apart if apart.ndim == 1 else apart.sum(axis=1) / 2
+    seen.difference += float(apart.sum())
+    seen.compared += len(apart)
+
+
+def _ms_since(started: float) -> float:
+    return 1000 * (time.perf_counter() - started)

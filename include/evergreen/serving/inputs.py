@@ -1,0 +1,146 @@
+"""
+Rows as a caller sends them, checked against what the model was fitted on.
+
+Bad input is the caller's to mend, so every fault names the row, the column, what was found and what
+was expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from evergreen.spec.data import Examples
+
+#: Columns of equally many values, by name.
+Columns = Mapping[str, Sequence[Any]]
+#: Trees of scikit-learn calculate in 32 bits; what does not fit there breaks them.
+MAX_NUMBER = 3.4028234e38
+MAX_TEXT = 1_000
+MAX_FAULTS = 20
+
+
+class InputError(Exception):
+    """A request that no model can answer; ``details`` name each fault."""
+
+    def __init__(self, message: str, details: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.details = list(details)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """
+    Checked rows: inputs of the model, what names each row's entity, and when its event is.
+
+    ``keys`` and ``event_times`` are None where the caller left them out.
+    """
+
+    inputs: Columns
+    count: int
+    keys: Columns | None
+    event_times: Sequence[Any] | None
+
+    @cached_property
+    def entities(self) -> list[str]:
+        """One text per row that is the same for the same entity, or for the same inputs."""
+        columns = self.keys if self.keys is not None else self.inputs
+        return ["\x1f".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+
+    def take(self, at: Sequence[int]) -> Rows:
+        """Return the rows at the positions *at*."""
+
+        def some(columns: Columns) -> Columns:
+            return {name: [values[n] for n in at] for name, values in columns.items()}
+
+        return Rows(
+            inputs=some(self.inputs),
+            count=len(at),
+            keys=None if self.keys is None else some(self.keys),
+            event_times=None if self.event_times is None else [self.event_times[n] for n in at],
+        )
+
+
+def check(columns: Columns, *, spec: Examples, needed: Sequence[str], max_rows: int) -> Rows:
+    """
+    Return *columns* as rows that a model fitted on the inputs *needed* can predict.
+
+    Null stands for an unknown value. Other inputs of the spec are let through, so that callers can
+    send a new one before a model looks at it.
+
+    :raises InputError: If a column is missing, unknown, of another length, or holds something that
+        is neither of its type nor null; or if there are no rows, or too many.
+    """
+    count = len(next(iter(columns.values()), ()))
+    if not 0 < count <= max_rows:
+        raise InputError(f"found {count} rows, expected 1 to {max_rows}")
+    faults = [*_shape(columns, count, spec=spec, needed=needed)]
+    known = [name for name in spec.features if name in columns]
+    if not faults:
+        for name in known:
+            faults += _values(name, columns[name], is_numeric=name in spec.numeric)
+            if len(faults) > MAX_FAULTS:
+                break
+    if faults:
+        raise InputError(_headline(faults), faults[:MAX_FAULTS])
+    has_keys = all(name in columns for name in spec.entity_key)
+    return Rows(
+        inputs={name: columns[name] for name in known},
+        count=count,
+        keys={name: columns[name] for name in spec.entity_key} if has_keys else None,
+        event_times=columns.get(spec.event_time),
+    )
+
+
+def _shape(
+    columns: Columns, count: int, *, spec: Examples, needed: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    for name in needed:
+        if name not in columns:
+            yield {"column": name, "found": "nothing", "expected": "a value or null in each row"}
+    known = [*spec.features, *spec.entity_key, spec.event_time]
+    for name, values in columns.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            expected = f"one of {', '.join(dict.fromkeys(known))}{meant}"
+            yield {"column": name[:MAX_TEXT], "found": "an unknown column", "expected": expected}
+        elif len(values) != count:
+            yield {"column": name, "found": f"{len(values)} values", "expected": f"{count}"}
+
+
+def _values(name: str, values: Sequence[Any], *, is_numeric: bool) -> Iterator[dict[str, Any]]:
+    is_usable = _is_number if is_numeric else _is_text
+    expected = "a number within 32 bits, or null" if is_numeric else (
+        f"a string of at most {MAX_TEXT} characters, or null"
+    )  # fmt: skip
+    for row, value in enumerate(values):
+        if not is_usable(value):
+            found = f"{type(value).__name__} {str(value)[:50]!r}"
+            yield {"row": row, "column": name, "found": found, "expected": expected}
+
+
+def _is_number(value: Any) -> bool:
+    if type(value) is float:
+        return math.isfinite(value) and abs(value) <= MAX_NUMBER
+    if type(value) is int:
+        return abs(value) <= MAX_NUMBER
+    return value is None
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or (type(value) is str and len(value) <= MAX_TEXT)
+
+
+def _headline(faults: Sequence[dict[str, Any]]) -> str:
+    first = faults[0]
+    where = f"row {first['row']}, " if "row" in first else ""
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return (
+        f"{where}column {first['column']}: found {first['found']}, expected "
+        f"{first['expected']}{more}"
+    )

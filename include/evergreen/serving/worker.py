@@ -1,0 +1,76 @@
+"""
+What runs in the process of one version: it loads the model once and predicts batches.
+
+A version that crashes, hangs or holds the interpreter takes no request of another with it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from evergreen.probing import Answer, Question, load_and_probe
+from evergreen.processes import die_with_parent
+from evergreen.values import Frozen
+
+if TYPE_CHECKING:
+    from evergreen.metrics import Predictions
+    from evergreen.serving.inputs import Columns
+
+_loaded: dict[str, Any] = {}
+
+
+class Loaded(Frozen):
+    """What the server must know of a version that is ready, or why it is not."""
+
+    answer: Answer
+    pid: int
+    inputs: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+
+def load(question: Question) -> Loaded:
+    """Load the version in this process and hold it against its example."""
+    from sklearn import set_config
+
+    die_with_parent()
+    # Requests are checked before they come here; scikit-learn need not check them in each step.
+    set_config(assume_finite=True, skip_parameter_validation=True)
+    model, answer = load_and_probe(question)
+    if model is None:
+        return Loaded(answer=answer, pid=os.getpid())
+    _loaded.update(model=model, spec=question.spec.examples)
+    names = getattr(model, "feature_names_in_", question.spec.examples.features)
+    return Loaded(
+        answer=answer,
+        pid=os.getpid(),
+        inputs=tuple(map(str, names)),
+        classes=tuple(map(str, getattr(model, "classes_", ()))),
+    )
+
+
+def predict_batch(columns: Columns) -> tuple[Predictions, float]:
+    """
+    Return what the loaded model says of *columns*, and the seconds that took.
+
+    :raises ValueError: If a prediction is not finite, or no probability.
+    """
+    import time
+
+    import pandas as pd
+
+    from evergreen.prediction import are_sound, predict
+
+    spec = _loaded["spec"]
+    started = time.perf_counter()
+    frame = pd.DataFrame(
+        {
+            name: pd.Series(values, dtype="float64" if name in spec.numeric else "str")
+            for name, values in columns.items()
+        },
+        copy=False,
+    )
+    said = predict(_loaded["model"], frame, spec=spec)
+    if not are_sound(said, spec=spec):
+        raise ValueError("a prediction is not finite, or no probability")
+    return said, time.perf_counter() - started

@@ -1,0 +1,162 @@
+"""
+Hold what callers sent against the examples of the same events: training-serving skew.
+
+A model is fitted on what ``prepare`` makes of raw data; a caller computes the same inputs in its
+own code. Where both know an event, both must say the same of it (Breck et al. 2017, "The ML Test
+Score", Monitor 3).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from evergreen.errors import MonitoringError
+from evergreen.receipts import SkewedColumn, SkewReceipt
+from evergreen.spec import ModelSpec
+from evergreen.storage import ObjectStore, read
+from evergreen.window import scoring_day
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evergreen.serving.inputs import Rows
+
+VERSION, RECEIVED_AT, EVENT_DAY = "served_version", "served_received_at", "served_event_day"
+#: Prefix of the columns that name the entity, which may be inputs too.
+KEY = "key_"
+#: Numbers may differ by this much, as a share: callers round.
+TOLERANCE = 1e-6
+
+
+def served_row(
+    spec: ModelSpec, rows: Rows, at: int, *, version: str, now: datetime
+) -> dict[str, Any]:
+    """Return row number *at* as the server logs it: inputs by name, the entity's key as text."""
+    found: dict[str, Any] = {}
+    for name, values in rows.inputs.items():
+        value = values[at]
+        is_number = name in spec.examples.numeric and value is not None
+        found[name] = float(value) if is_number else value
+    for name, values in (rows.keys or {}).items():
+        found[f"{KEY}{name}"] = str(values[at])
+    times = rows.event_times
+    return found | {
+        VERSION: version,
+        RECEIVED_AT: now,
+        EVENT_DAY: _day_of(times[at] if times is not None else None) or now.date(),
+    }
+
+
+def measure_skew(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> SkewReceipt:
+    """
+    Compare the rows that were served for events of the newest whole day with its examples.
+
+    Red: an input differs in more than ``service.max_skew`` of the rows. Unknown: fewer than
+    ``service.min_skew_rows`` rows are known to both.
+
+    :raises MonitoringError: If the day has no predictions, whose manifest names its examples.
+    """
+    import json
+
+    import pandas as pd
+
+    from evergreen.receipts import ObjectRef
+    from evergreen.spec.policy import Service
+    from evergreen.tables import from_parquet
+
+    day, limits = scoring_day(as_of), spec.service or Service()
+    try:
+        manifest = json.loads(store.get(f"predictions/{spec.model}/{day}/manifest.json"))
+    except FileNotFoundError:
+        raise MonitoringError(
+            f"{spec.model} has no predictions of {day}, so it is not known which examples to hold "
+            f"the served rows against. Run {spec.model}__score for the day, then clear this task."
+        ) from None
+    keys = sorted(store.list(f"served/{spec.model}/{day}/"))
+    served = [from_parquet(store.get(key)) for key in keys]
+    both, rows = None, 0
+    if served:
+        together = pd.concat(served, ignore_index=True)
+        rows = len(together)
+        examples = from_parquet(read(store, ObjectRef.model_validate(manifest["examples"])))
+        both = _joined(together, examples, spec)
+    columns = () if both is None else tuple(_columns(both, spec))
+    known = 0 if both is None else len(both)
+    is_enough = known >= limits.min_skew_rows
+    skewed = [c for c in columns if c.share > limits.max_skew]
+    reasons = [
+        f"skew: {c.name} differs in {c.share:.1%} of {c.rows} rows, such as {c.served} served and "
+        f"{c.prepared} prepared; {limits.max_skew:.1%} may"
+        for c in skewed
+    ]
+    if not is_enough:
+        reasons = [f"skew: {known} rows are known to both, {limits.min_skew_rows} tell"]
+    return SkewReceipt(
+        model=spec.model,
+        as_of=as_of,
+        day=day,
+        colour="unknown" if not is_enough else "red" if skewed else "green",
+        reasons=tuple(reasons),
+        served=rows,
+        compared=known,
+        columns=columns,
+    )
+
+
+def _day_of(event_time: Any) -> date | None:
+    """Return the UTC day of an instant a caller named, or None if it is none."""
+    try:
+        found = datetime.fromisoformat(str(event_time))
+    except ValueError:
+        return None
+    return (found.astimezone(UTC) if found.tzinfo else found).date()
+
+
+def _joined(served: pd.DataFrame, examples: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
+    """Return rows known to both, inputs of the served ones with the suffix ``_served``."""
+    import pandas as pd
+
+    names = list(spec.examples.entity_key)
+    typed = {}
+    for name in names:
+        kind, text = examples[name].dtype, served[f"{KEY}{name}"]
+        if pd.api.types.is_datetime64_any_dtype(kind):
+            typed[name] = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601").astype(
+                kind
+            )
+        elif pd.api.types.is_numeric_dtype(kind):
+            typed[name] = pd.to_numeric(text, errors="coerce")
+        else:
+            typed[name] = text
+    inputs = [name for name in spec.examples.features if name in served]
+    said = served[inputs].add_suffix("_served").assign(**typed)
+    last = said.drop_duplicates(names, keep="last")  # a caller may ask again, with newer weather
+    return last.merge(examples, on=names, how="inner")
+
+
+def _columns(both: pd.DataFrame, spec: ModelSpec) -> list[SkewedColumn]:
+    import numpy as np
+
+    found = []
+    for name in spec.examples.features:
+        if f"{name}_served" not in both:
+            continue
+        served, prepared = both[f"{name}_served"], both[name]
+        if name in spec.examples.numeric:
+            differs = ~np.isclose(
+                served.astype(float), prepared.astype(float), rtol=TOLERANCE, equal_nan=True
+            )
+        else:
+            differs = (served.fillna("") != prepared.fillna("")).to_numpy()
+        first = int(differs.argmax()) if len(differs) and differs.any() else None
+        found.append(
+            SkewedColumn(
+                name=name,
+                rows=len(both),
+                share=float(differs.mean()) if len(differs) else 0.0,
+                served="" if first is None else str(served.iloc[first]),
+                prepared="" if first is None else str(prepared.iloc[first]),
+            )
+        )
+    return sorted(found, key=lambda column: -column.share)
