@@ -14,7 +14,9 @@ spec asks for it, a person says yes.
 
 A challenger that loses is a green run: the champion stays, and `evaluate_challenger` says why. So is one
 that a person rejects; `register_model` and `approve_promotion` link the evidence pack, and the ledger keeps
-who said what. `approve_promotion` waits under *Required Actions*, without a worker; no answer in time is a no.
+who said what, and the stages of a version on its way through shadow and canary; while `deploy_model` watches
+them it is deferred, and a version that is slow, fails or disagrees backs out by itself: green, and told.
+`approve_promotion` waits under *Required Actions*, without a worker; no answer in time is a no.
 
 **When it fails**
 
@@ -25,7 +27,8 @@ who said what. `approve_promotion` waits under *Required Actions*, without a wor
 * `train_candidate`: `pipeline.py` gave something unusable. The error names the function.
 * `register_model`: runs only after `report_drift`, for without every part of the evidence nothing is promoted.
 * `deploy_model`: the version could not be loaded or scored, or somebody moved the champion alias by hand;
-  the error names both versions, and the model's rollback DAG settles it. The champion keeps serving.
+  the error names both versions, and the model's rollback DAG settles it. Or no model server was there to
+  prove it on, or too few requests came; the log says which. The champion keeps serving.
 * Anything else was already retried twice. Page the owner.
 """
 
@@ -130,6 +133,7 @@ def retrain(spec: ModelSpec) -> None:
             model=spec.model,
             registration=register.output,
             approval=approve.output if approve else None,
+            execution_timeout=timedelta(hours=spec.deployment.longest_hours + 1),
             outlets=[champion_moves(spec)],
         )
 

@@ -22,6 +22,7 @@ from evergreen.receipts import (
 from evergreen.registration import register_model
 from evergreen.rejudging import judge_again
 from evergreen.rollback import roll_back_model
+from evergreen.targets import Waiting
 from evergreen.training import train_candidate
 from evergreen.validation import validate_window
 from evergreen.window import training_window
@@ -85,11 +86,11 @@ class Night:
     def deployment(self, **how) -> DeploymentReceipt:
         return self.deploy(self.registration(), **how)
 
-    def deploy(self, registration: RegistrationReceipt, **how) -> DeploymentReceipt:
+    def deploy(self, registration: RegistrationReceipt, **how) -> DeploymentReceipt | Waiting:
+        asked = {"actor": "test", "now": NOW} | how
         return deploy_model(
-            self.store, self.client, self.spec,
-            registration=registration, actor="test", now=NOW,
-            judge_again=lambda: self.judge_again(registration), **how,
+            self.store, self.client, self.spec, registration=registration,
+            judge_again=lambda: self.judge_again(registration), **asked,
         )  # fmt: skip
 
     def judge_again(self, registration: RegistrationReceipt) -> RegistrationReceipt:
@@ -131,11 +132,20 @@ class History(Night):
         self.held, self.kept = self.night.validation(), self.night.examples()
 
     def version(
-        self, day: int, *, passed: bool = True, key: str | None = None
+        self,
+        day: int,
+        *,
+        passed: bool = True,
+        key: str | None = None,
+        logged: CandidateReceipt | None = None,
     ) -> RegistrationReceipt:
-        """Register the version of a night, *day* days from AS_OF, judged against who serves now."""
+        """
+        Register the version of a night, *day* days from AS_OF, judged against who serves now.
+
+        :param logged: What it is made from; by default the one artefact all versions share.
+        """
         as_of, champion = AS_OF + timedelta(days=day), self.ledger().champion
-        challenger = self.judged.challenger.model_copy(
+        challenger = (logged or self.judged.challenger).model_copy(
             update={"model": self.spec.model, "as_of": as_of, "key": key or f"key-{day}"}
         )
         evaluation = self.judged.model_copy(

@@ -21,6 +21,7 @@ from evergreen.probing import probe
 from evergreen.receipts import ApprovalReceipt, DeploymentReceipt, RegistrationReceipt
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore
+from evergreen.targets import BackedOutError, Waiting, stop, target_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -76,13 +77,15 @@ def deploy_model(
     now: datetime,
     dry_run: bool = False,
     approval: ApprovalReceipt | None = None,
-) -> DeploymentReceipt:
+) -> DeploymentReceipt | Waiting:
     """
     Make the registered version champion if it passed its gates, is not history, and was approved.
 
-    Safe to repeat: a version that serves already is left alone. A version that may not serve is a
-    normal answer, not an error. If another version was promoted since this one was judged, it is
-    judged again beside that one.
+    Where the spec asks for shadow, canary or SageMaker it must prove itself first. That takes a
+    while: this says what it waits for, and is called again later. Safe to repeat: a version that
+    serves already is left alone, and one on its way goes on from where it is. A version that may
+    not serve is a normal answer, not an error. If another version was promoted since this one was
+    judged, it is judged again beside that one.
 
     :param judge_again: Judges the challenger beside the present champion and registers that.
     :param actor: Who asks for it, for the ledger: an Airflow run or a person.
@@ -91,6 +94,7 @@ def deploy_model(
         no goes into the ledger too.
     :raises ArtefactError: If the version's artefact cannot be loaded or does not predict.
     :raises AliasMovedError: If it may serve, but somebody moved the alias by hand.
+    :raises RolloutError: If nobody could watch it prove itself.
     """
     for _ in range(MAX_DECISIONS):
         serving = observe(store, client, spec.model, now=now)
@@ -99,30 +103,33 @@ def deploy_model(
         is_stale = _is_stale(registration, champion)
         if reason is None and spec.deployment.approval.required:
             reason = why_unapproved(registration, approval, is_stale=is_stale)
-        if reason is None and is_stale:
+        if reason is not None:
+            _decline(store, client, registration, serving, approval, reason, actor=actor, now=now)
+            return _receipt(registration, serving, reason=reason)
+        if is_stale:
             log.info(
                 "Judged against version %s, but version %s serves now: judging again.",
                 registration.judged_against, champion.version if champion else None,
             )  # fmt: skip
             registration = judge_again()
             continue
-        if reason is not None:
-            break
         if serving.is_moved_by_hand:
             raise AliasMovedError(_explain_moved(serving, spec.model))
         version = client.get_model_version(spec.model, registration.version)
-        registry.tag(version, registry.TAG_EVIDENCE)  # nothing serves without its evidence
-        probe(client, spec, version)
         entry = _entry("intent", registration, version, champion, approval, actor=actor, now=now)
-        if change_champion(store, client, serving.ledger, entry):
-            return _receipt(registration, champion=registration.version, reason=None)
-    else:
-        raise RuntimeError(
-            f"The champion of {spec.model} changed {MAX_DECISIONS} times while version "
-            f"{registration.version} was waiting. Nothing was promoted; this task will try again."
-        )
-    _decline(store, client, registration, serving, approval, actor=actor, now=now)
-    return _receipt(registration, champion=champion.version if champion else None, reason=reason)
+        try:
+            waiting = _promote(store, client, spec, serving.ledger, version, entry, now=now)
+        except BackedOutError as error:
+            mirror_ledger(client, ledger.read(store, spec.model))
+            reason = f"it backed out: {error}"
+            return _receipt(registration, serving, reason=reason, is_backed_out=True)
+        except ledger.LedgerConflictError:
+            continue  # somebody else decided something meanwhile
+        return waiting or _receipt(registration, serving, reason=None)
+    raise RuntimeError(
+        f"The champion of {spec.model} changed {MAX_DECISIONS} times while version "
+        f"{registration.version} was waiting. Nothing was promoted; this task will try again."
+    )
 
 
 def why_not_promote(
@@ -155,6 +162,30 @@ def change_champion(
     return True
 
 
+def _promote(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    book: ledger.Ledger,
+    version: ModelVersion,
+    entry: ledger.Entry,
+    *,
+    now: datetime,
+) -> Waiting | None:
+    """Bring *version* one step on its way, and make it champion at its end; None: it is."""
+    registry.tag(version, registry.TAG_EVIDENCE)  # nothing serves without its evidence
+    if book.rollout is None or book.rollout.entry.version != entry.version:
+        probe(client, spec, version)
+    proof = target_of(store, client, spec).prove(book, entry, now=now)
+    if isinstance(proof, Waiting):
+        mirror_ledger(client, ledger.read(store, spec.model))
+        return proof
+    reason = "; ".join(filter(None, [entry.reason, proof.words]))
+    if not change_champion(store, client, book, entry.model_copy(update={"reason": reason})):
+        raise ledger.LedgerConflictError(entry.version)
+    return None
+
+
 def _refusal(registration: RegistrationReceipt, serving: Serving, *, dry_run: bool) -> str | None:
     """Return why the version must not serve whatever it is compared with, or None."""
     book = serving.ledger
@@ -166,6 +197,8 @@ def _refusal(registration: RegistrationReceipt, serving: Serving, *, dry_run: bo
         return "dry run, the alias was not touched"
     if book.is_withdrawn(registration.version):
         return "it was rolled back; only the rollback DAG can bring it back"
+    if book.is_backed_out(registration.version):
+        return "it backed out before; only the rollback DAG can let it serve, by force"
     if book.horizon is not None and registration.as_of < book.horizon:
         return f"it is history: a champion knew the world up to {book.horizon:%Y-%m-%d %H:%M}"
     return None
@@ -177,12 +210,15 @@ def _decline(
     registration: RegistrationReceipt,
     serving: Serving,
     approval: ApprovalReceipt | None,
+    reason: str,
     *,
     actor: str,
     now: datetime,
 ) -> None:
     """Leave the alias alone; warn if it was moved by hand, and write down a person's no."""
     book = serving.ledger
+    if book.rollout is not None and book.rollout.entry.version == registration.version:
+        book = stop(store, book, reason, now=now)
     if serving.is_moved_by_hand:
         log.warning("%s", _explain_moved(serving, registration.model))
     if approval is not None and approval.asked and not approval.approved:
@@ -254,15 +290,23 @@ def _finish(
 
 
 def _receipt(
-    registration: RegistrationReceipt, *, champion: str | None, reason: str | None
+    registration: RegistrationReceipt,
+    before: Serving,
+    *,
+    reason: str | None,
+    is_backed_out: bool = False,
 ) -> DeploymentReceipt:
+    """Say what became of the version; without a *reason* against it, it is champion now."""
+    champion = before.ledger.champion
+    stays = champion.version if champion else None
     return DeploymentReceipt(
         model=registration.model,
         as_of=registration.as_of,
         version=registration.version,
-        champion_version=champion,
+        champion_version=registration.version if reason is None else stays,
         moved=reason is None,
         reason=reason or "it passed every gate",
+        is_backed_out=is_backed_out,
     )
 
 

@@ -436,6 +436,7 @@ class DeploymentReceipt(Frozen):
     champion_version: str | None
     moved: bool
     reason: str
+    is_backed_out: bool = False
 
 
 class RollbackReceipt(Frozen):

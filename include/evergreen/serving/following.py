@@ -126,13 +126,21 @@ class Follower:
             self._stage = rollout.number
             log.info("%s: %s", challenger.name, rollout.stage)
         traffic = self.endpoint.traffic
-        if traffic is not None and traffic.seen is not None:
-            seen = traffic.seen
-            await self._keep(rollout, Observation(
-                replica=self.replica, recorded_at=self.clock(), state="ready", fault=seen.fault,
-                challenger=seen.challenger, champion=seen.champion,
-                difference=seen.difference, scale=seen.scale, compared=seen.compared,
-            ))  # fmt: skip
+        if traffic is not None and traffic.seen is not None and traffic.challenger is not None:
+            seen, lost = traffic.seen, traffic.challenger.restarts
+            died = f"{traffic.challenger.name} broke its process while it answered"
+            observation = Observation(
+                replica=self.replica,
+                recorded_at=self.clock(),
+                state="failed" if lost else "ready",
+                fault=died if lost else seen.fault,
+                challenger=seen.challenger,
+                champion=seen.champion,
+                difference=seen.difference,
+                scale=seen.scale,
+                compared=seen.compared,
+            )
+            await self._keep(rollout, observation)
 
     async def _challenge(self, rollout: ledger.Rollout) -> ServedVersion | None:
         """Return the challenger, loaded; if it cannot be, say so to whoever deploys."""

@@ -4,29 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from evergreen import ledger
 from evergreen.deployment import deploy_model
 from evergreen.receipts import ApprovalReceipt, DeploymentReceipt, RegistrationReceipt
+from evergreen.targets import Waiting
+from evergreen_airflow.alerts import alert
 from evergreen_airflow.assets import announce_champion
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.run import actor_of, identity_of
 from evergreen_airflow.task_log import log_table
+from evergreen_airflow.triggers.rollout import RolloutTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+def way_of(book: ledger.Ledger, version: str) -> list[tuple[object, ...]]:
+    """Return the stages *version* went through, in order: since when, which, and why."""
+    return [
+        (f"{entry.recorded_at:%Y-%m-%d %H:%M:%S}", entry.stage or entry.step, entry.reason)
+        for entry in book.entries
+        if entry.version == version and entry.step in ("stage", "backed_out", "stopped")
+    ]
 
 
 class DeployModelOperator(StageOperator):
     """
     Move the champion alias to the registered version, unless a rule says it stays.
 
-    Safe to retry: a version that serves already is left alone, and a move that an earlier attempt
-    began is finished. If another run promoted meanwhile, the challenger is judged again beside that
-    version.
+    Where the spec asks for shadow or canary the version proves itself first; meanwhile the task is
+    deferred and holds no worker slot. Each stage stands in the ledger.
+
+    Safe to retry: a version that serves already is left alone, and a move or a stage that an
+    earlier attempt began is gone on with. If another run promoted meanwhile, the challenger is
+    judged again beside that version.
 
     :param registration: Receipt of ``register_model``; pass its ``.output``. (templated)
     :param approval: Receipt of ``approve_promotion``, where the spec wants to ask. (templated)
+    :param poll_s: Seconds between two looks at a stage.
     :return: A :class:`~evergreen.receipts.DeploymentReceipt` as a plain dict.
     """
 
@@ -42,11 +59,13 @@ class DeployModelOperator(StageOperator):
         *,
         registration: dict[str, Any],
         approval: dict[str, Any] | None = None,
+        poll_s: float = 5,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.registration = registration
         self.approval = approval
+        self.poll_s = poll_s
 
     def run_stage(self, context: Context) -> DeploymentReceipt:
         """Deploy, tell downstream DAGs if the champion moved, and say why or why not."""
@@ -63,6 +82,8 @@ class DeployModelOperator(StageOperator):
             dry_run=bool(context["params"].get("dry_run", False)),
             approval=approval,
         )
+        if isinstance(receipt, Waiting):
+            self._wait(receipt)
         if receipt.moved:
             announce_champion(context, self.spec, version=receipt.version, as_of=receipt.as_of)
         self.log.info(
@@ -72,7 +93,30 @@ class DeployModelOperator(StageOperator):
         )  # fmt: skip
         rows = [("this run's version", receipt.version), ("champion", receipt.champion_version)]
         log_table(self.log, "Who serves", ("what", "version"), rows)
+        if way := way_of(ledger.read(self.store, self.model), receipt.version):
+            log_table(self.log, "Its way to the callers", ("since", "stage", "because"), way)
+        if receipt.is_backed_out:
+            title = f"{self.model}: version {receipt.version} backed out"
+            body = f"{receipt.reason}. Version {receipt.champion_version} goes on serving."
+            alert(context, self.spec, title=title, body=body)
         return receipt
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on after a wait: everything is looked at again, as at the start."""
+        return self.execute(context)
+
+    def _wait(self, waiting: Waiting) -> NoReturn:
+        self.log.info("Version %s: %s", waiting.version, waiting.words)
+        self.defer(
+            trigger=RolloutTrigger(
+                store_uri=self.store.uri,
+                model=self.model,
+                number=waiting.number,
+                poll_s=self.poll_s,
+            ),
+            method_name="resume",
+        )
+        raise AssertionError("a deferred task does not go on")
 
     def _judge_again(
         self, registration: RegistrationReceipt, context: Context

@@ -83,6 +83,33 @@ def test_every_gate_is_on_by_default(write):
         ({"schedule": "nightly"}, "schedule: schedule must be five cron fields", "0 6 * * *"),
         ({"drift.persistence": [5, 3]}, "drift: persistence is [N, M]", "[5, 3]"),
         ({"deployment.mode": "canary"}, "deployment: mode canary needs canary.steps", "share"),
+        (
+            {
+                "deployment": {
+                    "mode": "canary",
+                    "canary": {
+                        "steps": [{"share": 0.5, "minutes": 1}, {"share": 0.1, "minutes": 1}]
+                    },
+                }
+            },
+            "deployment.canary: canary.steps must rise",
+            "[0.5, 0.1]",
+        ),
+        (
+            {"deployment": {"mode": "shadow", "target": "batch"}},
+            "deployment: mode shadow is done by the model server",
+            "write mode direct",
+        ),
+        (
+            {"deployment": {"mode": "shadow", "shadow": {"minutes": 0}}},
+            "deployment: mode shadow needs shadow.minutes above 0",
+            "above 0",
+        ),
+        (
+            {"deployment": {"target": "sagemaker"}},
+            "deployment: target sagemaker and a section sagemaker belong together",
+            "section sagemaker",
+        ),
     ],
 )
 def test_an_error_names_file_key_value_and_remedy(write, changes, key, remedy):
@@ -96,16 +123,11 @@ def test_an_error_names_file_key_value_and_remedy(write, changes, key, remedy):
     assert remedy in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"deployment.mode": "shadow"},
-        {"source": {"sql": {"t": {"query": "select 1"}}, "connection": "db"}},
-    ],
-)
-def test_what_is_not_built_is_refused_not_ignored(write, changes):
+def test_what_is_not_built_is_refused_not_ignored(write):
+    sql = {"source": {"sql": {"t": {"query": "select 1"}}, "connection": "db"}}
+
     with pytest.raises(SpecError, match="not built yet"):
-        load_spec("churn", models_dir=write(changes))
+        load_spec("churn", models_dir=write(sql))
 
 
 def test_a_key_given_twice_is_an_error(write):

@@ -1,0 +1,216 @@
+"""
+Amazon SageMaker as a target: it shifts the traffic and rolls back by CloudWatch alarms.
+
+An endpoint's present configuration says all: named after the version's digest, it is there or not.
+So every call can be repeated, and a deploy that was killed goes on. See
+https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green-canary.html.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from evergreen import ledger
+from evergreen.errors import RolloutError
+from evergreen.serving.cache import ModelCache
+from evergreen.spec import ModelSpec
+from evergreen.spec.policy import SageMaker
+from evergreen.targets import BackedOutError, Proven, Target, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlflow import MlflowClient
+
+VARIANT = "champion"
+#: States in which SageMaker is still at work.
+BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+
+
+class SageMakerTarget(Target):
+    """
+    Create the endpoint with the version, or update it in canary steps under its alarms.
+
+    :param archive: Returns the version as the ``model.tar.gz`` that SageMaker unpacks for us.
+    :param sagemaker: A boto3 client of the service, and *s3* one of the store of the archives.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        asked: SageMaker,
+        *,
+        archive: Callable[[ledger.Entry], bytes],
+        sagemaker: Any,
+        s3: Any,
+    ) -> None:
+        self.spec, self.asked, self.archive = spec, asked, archive
+        self.sagemaker, self.s3 = sagemaker, s3
+
+    def prove(
+        self, book: ledger.Ledger, intent: ledger.Entry, *, now: datetime
+    ) -> Waiting | Proven:
+        """Ask SageMaker for the version, then see what became of it."""
+        name = f"{self.asked.endpoint}-{intent.version}-{intent.artefact_sha256[:12]}"[:63]
+        endpoint = self._endpoint()
+        if endpoint is None:
+            self._put_config(name, intent)
+            self.sagemaker.create_endpoint(
+                EndpointName=self.asked.endpoint, EndpointConfigName=name
+            )
+            return self._waiting(intent, "is being created")
+        state, serves = endpoint["EndpointStatus"], endpoint.get("EndpointConfigName")
+        if state in BUSY:
+            return self._waiting(intent, f"is {state}")
+        if serves == name and state == "InService":
+            return Proven(words=f"endpoint {self.asked.endpoint} is in service with it")
+        if self._was_asked_for(name):
+            why = endpoint.get("FailureReason") or "an alarm went off"
+            raise BackedOutError(
+                f"endpoint {self.asked.endpoint} is {state} and answers with {serves}: {why}"
+            )
+        if state != "InService":
+            raise RolloutError(
+                f"Endpoint {self.asked.endpoint} is {state} ({endpoint.get('FailureReason')}), "
+                f"so version {intent.version} was not sent there. Repair or delete the endpoint, "
+                "then clear this task."
+            )
+        self._put_config(name, intent)
+        self.sagemaker.update_endpoint(
+            EndpointName=self.asked.endpoint,
+            EndpointConfigName=name,
+            DeploymentConfig=self._guardrails(),
+        )
+        return self._waiting(intent, "is being updated")
+
+    def _endpoint(self) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            found: dict[str, Any] = self.sagemaker.describe_endpoint(
+                EndpointName=self.asked.endpoint
+            )
+        except ClientError as error:
+            if "Could not find" in str(error):  # SageMaker says ValidationException for this
+                return None
+            raise
+        return found
+
+    def _was_asked_for(self, name: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            self.sagemaker.describe_endpoint_config(EndpointConfigName=name)
+        except ClientError as error:
+            if "Could not find" in str(error):
+                return False
+            raise
+        return True
+
+    def _put_config(self, name: str, intent: ledger.Entry) -> None:
+        """Upload the version and describe it; what an earlier attempt made is used again."""
+        place = urlsplit(self.asked.data)
+        key = f"{place.path.strip('/')}/{self.spec.model}/{name}/model.tar.gz".lstrip("/")
+        self.s3.put_object(Bucket=place.netloc, Key=key, Body=self.archive(intent))
+        tags = [
+            {"Key": "evergreen.model", "Value": self.spec.model},
+            {"Key": "evergreen.version", "Value": intent.version},
+        ]
+        container = {
+            "Image": self.asked.image,
+            "ModelDataUrl": f"s3://{place.netloc}/{key}",
+            "Environment": {
+                "EVERGREEN_SERVING_MODELS": self.spec.model,
+                "EVERGREEN_SERVING_AUTH": "off",  # SageMaker asks for IAM before it calls
+                "EVERGREEN_SERVING_PORT": "8080",
+                "EVERGREEN_SERVING_HOST": "0.0.0.0",  # noqa: S104 - inside its container
+                "EVERGREEN_SERVING_CACHE": "/opt/ml/model",  # where SageMaker unpacks the archive
+                # Nothing is followed there: what serves is what SageMaker was given.
+                "EVERGREEN_SERVING_STORE": "file:///tmp/evergreen",
+                "EVERGREEN_SERVING_MLFLOW": "http://127.0.0.1:9",
+            },
+        }
+        _once(
+            self.sagemaker.create_model, ModelName=name, PrimaryContainer=container,
+            ExecutionRoleArn=self.asked.role, Tags=tags,
+        )  # fmt: skip
+        variant = {
+            "VariantName": VARIANT,
+            "ModelName": name,
+            "InstanceType": self.asked.instance_type,
+            "InitialInstanceCount": self.asked.instances,
+        }
+        _once(
+            self.sagemaker.create_endpoint_config, EndpointConfigName=name,
+            ProductionVariants=[variant], Tags=tags,
+        )  # fmt: skip
+
+    def _guardrails(self) -> dict[str, Any]:
+        """Return a blue/green update in canary steps that rolls back when an alarm goes off."""
+        bake_s = 60 * self.asked.bake_minutes
+        return {
+            "BlueGreenUpdatePolicy": {
+                "TrafficRoutingConfiguration": {
+                    "Type": "CANARY",
+                    "WaitIntervalInSeconds": bake_s,
+                    "CanarySize": {
+                        "Type": "CAPACITY_PERCENT",
+                        "Value": round(100 * self.asked.canary_share),
+                    },
+                },
+                "TerminationWaitInSeconds": bake_s,
+                "MaximumExecutionTimeoutInSeconds": max(4 * bake_s, 3600),
+            },
+            "AutoRollbackConfiguration": {
+                "Alarms": [{"AlarmName": name} for name in self.asked.alarms]
+            },
+        }
+
+    def _waiting(self, intent: ledger.Entry, words: str) -> Waiting:
+        return Waiting(version=intent.version, words=f"endpoint {self.asked.endpoint} {words}")
+
+
+def connect(client: MlflowClient, spec: ModelSpec, asked: SageMaker) -> SageMakerTarget:
+    """Return the target with boto3's own way to find region and credentials."""
+    import boto3  # half a second, and only a spec with this target needs it
+
+    return SageMakerTarget(
+        spec, asked, archive=lambda entry: _archive(client, spec, entry),
+        sagemaker=boto3.client("sagemaker"), s3=boto3.client("s3"),
+    )  # fmt: skip
+
+
+def _archive(client: MlflowClient, spec: ModelSpec, entry: ledger.Entry) -> bytes:
+    """Return the version as the model server keeps it on its disk: it starts from that alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = ModelCache(Path(folder))
+        cache.remember(spec.model, cache.fetch(client, spec.model, entry))
+        files = {key: cache.store.get(key) for key in cache.store.list("")}
+    return _tar(files)
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    """Return *files* as one archive; the same files always give the same bytes inside."""
+    page = io.BytesIO()
+    with tarfile.open(fileobj=page, mode="w:gz") as archive:
+        for name, data in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return page.getvalue()
+
+
+def _once(create: Callable[..., Any], **wanted: Any) -> None:
+    from botocore.exceptions import ClientError
+
+    try:
+        create(**wanted)
+    except ClientError as error:
+        if "already exist" not in str(error):
+            raise

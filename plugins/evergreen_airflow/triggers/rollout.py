@@ -1,0 +1,69 @@
+"""Watch a version prove itself in the triggerer, so that a canary costs no worker slot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from evergreen import ledger, rollout
+from evergreen.spec import load_spec
+from evergreen.storage import open_store
+
+
+class RolloutTrigger(BaseTrigger):
+    """
+    Fire when there is something to decide on a stage, or somebody decided something else.
+
+    It holds no state: a restarted triggerer, or two at once, see the same.
+
+    :param store_uri: Address of the object store.
+    :param model: Name of the model.
+    :param number: The stage's entry in the ledger; None fires after one wait.
+    :param poll_s: Seconds between looks.
+    """
+
+    def __init__(self, *, store_uri: str, model: str, number: int | None, poll_s: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.store_uri = store_uri
+        self.model = model
+        self.number = number
+        self.poll_s = poll_s
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what another triggerer needs to go on."""
+        return (
+            "evergreen_airflow.triggers.rollout.RolloutTrigger",
+            {
+                "store_uri": self.store_uri,
+                "model": self.model,
+                "number": self.number,
+                "poll_s": self.poll_s,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look, sleep, look again; say in the task's log what is seen, when that changes."""
+        said = ""
+        while True:
+            await asyncio.sleep(self.poll_s)
+            words = None if self.number is None else await asyncio.to_thread(self._waits_for)
+            if words is None:
+                yield TriggerEvent({"number": self.number})  # type: ignore[no-untyped-call]
+                return
+            if words != said:
+                self.log.info("%s", words)
+                said = words
+
+    def _waits_for(self) -> str | None:
+        """Return what the stage waits for, or None if there is something to do."""
+        store = open_store(self.store_uri)
+        running = ledger.read(store, self.model).rollout
+        if running is None or running.number != self.number:
+            return None
+        limits = load_spec(self.model).deployment.limits
+        decision = rollout.decide(store, running, limits, now=datetime.now(UTC))
+        return f"{running.stage}: {decision.words}" if decision.kind == "wait" else None

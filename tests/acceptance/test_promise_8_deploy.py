@@ -1,0 +1,265 @@
+"""
+Promise 8. Deploy proves itself and backs out: a slow, a crashing, a failing, a wrong-signature and
+a disagreeing model each end on the old version, a good one reaches everybody, and not one request
+is lost meanwhile. Real server, real HTTP under load, real MLflow.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from sklearn.pipeline import Pipeline
+
+from evergreen import registry
+from evergreen.artefacts import save_model
+from evergreen.preparation import load_examples
+from evergreen.receipts import CandidateReceipt, DeploymentReceipt
+from evergreen.spec import load_spec
+from evergreen.targets import Waiting
+from tests.conftest import ROOT, small
+from tests.night import History
+from tests.serving import calling, live_rows, model_server, split
+
+pytestmark = pytest.mark.integration
+
+MODEL = "online"
+DEPLOYMENT = {
+    "mode": "canary",
+    "shadow": {"minutes": 0.02},
+    "canary": {"steps": [{"share": 0.2, "minutes": 0.02}, {"share": 0.6, "minutes": 0.02}]},
+    # Time to answer on a machine whose two processors also run MLflow, the callers and the tests.
+    "limits": {"max_p95_ms": 400, "min_requests": 25, "max_disagreement": 0.05},
+}
+#: A step that does no harm to the rows of an example, and much to those that callers send.
+FAULTY = '''
+
+from sklearn.base import BaseEstimator, TransformerMixin
+
+
+class Faulty(TransformerMixin, BaseEstimator):
+    """Do what ``how`` says as soon as a live row comes: one with half a mile in its distance."""
+
+    def __init__(self, how: str = "nothing") -> None:
+        self.how = how
+
+    def fit(self, rows, labels=None):
+        self.feature_names_in_ = rows.columns.to_numpy(dtype=object)
+        return self
+
+    def transform(self, rows):
+        import os
+        import time
+
+        if (rows["distance"].astype(float) % 1 == 0.5).any():
+            if self.how == "sleep":
+                time.sleep(1.5)
+            if self.how == "die":
+                os._exit(3)
+            if self.how == "raise":
+                raise ValueError("cannot do half miles")
+        return rows
+'''
+
+
+@pytest.fixture(scope="module")
+def include(tmp_path_factory) -> Path:
+    """A copy of what the server reads, with one model more: the sample, small and in stages."""
+    root = tmp_path_factory.mktemp("online") / "include"
+    shutil.copytree(ROOT / "include", root, ignore=shutil.ignore_patterns("__pycache__"))
+    folder = root / "models" / MODEL
+    shutil.copytree(root / "models" / "flight_delay", folder)
+    text = yaml.safe_load((folder / "model.yaml").read_text())
+    text |= {"model": MODEL, "deployment": DEPLOYMENT,
+             "trusted_types": [f"models.{MODEL}.pipeline.Faulty"]}  # fmt: skip
+    (folder / "model.yaml").write_text(yaml.safe_dump(text))
+    with (folder / "pipeline.py").open("a") as code:
+        code.write(FAULTY)
+    return root
+
+
+class Online(History):
+    """The model's versions, each with an artefact of its own."""
+
+    def fitted(
+        self, *, how: str = "nothing", labels=lambda known: known, more=()
+    ) -> CandidateReceipt:
+        """Fit the sample's line behind a faulty step, and log it as training does."""
+        from models.online.pipeline import Faulty, linear
+
+        frame = load_examples(self.store, self.spec, receipt=self.kept, segments=("fit",))
+        for name in more:
+            frame[name] = frame["hour"]
+        examples = self.spec.examples.model_copy(
+            update={"numeric": (*self.spec.examples.numeric, *more)}
+        )
+        model = Pipeline([("faulty", Faulty(how=how)), ("line", linear(examples, seed=0))])
+        model.fit(frame[list(examples.features)], labels(frame[examples.label]))
+        experiment = registry.ensure_experiment(self.client, MODEL)
+        run = self.client.create_run(experiment)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model"
+            sha256, size = save_model(
+                model, path, example=frame[list(examples.features)].head(5), spec=self.spec
+            )
+            logged = self.client.create_logged_model(
+                experiment, name=MODEL, source_run_id=run.info.run_id
+            )
+            self.client.log_model_artifacts(logged.model_id, str(path))
+        self.client.set_terminated(run.info.run_id)
+        return self.judged.challenger.model_copy(
+            update={"run_id": run.info.run_id, "model_id": logged.model_id,
+                    "artefact_sha256": sha256, "artefact_bytes": size}
+        )  # fmt: skip
+
+    def roll_out(self, registration, *, within_s: float = 120) -> DeploymentReceipt:
+        """Do what the operator does: ask, wait, ask again."""
+        give_up = time.monotonic() + within_s
+        while isinstance(done := self.deploy(registration, now=datetime.now(UTC)), Waiting):
+            assert time.monotonic() < give_up, done.words
+            time.sleep(0.3)
+        return done
+
+    def way(self, version: str) -> list[str]:
+        """Return the stages and the end of a version, in order."""
+        entries = self.ledger().entries
+        return [str(e.stage or e.step) for e in entries if e.version == version]
+
+
+@pytest.fixture(scope="module")
+def online(include, trained, tmp_path_factory):
+    """The model with a champion, and its server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(include))
+        history = Online(trained, MODEL)
+        wanted = load_spec(MODEL, models_dir=include / "models")
+        history.spec = small(wanted)
+        assert history.roll_out(history.version(0, logged=history.fitted())).moved
+        cache = tmp_path_factory.mktemp("cache")
+        with model_server(
+            history.store.uri, history.client.tracking_uri, cache, include=include, models=MODEL
+        ) as server:
+            history.server = server
+            yield history
+
+
+@pytest.fixture(scope="module")
+def rows(online):
+    """What callers send: the flights of the test days, each half a mile longer."""
+    found = live_rows(online)
+    return found.assign(distance=found["distance"] + 0.5)
+
+
+#: What is wrong with a challenger, the stages it lives through, and what is said of it.
+CHALLENGERS = {
+    "slow": ({"how": "sleep"}, ["load", "shadow"], r"p95 \d{3,}\.\d ms .* failed|may fail"),
+    "crashing": ({"how": "die"}, ["load", "shadow"], "broke its process"),
+    "failing": ({"how": "raise"}, ["load", "shadow"], "cannot do half miles"),
+    "wrong signature": ({"more": ["gate_delay"]}, ["load"], "wants gate_delay, which the spec"),
+    "disagreeing": (
+        {"labels": lambda known: ~known.astype(bool)}, ["load", "shadow"], "may differ by 0.05",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", CHALLENGERS)
+def test_a_bad_challenger_ends_on_the_old_version_and_no_request_is_lost(online, rows, fault):
+    made, lived_through, words = CHALLENGERS[fault]
+    before = online.champion()
+    registration = online.version(1 + [*CHALLENGERS].index(fault), logged=online.fitted(**made))
+
+    with calling(online.server, MODEL, rows) as callers:
+        receipt = online.roll_out(registration)
+        time.sleep(0.5)
+
+    assert (receipt.moved, receipt.is_backed_out) == (False, True)
+    assert re.search(words, receipt.reason), receipt.reason
+    assert online.way(registration.version) == [*lived_through, "backed_out"]
+    assert online.champion() == before == online.server.about(MODEL)["champion"]
+    assert_all_answered(callers)
+    assert set(callers.versions) == {(before,)}  # nobody ever saw its answers
+    # Asked again, it stays as it is: nothing is tried twice on people.
+    assert online.roll_out(registration).reason.startswith("it backed out before")
+
+
+def test_a_good_challenger_reaches_everybody_and_no_request_is_lost(online, rows):
+    before = online.champion()
+    registration = online.version(8, logged=online.fitted())
+
+    with calling(online.server, MODEL, rows) as callers:
+        receipt = online.roll_out(registration)
+        time.sleep(2)
+        assert online.server.about(MODEL)["champion"] == registration.version
+
+    assert receipt.moved
+    stages = ["load", "shadow", "canary 20%", "canary 60%", "intent", "outcome"]
+    assert online.way(registration.version) == stages
+    assert "disagreement 0.000" in online.ledger().entries[-1].reason
+    assert_all_answered(callers)
+    seen = Counter()
+    for versions, count in callers.versions.items():
+        for version in versions:
+            seen[version] += count
+    assert seen[before] > 0
+    assert seen[registration.version] > 0
+
+
+def test_a_challenger_that_turns_bad_under_canary_backs_out(online, rows):
+    """It was sound in shadow; then rows come that it cannot take, and nobody notices."""
+    before = online.champion()
+    registration = online.version(9, logged=online.fitted(how="raise"))
+    harmless = rows.assign(distance=rows["distance"] - 0.5)
+    with calling(online.server, MODEL, harmless) as callers:
+        while "canary 20%" not in online.way(registration.version):
+            assert isinstance(online.deploy(registration, now=datetime.now(UTC)), Waiting)
+            time.sleep(0.2)
+    assert_all_answered(callers)
+
+    with calling(online.server, MODEL, rows) as callers:
+        receipt = online.roll_out(registration)
+        time.sleep(0.5)
+
+    assert receipt.is_backed_out
+    assert receipt.reason.startswith("it backed out: canary")
+    assert_all_answered(callers)
+    assert online.champion() == before == online.server.about(MODEL)["champion"]
+
+
+def test_the_same_entity_is_answered_by_the_same_version_and_a_larger_step_only_adds(online, rows):
+    before = online.champion()
+    registration = online.version(10, logged=online.fitted())
+    seen: dict[str, dict[str, set]] = {}
+    http = online.server.http
+    with calling(online.server, MODEL, rows) as callers:
+        while isinstance(online.deploy(registration, now=datetime.now(UTC)), Waiting):
+            stage = online.server.about(MODEL)["stage"] or ""
+            if stage.startswith("canary"):
+                seen.setdefault(stage, {})
+                for n in range(60):
+                    one = split(rows.iloc[n : n + 1])
+                    said = http.post(f"/models/{MODEL}/invocations", json=one).json()
+                    if online.server.about(MODEL)["stage"] == stage:
+                        seen[stage].setdefault(str(n), set()).update(said["model_versions"])
+    assert_all_answered(callers)
+
+    new = {stage: {n for n, by in found.items() if by == {registration.version}}
+           for stage, found in seen.items()}  # fmt: skip
+    assert all(len(by) == 1 for found in seen.values() for by in found.values())
+    assert {before} != set.union(*seen["canary 20%"].values())
+    both = seen["canary 20%"].keys() & seen["canary 60%"].keys()
+    assert len(both) > 20
+    assert new["canary 20%"] & both <= new["canary 60%"]
+
+
+def assert_all_answered(callers) -> None:
+    """Sent is answered, each with 200: nothing lost, nothing refused, nothing failed."""
+    assert callers.faults == []
+    assert callers.statuses == {200: callers.sent}
+    assert callers.sent > 50
