@@ -11,9 +11,11 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from evergreen.serving.endpoint import Answer, Endpoint, NotServingError
 from evergreen.serving.guard import Guard
@@ -43,8 +45,10 @@ class Fault(BaseModel):
 FAULTS: dict[int | str, dict[str, Any]] = {
     status: {"model": Fault, "description": words}
     for status, words in {
+        400: "The body is no text",
         401: "No known token was sent",
-        404: "No such model",
+        404: "No such model or page",
+        405: "The page is asked in another way",
         413: "The body is too large",
         422: "The input cannot be used; details name row and column",
         500: "The version that serves failed on this input",
@@ -64,6 +68,7 @@ def make_app(server: ModelServer) -> FastAPI:
 
     app = FastAPI(title="Evergreen model server", version="2", lifespan=lifespan, responses=FAULTS)
     app.state.server = server
+    app.openapi = lambda: _openapi(app, server)  # type: ignore[method-assign]
     _add_faults(app)
     _add_state(app, server)
     _add_questions(app, server)
@@ -73,6 +78,27 @@ def make_app(server: ModelServer) -> FastAPI:
         max_bytes=int(server.settings.max_body_mb * 2**20),
     )
     return app
+
+
+def _openapi(app: FastAPI, server: ModelServer) -> dict[str, Any]:
+    """Return the page with the models that are here now, and a question each of them can answer."""
+    page = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    models = sorted(server.followers)
+    for methods in page["paths"].values():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] == "model" and models:
+                    parameter["schema"]["enum"] = models
+    known = next((f.endpoint for f in server.followers.values() if f.endpoint.traffic), None)
+    if known is not None:
+        names = known.champion.inputs
+        tensors = [{"name": n, "shape": [1], "datatype": "FP64", "data": [None]} for n in names]
+        schemas = page["components"]["schemas"]
+        schemas["InferRequest"]["example"] = {"inputs": tensors}
+        schemas["InvocationsRequest"]["example"] = {
+            "dataframe_split": {"columns": list(names), "data": [[None] * len(names)]}
+        }
+    return page
 
 
 def _add_state(app: FastAPI, server: ModelServer) -> None:
@@ -211,8 +237,8 @@ def _add_faults(app: FastAPI) -> None:
     async def not_usable(_: Request, error: InputError) -> JSONResponse:
         return _fault(422, str(error), error.details)
 
-    @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+    @app.exception_handler(StarletteHTTPException)  # of which FastAPI's is one kind
+    async def refused(_: Request, error: StarletteHTTPException) -> JSONResponse:
         return _fault(error.status_code, str(error.detail))
 
     @app.exception_handler(NotServingError)

@@ -49,7 +49,6 @@ class Follower:
         self.endpoint, self.store, self.cache, self.client = endpoint, store, cache, client
         self.limits, self.replica, self.clock = limits, replica, clock
         self.trouble: str | None = None
-        self.since_ok: datetime | None = None
         self._book: ledger.Ledger | None = None
         self._kept: dict[tuple[str, str], Kept] = {}
         self._loaded: dict[tuple[str, str], ServedVersion] = {}
@@ -78,24 +77,28 @@ class Follower:
     async def look(self) -> None:
         """Do once what the ledger asks for; trouble is remembered, and nothing changes then."""
         try:
-            await self._look()
+            trouble = await self._look()
         except ArtefactError as error:
-            self._say(str(error))
+            trouble = str(error)
         except Exception as error:  # noqa: BLE001 - whatever is down, the champion goes on serving
-            self._say(f"cannot follow the ledger: {type(error).__name__}: {error}")
-        else:
-            if self.trouble:
-                log.info("%s: the trouble is over", self.spec.model)
-            self.trouble, self.since_ok = None, self.clock()
+            trouble = f"cannot follow the ledger: {type(error).__name__}: {error}"
+        if trouble != self.trouble:  # once, not every two seconds
+            serves = self.endpoint.traffic
+            still = f"; version {serves.champion.version} goes on serving" if serves else ""
+            log.warning("%s: %s%s", self.spec.model, trouble or "the trouble is over", still)
+        self.trouble = trouble
 
     async def close(self) -> None:
         """End every version, after what waits was answered."""
         await asyncio.gather(*(one.close() for one in self._loaded.values()), *self._retiring)
 
-    async def _look(self) -> None:
+    async def _look(self) -> str | None:
+        """Do it; return what is strange all the same."""
         book = await asyncio.to_thread(self._read)
         if book.champion is None:
-            return
+            if self.endpoint.traffic is None:
+                return None
+            return f"the ledger in {self.store.uri} names no champion; is it the right one?"
         champion = await self._ensure(book.champion)
         rollout = book.rollout
         if rollout and is_expired(rollout, self.spec.deployment.limits, now=self.clock()):
@@ -103,8 +106,9 @@ class Follower:
         if rollout is None:
             self._stage = None
             await self._switch(Traffic(champion=champion), [book.champion])
-            return
-        await self._join(champion, rollout, book.champion)
+        else:
+            await self._join(champion, rollout, book.champion)
+        return None
 
     async def _join(
         self, champion: ServedVersion, rollout: ledger.Rollout, reign: ledger.Entry
@@ -203,13 +207,6 @@ class Follower:
         if self._book is None or not ledger.is_newest(self.store, self._book):
             self._book = ledger.read(self.store, self.spec.model)
         return self._book
-
-    def _say(self, trouble: str) -> None:
-        if trouble != self.trouble:  # once, not every two seconds
-            serves = self.endpoint.traffic
-            still = f"; version {serves.champion.version} goes on serving" if serves else ""
-            log.warning("%s: %s%s", self.spec.model, trouble, still)
-        self.trouble = trouble
 
 
 def _key_of(entry: ledger.Entry) -> tuple[str, str]:
