@@ -33,12 +33,20 @@ from tests.conftest import ROOT, wait_until
 from tests.e2e.conftest import Stack, running_stack
 from tests.hooks import listening
 
-MODELS = ("known", "replayed", "killed", "returned", "asked", "waited")
+MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried")
 #: What is different about some of them.
 SPECS = {
-    "asked": {"deployment": {"approval": {"required": True, "users": ["admin"]}},
+    "canaried": {"deployment": {
+        "mode": "canary", "shadow": {"minutes": 0.05},
+        "canary": {"steps": [{"share": 0.5, "minutes": 0.05}]},
+        # "poor" and "linear" are far apart, and answers take long on a machine this busy.
+        "limits": {"max_p95_ms": 2000, "min_requests": 20, "max_disagreement": 0.9},
+    }},
+    "asked": {"deployment": {"target": "batch",
+                             "approval": {"required": True, "users": ["admin"]}},
               "alerts": {"connections": ["pager", "nowhere"]}},
-    "waited": {"deployment": {"approval": {"required": True, "users": ["boss"],
+    "waited": {"deployment": {"target": "batch",
+                              "approval": {"required": True, "users": ["boss"],
                                            "within_hours": 0.006}}},
 }  # fmt: skip
 #: The first night of every model, and how many nights have data.
@@ -207,7 +215,7 @@ def copy_project(root: Path, models: dict[str, dict]) -> Path:
         spec = yaml.safe_load((sample / "model.yaml").read_text())
         spec |= {"model": model, "window": WINDOW, "candidates": ["linear", "poor"]}
         spec["gates"] = {"slices": {"columns": ["origin"]}, "baseline": {"linear": -1}}
-        spec |= changes
+        spec |= {"deployment": {"target": "batch"}} | changes
         (folder / "model.yaml").write_text(yaml.safe_dump(spec))
         with (folder / "pipeline.py").open("a") as code:
             code.write(POOR)
@@ -225,7 +233,7 @@ def hook() -> Iterator[tuple[int, list[dict]]]:
 def stack(project, hook) -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_PAGER", pager_to(hook[0]))
-        yield from stack_of(project)
+        yield from stack_of(project, EVERGREEN_SERVING="on")
 
 
 def pager_to(port: int) -> str:

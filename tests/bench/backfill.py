@@ -127,7 +127,8 @@ def main() -> None:
     nights = [LAST - timedelta(days=n) for n in reversed(range(NIGHTS))]
     with tempfile.TemporaryDirectory(prefix="eg-", ignore_cleanup_errors=True) as home:
         ports = {f"EVERGREEN_{name}_PORT": str(free_port()) for name in PORTS}
-        settings = read_settings({"EVERGREEN_HOME": home, "EVERGREEN_SCHEDULES": "off", **ports})
+        asked = {"EVERGREEN_HOME": home, "EVERGREEN_SCHEDULES": "off", "EVERGREEN_SERVING": "off"}
+        settings = read_settings(asked | ports)
         try:
             known = stack.up(settings, quiet)
             api = AirflowApi(settings, password=known["admin_password"])

@@ -68,7 +68,8 @@ def main() -> None:
     console, quiet = Console(), Console(file=io.StringIO())
     with tempfile.TemporaryDirectory(prefix="eg-") as home:
         ports = {f"EVERGREEN_{name}_PORT": str(free_port()) for name in PORTS}
-        settings = read_settings({"EVERGREEN_HOME": home, "EVERGREEN_SCHEDULES": "off", **ports})
+        asked = {"EVERGREEN_HOME": home, "EVERGREEN_SCHEDULES": "off", "EVERGREEN_SERVING": "off"}
+        settings = read_settings(asked | ports)
         try:
             known = stack.up(settings, quiet)
             api = AirflowApi(settings, password=known["admin_password"])

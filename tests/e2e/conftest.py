@@ -18,7 +18,7 @@ from evergreen_airflow.embedded.api import AirflowApi
 from evergreen_airflow.embedded.settings import Settings, read_settings
 from tests.conftest import free_port
 
-PORTS = ("AIRFLOW", "MLFLOW", "WORKER_LOG", "TRIGGERER_LOG", "POSTGRES")
+PORTS = ("AIRFLOW", "MLFLOW", "WORKER_LOG", "TRIGGERER_LOG", "POSTGRES", "SERVING")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,9 @@ def running_stack(**environ: str) -> Iterator[Stack]:
     # Not below pytest's own folder: root may enter that one, PostgreSQL's user may not.
     home = Path(tempfile.mkdtemp(prefix="eg-"))
     ports = {f"EVERGREEN_{name}_PORT": str(free_port()) for name in PORTS}
-    asked = {"EVERGREEN_HOME": str(home), "EVERGREEN_SCHEDULES": "off"} | ports | environ
+    # A model server loads each new champion; only the tests that ask it something pay for that.
+    asked = {"EVERGREEN_HOME": str(home), "EVERGREEN_SCHEDULES": "off", "EVERGREEN_SERVING": "off"}
+    asked |= ports | environ
     settings = read_settings(asked)
     code = os.pathsep.join(str(settings.project / name) for name in ("include", "plugins"))
     environ_of_child = os.environ | asked | {"PYTHONPATH": code}

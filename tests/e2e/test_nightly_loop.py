@@ -55,7 +55,7 @@ class Loop:
 
 @pytest.fixture(scope="module")
 def loop() -> Iterator[Loop]:
-    with running_stack() as running:
+    with running_stack(EVERGREEN_SERVING="on") as running:
         console = Console(file=running.page, width=200)
         demo.run_demo(running.settings, password=running.password, as_of=AS_OF, console=console)
         yield Loop(running.settings, running.api, running.page.getvalue())
@@ -77,6 +77,10 @@ def test_the_summary_shows_the_champion_beside_the_baseline(loop):
     assert "Drift report" in loop.page
     assert "Health page" in loop.page
     assert "labels: none are due yet" in loop.page
+
+
+def test_the_champion_answers_over_http(loop):
+    assert f"Served by     {loop.settings.serving_url}/docs  version 1" in loop.page
 
 
 def test_task_logs_read_like_a_report(loop):

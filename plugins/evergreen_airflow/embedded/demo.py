@@ -6,6 +6,7 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
@@ -15,10 +16,11 @@ from evergreen.storage import FolderStore
 from evergreen.window import training_window
 from evergreen_airflow.embedded.api import AirflowApi
 from evergreen_airflow.embedded.runs import run_dag
-from evergreen_airflow.embedded.settings import Settings
+from evergreen_airflow.embedded.settings import Settings, ensure_secrets
 
 MODEL = "flight_delay"
 DATA_BEGINS = date(2013, 1, 1)
+SERVED_WITHIN_S = 60
 
 
 def run_demo(
@@ -48,7 +50,31 @@ def run_demo(
         run_dag(api, dag_id, run_id=run_ids[dag_id], conf=conf, console=console)
         seconds[dag_id] = time.monotonic() - started
     _summary(api, settings, run_ids, console)
+    if settings.serving:
+        served = _wait_until_served(settings)
+        console.print(f"Served by     {settings.serving_url}/docs  {served}", highlight=False)
     return seconds
+
+
+def _wait_until_served(settings: Settings) -> str:
+    """
+    Return which version the model server answers with, as soon as it does.
+
+    :raises StackError: If it does not within a minute.
+    """
+    token = ensure_secrets(settings)[0]["serving_token"]
+    address = f"{settings.serving_url}/v2/models/{MODEL}/ready"
+    give_up = time.monotonic() + SERVED_WITHIN_S
+    while True:
+        answer = httpx.get(address, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        if answer.is_success:
+            return f"version {answer.json()['version']}"
+        if time.monotonic() > give_up:
+            raise StackError(
+                f"The model server does not answer for {MODEL}: {answer.text[:300]}. Its log is "
+                f"{settings.logs}/model-server.log."
+            )
+        time.sleep(1)
 
 
 def refuse_before_the_data(as_of: datetime) -> None:

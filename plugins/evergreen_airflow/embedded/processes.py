@@ -23,6 +23,7 @@ from evergreen_airflow.embedded.settings import MARK, PRELOAD, Settings
 
 #: Programs that are started once the database is ready, in this order.
 SERVICES = ("mlflow", "api-server", "scheduler", "dag-processor", "triggerer")
+MODEL_SERVER = "model-server"
 POSTGRES = "postgres"
 #: A Unix socket's path may not be longer (sun_path in unix(7), less the supervisor's suffix).
 MAX_SOCKET_PATH = 90
@@ -54,7 +55,7 @@ def start(settings: Settings, env: Mapping[str, str], chosen: database.Database)
 
 def start_services(settings: Settings) -> None:
     """Start everything that needs the database."""
-    for name in SERVICES:
+    for name in _services(settings):
         _rpc(settings).supervisor.startProcess(name, False)
 
 
@@ -161,10 +162,11 @@ def _config(settings: Settings, chosen: database.Database) -> str:
         f"--artifacts-destination {home}/mlflow-artifacts "
         f"--allowed-hosts 127.0.0.1:{settings.mlflow.number},localhost:{settings.mlflow.number}",
         **{name: f"{airflow} {name}" for name in SERVICES if name != "mlflow"},
+        MODEL_SERVER: f"{python} -m evergreen.serving",
     }
     programs = [
         _PROGRAM.format(name=name, command=commands[name], priority=n, logs=settings.logs)
-        for n, name in enumerate(SERVICES, start=1)
+        for n, name in enumerate(_services(settings), start=1)
     ]
     preload = f"environment = {PRELOAD_VARIABLES.format(modules=','.join(PRELOAD))}\n"
     programs[SERVICES.index("scheduler")] += preload
@@ -177,6 +179,10 @@ def _config(settings: Settings, chosen: database.Database) -> str:
             server += f"user = {user}\n"
         programs.append(server)
     return _HEADER.format(home=home, socket=_socket(settings)) + "\n".join(programs)
+
+
+def _services(settings: Settings) -> tuple[str, ...]:
+    return (*SERVICES, *([MODEL_SERVER] if settings.serving else []))
 
 
 #: How Airflow is told to import modules once, before its workers are forked.

@@ -59,7 +59,7 @@ class Settings:
     All choices of one stack.
 
     ``project`` is the folder with dags, plugins and include. With ``schedules`` off only triggered
-    runs are made.
+    runs are made; with ``serving`` off there is no model server.
     """
 
     home: Path
@@ -69,13 +69,16 @@ class Settings:
     worker_logs: Port
     triggerer_logs: Port
     postgres: Port
+    model_server: Port
     schedules: bool
+    serving: bool
     database: Literal["auto", "postgres", "sqlite"]
 
     @property
     def ports(self) -> tuple[Port, ...]:
         """Every port that must be free before the start."""
-        return (self.airflow, self.mlflow, self.worker_logs, self.triggerer_logs, self.postgres)
+        always = (self.airflow, self.mlflow, self.worker_logs, self.triggerer_logs, self.postgres)
+        return (*always, *([self.model_server] if self.serving else []))
 
     @property
     def airflow_url(self) -> str:
@@ -86,6 +89,11 @@ class Settings:
     def mlflow_url(self) -> str:
         """Address of MLflow's UI and API."""
         return f"http://127.0.0.1:{self.mlflow.number}"
+
+    @property
+    def serving_url(self) -> str:
+        """Address of the model server."""
+        return f"http://127.0.0.1:{self.model_server.number}"
 
     @property
     def store(self) -> Path:
@@ -124,6 +132,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         worker_logs=port("task logs", "EVERGREEN_WORKER_LOG_PORT", 8793),
         triggerer_logs=port("triggerer logs", "EVERGREEN_TRIGGERER_LOG_PORT", 8794),
         postgres=port("PostgreSQL", "EVERGREEN_POSTGRES_PORT", 5433),
+        model_server=port("the model server", "EVERGREEN_SERVING_PORT", 8088),
+        serving=_choice(environ, "EVERGREEN_SERVING", ("on", "off")) == "on",
         schedules=_choice(environ, "EVERGREEN_SCHEDULES", ("on", "off")) == "on",
         database=_choice(environ, "EVERGREEN_DATABASE", ("auto", "postgres", "sqlite")),
     )
@@ -139,6 +149,7 @@ def ensure_secrets(settings: Settings) -> tuple[dict[str, str], bool]:
         "fernet_key": Fernet.generate_key().decode(),
         "api_secret_key": secrets.token_urlsafe(64),
         "jwt_secret": secrets.token_urlsafe(64),
+        "serving_token": secrets.token_urlsafe(32),
     }
     if set(made) - set(found):  # a newer Evergreen may need one more
         found = made | found
@@ -198,6 +209,13 @@ def environment(
         "EVERGREEN__ALLOW_BACKFILLS": not database_url.startswith("sqlite"),
         "EVERGREEN__BACKFILL_POOL": BACKFILL_POOL,
     }
+    serving = {
+        "STORE": settings.store.as_uri(),
+        "MLFLOW": settings.mlflow_url,
+        "CACHE": home / "serving",
+        "TOKENS": known["serving_token"],
+        "PORT": settings.model_server.number,
+    }
     return {
         **{f"AIRFLOW__{key}": str(value) for key, value in airflow.items()},
         "AIRFLOW_HOME": str(home / "airflow"),
@@ -207,6 +225,7 @@ def environment(
         "AIRFLOW_CONN_MLFLOW_DEFAULT": json.dumps(
             {"conn_type": "generic", "host": settings.mlflow_url}
         ),
+        **{f"EVERGREEN_SERVING_{key}": str(value) for key, value in serving.items()},
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

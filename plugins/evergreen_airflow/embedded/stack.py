@@ -157,6 +157,8 @@ def _wait_until_healthy(settings: Settings, *, say: object) -> None:
 
 def _unhealthy(settings: Settings) -> list[str]:
     waiting = [] if _answers(f"{settings.mlflow_url}/health") else ["MLflow"]
+    if settings.serving and not _answers(f"{settings.serving_url}/v2/health/live"):
+        waiting.append("the model server")
     try:
         health = httpx.get(f"{settings.airflow_url}/api/v2/monitor/health", timeout=5).json()
     except (httpx.HTTPError, ValueError):
@@ -179,6 +181,12 @@ def _print_addresses(settings: Settings, console: Console, known: dict[str, str]
     else:
         console.print(f"         user admin, password {known['admin_password']}", markup=False)
     console.print(f"MLflow   {settings.mlflow_url}", highlight=False)
+    if settings.serving:
+        console.print(f"Models   {settings.serving_url}/docs", highlight=False)
+        if known is None:
+            console.print(f"         token in {settings.secrets_file}")
+        else:
+            console.print(f"         token {known['serving_token']}", markup=False)
     console.print(f"Store    {settings.store}", highlight=False)
     chosen = database.choose(settings)
     if not chosen.is_postgres:
