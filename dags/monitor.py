@@ -24,6 +24,7 @@ cool-down.
 * `validate_data`: the day breaks the serving contract; the log says how. Land it again, then clear the task.
 * `detect_drift`: the day has no reference; the error says what would make one.
 * `measure_service`: the server logged nothing, or in another form. Look at the server first.
+* `measure_skew`: the day was not scored, so there is nothing to hold the callers' rows against.
 * `assess_health`: a watcher gave no result. Its page says what is known; mend the task that failed and clear it.
 """
 
@@ -41,6 +42,7 @@ from evergreen_airflow.operators.drift import DetectDriftOperator
 from evergreen_airflow.operators.health import AssessHealthOperator
 from evergreen_airflow.operators.quality import MeasureQualityOperator
 from evergreen_airflow.operators.service import MeasureServiceOperator
+from evergreen_airflow.operators.skew import MeasureSkewOperator
 from evergreen_airflow.operators.staleness import MeasureStalenessOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
 from evergreen_airflow.run import AS_OF, REASON
@@ -78,22 +80,25 @@ def monitor(spec: ModelSpec) -> None:
         drift = DetectDriftOperator(task_id="detect_drift", model=spec.model, run=run)
         quality = MeasureQualityOperator(task_id="measure_quality", model=spec.model, run=run)
         staleness = MeasureStalenessOperator(task_id="measure_staleness", model=spec.model, run=run)
-        service = None
+        service = skew = None
         if spec.service:
             service = MeasureServiceOperator(task_id="measure_service", model=spec.model, run=run)
+        if spec.service and spec.service.watches_skew:
+            skew = MeasureSkewOperator(task_id="measure_skew", model=spec.model, run=run)
         assess = AssessHealthOperator(
             task_id="assess_health",
             model=spec.model,
             drift=drift.output,
             quality=quality.output,
             service=service.output if service else None,
+            skew=skew.output if skew else None,
             staleness=staleness.output,
             trigger_rule=TriggerRule.ALL_DONE,  # a watcher that failed is what it must tell
             outlets=[retrain_requests(spec)],
         )
 
         wait >> validate >> [drift, quality] >> assess
-        wait >> [staleness, *([service] if service else [])] >> assess
+        wait >> [staleness, *(task for task in (service, skew) if task)] >> assess
 
     build()
 

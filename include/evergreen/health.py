@@ -19,6 +19,7 @@ from evergreen.receipts import (
     HealthReceipt,
     QualityReceipt,
     ServiceReceipt,
+    SkewReceipt,
     StalenessReceipt,
     Watched,
 )
@@ -45,6 +46,7 @@ class Report(Frozen):
     drift: DetectionReceipt | None = None
     quality: QualityReceipt | None = None
     service: ServiceReceipt | None = None
+    skew: SkewReceipt | None = None
     staleness: StalenessReceipt | None = None
 
     @property
@@ -54,6 +56,7 @@ class Report(Frozen):
             "drift": self.drift,
             "quality": self.quality,
             "service": self.service,
+            "skew": self.skew,
             "staleness": self.staleness,
         }
 
@@ -85,7 +88,9 @@ class HealthPage(Frozen):
 
 def watchers(spec: ModelSpec) -> tuple[str, ...]:
     """Return the names of what must be heard; the server only of a model that has one."""
-    return ("drift", "quality", *(["service"] if spec.service else []), "staleness")
+    online = [*(["service"] if spec.service else []),
+              *(["skew"] if spec.service and spec.service.watches_skew else [])]  # fmt: skip
+    return ("drift", "quality", *online, "staleness")
 
 
 def assess_health(

@@ -141,6 +141,12 @@ def _runs_of(store: ObjectStore, version: ModelVersion) -> dict[str, str]:
     return {candidate.run_id: candidate.key for candidate in found.candidates}
 
 
+#: Folders of what was measured and logged day by day.
+WATCHED = (
+    "monitoring", "distances", "quality", "service", "skew", "requests", "served", "rollouts",
+)  # fmt: skip
+
+
 def _reports(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:
     named = {e.as_of for e in ledger.read(store, spec.model).entries}
     folders = tuple(f"reports/{spec.model}/{as_of:%Y-%m-%dT%H%M}/" for as_of in named)
@@ -151,9 +157,9 @@ def _reports(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[
 
 
 def _monitoring(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:
-    """Yield old pages and the measurements behind them; what was asked for stays."""
+    """Yield old pages, what lies behind them and what servers logged, but no request."""
     oldest = now - timedelta(days=spec.retention.reports_days)
-    for kind in ("monitoring", "distances", "quality", "service"):
+    for kind in WATCHED:
         for key in store.list(f"{kind}/{spec.model}/"):
             if _is_older(store, key, than=oldest):
                 yield Removal(kind=kind, name=key, remove=partial(store.delete, key))

@@ -124,8 +124,13 @@ def _infrastructure(
         f"{len(evaluation.gates)} gates on {evaluation.test_rows} rows",
     )
     yield _test("The model allows debugging by observing a single example")
-    yield _test("Models are tested via a canary process before production")
     book = ledger.read(store, spec.model)
+    tried = sum(entry.step == "stage" for entry in book.entries)
+    yield _test(
+        "Models are tested via a canary process before production",
+        1 if tried and spec.deployment.stages else 0,
+        f"{tried} stages on live requests in the ledger" if tried else NOT_RUN,
+    )
     back = sum(entry.action == "rollback" for entry in book.outcomes)
     yield _test(
         "Models can be quickly and safely rolled back",
@@ -145,11 +150,14 @@ def _monitoring(
         f"the contract held for the training days and {scored} scored days",
     )
     drift = identity.drift
+    columns = f"{len(drift.columns)} columns of {drift.current_rows} new rows"
+    skewed = sum(1 for _ in store.list(f"skew/{spec.model}/"))
     yield _test(
         "Training and serving features compute the same values",
-        0.5,
-        f"{len(drift.columns)} columns of {drift.current_rows} new rows are compared with training",
-    )
+        1 if skewed else 0.5,
+        f"served rows were held against their examples on {skewed} days" if skewed else
+        f"{columns} are compared with training",
+    )  # fmt: skip
     days = sum(key.endswith("/health.json") for key in store.list(f"monitoring/{spec.model}/"))
     yield _test(
         "Models are not too stale",

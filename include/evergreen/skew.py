@@ -8,13 +8,15 @@ Score", Monitor 3).
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import MonitoringError
-from evergreen.receipts import SkewedColumn, SkewReceipt
+from evergreen.receipts import Colour, ObjectRef, SkewedColumn, SkewReceipt
 from evergreen.spec import ModelSpec
-from evergreen.storage import ObjectStore, read
+from evergreen.spec.policy import Service
+from evergreen.storage import ObjectStore, canonical_json, read
 from evergreen.window import scoring_day
 
 if TYPE_CHECKING:
@@ -57,15 +59,45 @@ def measure_skew(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> Ske
 
     :raises MonitoringError: If the day has no predictions, whose manifest names its examples.
     """
-    import json
+    day, limits = scoring_day(as_of), spec.service or Service()
+    examples = _examples(store, spec, day)
+    served = _served(store, spec, day)
+    both = None if served is None else _joined(served, examples, spec)
+    columns = () if both is None else tuple(_columns(both, spec))
+    known, most = 0 if both is None else len(both), limits.max_skew or 0.0
+    if known < limits.min_skew_rows:
+        colour: Colour = "unknown"
+        reasons = [
+            f"skew: {known} served rows are known as examples of {day}, {limits.min_skew_rows} "
+            f"tell; callers must send {', '.join(spec.examples.entity_key)}, or "
+            "service.max_skew be null"
+        ]
+    else:
+        skewed = [c for c in columns if c.share > most]
+        colour = "red" if skewed else "green"
+        reasons = [
+            f"skew: {c.name} differs in {c.share:.1%} of {c.rows} rows, such as {c.served} served "
+            f"and {c.prepared} prepared; {most:.1%} may"
+            for c in skewed
+        ]
+    found = SkewReceipt(
+        model=spec.model,
+        as_of=as_of,
+        day=day,
+        colour=colour,
+        reasons=tuple(reasons),
+        served=0 if served is None else len(served),
+        compared=known,
+        columns=columns,
+    )
+    if colour != "unknown":
+        store.put(f"skew/{spec.model}/{day}.json", canonical_json(found.model_dump(mode="json")))
+    return found
 
-    import pandas as pd
 
-    from evergreen.receipts import ObjectRef
-    from evergreen.spec.policy import Service
+def _examples(store: ObjectStore, spec: ModelSpec, day: date) -> pd.DataFrame:
     from evergreen.tables import from_parquet
 
-    day, limits = scoring_day(as_of), spec.service or Service()
     try:
         manifest = json.loads(store.get(f"predictions/{spec.model}/{day}/manifest.json"))
     except FileNotFoundError:
@@ -73,35 +105,19 @@ def measure_skew(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> Ske
             f"{spec.model} has no predictions of {day}, so it is not known which examples to hold "
             f"the served rows against. Run {spec.model}__score for the day, then clear this task."
         ) from None
-    keys = sorted(store.list(f"served/{spec.model}/{day}/"))
-    served = [from_parquet(store.get(key)) for key in keys]
-    both, rows = None, 0
-    if served:
-        together = pd.concat(served, ignore_index=True)
-        rows = len(together)
-        examples = from_parquet(read(store, ObjectRef.model_validate(manifest["examples"])))
-        both = _joined(together, examples, spec)
-    columns = () if both is None else tuple(_columns(both, spec))
-    known = 0 if both is None else len(both)
-    is_enough = known >= limits.min_skew_rows
-    skewed = [c for c in columns if c.share > limits.max_skew]
-    reasons = [
-        f"skew: {c.name} differs in {c.share:.1%} of {c.rows} rows, such as {c.served} served and "
-        f"{c.prepared} prepared; {limits.max_skew:.1%} may"
-        for c in skewed
-    ]
-    if not is_enough:
-        reasons = [f"skew: {known} rows are known to both, {limits.min_skew_rows} tell"]
-    return SkewReceipt(
-        model=spec.model,
-        as_of=as_of,
-        day=day,
-        colour="unknown" if not is_enough else "red" if skewed else "green",
-        reasons=tuple(reasons),
-        served=rows,
-        compared=known,
-        columns=columns,
-    )
+    return from_parquet(read(store, ObjectRef.model_validate(manifest["examples"])))
+
+
+def _served(store: ObjectStore, spec: ModelSpec, day: date) -> pd.DataFrame | None:
+    """Return the rows served for events of *day*, in the order in which they came."""
+    import pandas as pd
+
+    from evergreen.tables import from_parquet
+
+    found = [from_parquet(store.get(key)) for key in store.list(f"served/{spec.model}/{day}/")]
+    if not found:
+        return None
+    return pd.concat(found, ignore_index=True).sort_values(RECEIVED_AT, kind="stable")
 
 
 def _day_of(event_time: Any) -> date | None:

@@ -39,7 +39,7 @@ SPEC = {
         "schedule": "0 6 29 2 *",
         "start_date": "2025-01-01",
         "quality": {"window_days": 3, "lookback_days": 7, "min_rows": 100},
-        "service": {"p95_ms": 100},
+        "service": {"p95_ms": 100, "max_skew": None},
         "scoring": {"sql": {"connection": "warehouse", "table": "public.said"}},
         "alerts": {"connections": ["pager"]},
     }

@@ -338,14 +338,20 @@ class Service(Frozen):
     What the model server promises its callers, by the day; ``min_traffic_share`` of usual.
 
     An input may differ from the prepared example of the same event in ``max_skew`` of the rows; at
-    least ``min_skew_rows`` known to both are needed to tell.
+    least ``min_skew_rows`` known to both are needed to tell. Callers must send the entity key for
+    that; null does not look.
     """
 
     p95_ms: float = Field(default=250, gt=0)
     max_error_rate: Share = 0.01
     min_traffic_share: Share = 0.1
-    max_skew: Share = 0.01
+    max_skew: Share | None = 0.01
     min_skew_rows: int = Field(default=50, ge=1)
+
+    @property
+    def watches_skew(self) -> bool:
+        """Whether what callers send is held against the examples."""
+        return self.max_skew is not None
 
 
 class Staleness(Frozen):

@@ -32,11 +32,12 @@ class AssessHealthOperator(StageOperator):
     :param quality: Receipt of ``measure_quality``, likewise. (templated)
     :param service: Receipt of ``measure_service``, likewise; only for a model with a server.
         (templated)
+    :param skew: Receipt of ``measure_skew``, likewise. (templated)
     :param staleness: Receipt of ``measure_staleness``, likewise. (templated)
     :return: A :class:`~evergreen.receipts.HealthReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "drift", "quality", "service", "staleness")
+    template_fields: Sequence[str] = ("model", "drift", "quality", "service", "skew", "staleness")
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields[1:], "json")
     ui_color = "#fbe5e1"
 
@@ -46,6 +47,7 @@ class AssessHealthOperator(StageOperator):
         drift: dict[str, Any] | None = None,
         quality: dict[str, Any] | None = None,
         service: dict[str, Any] | None = None,
+        skew: dict[str, Any] | None = None,
         staleness: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -53,6 +55,7 @@ class AssessHealthOperator(StageOperator):
         self.drift = drift
         self.quality = quality
         self.service = service
+        self.skew = skew
         self.staleness = staleness
 
     def run_stage(self, context: Context) -> HealthReceipt:
@@ -67,6 +70,7 @@ class AssessHealthOperator(StageOperator):
                 "drift": self.drift,
                 "quality": self.quality,
                 "service": self.service,
+                "skew": self.skew,
                 "staleness": self.staleness,
             }
         )

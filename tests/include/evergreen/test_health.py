@@ -18,6 +18,8 @@ from evergreen.receipts import (
     ObjectRef,
     QualityReceipt,
     ServiceReceipt,
+    SkewedColumn,
+    SkewReceipt,
     StalenessReceipt,
     VersionQuality,
     Window,
@@ -129,15 +131,21 @@ def test_a_watcher_without_a_result_is_unknown_and_starts_nothing(history, watch
 def test_a_server_must_be_heard_where_the_spec_has_one(history):
     day = Day(history)
 
-    assert day.assess(service=Service()).silent == ("service",)
+    assert day.assess(service=Service()).silent == ("service", "skew")
 
     day.report = day.report.model_copy(update={"service": ServiceReceipt(
         model=history.spec.model, as_of=day.as_of, day=day.day, colour="green", reasons=(),
         requests=1000, usual_requests=None, p50_ms=1, p95_ms=2, p99_ms=3, error_rate=0,
         by_version={"1": 1000},
+    ), "skew": SkewReceipt(
+        model=history.spec.model, as_of=day.as_of, day=day.day, colour="green", reasons=(),
+        served=60, compared=55,
+        columns=(SkewedColumn(name="temp", rows=55, share=0.5, served="1.0", prepared="2.0"),),
     )})  # fmt: skip
 
     assert day.assess(service=Service()).colour == "green"
+    assert "60 rows that callers sent" in day.page()
+    assert day.assess(service=Service(max_skew=None)).colour == "green"
 
 
 def test_red_asks_for_a_retrain_with_its_reasons(history):

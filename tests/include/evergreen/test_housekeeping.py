@@ -8,7 +8,7 @@ import pytest
 from tests.night import NOW, History
 
 from evergreen import registry
-from evergreen.housekeeping import keep_house
+from evergreen.housekeeping import WATCHED, keep_house
 from evergreen.invariants import check_state
 from evergreen.spec.policy import Retention
 
@@ -95,7 +95,7 @@ def test_what_was_just_made_stays_however_old_the_day_it_speaks_of(old):
     assert old.store.head(key) is None
 
 
-@pytest.mark.parametrize("kind", ["monitoring", "distances", "quality", "service"])
+@pytest.mark.parametrize("kind", WATCHED)
 def test_what_monitor_kept_goes_when_it_is_old_and_what_it_asked_for_stays(old, kind):
     key = f"{kind}/{old.spec.model}/2013-03-05/x.json"
     asked = f"retrain_requests/{old.spec.model}/2013-03-05T060000.json"
