@@ -11,7 +11,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce evidently check-state test check bench bench-backfill bench-monitor docs lock
+.PHONY: help setup demo up down airflow reproduce evidently check-state test check bench bench-backfill bench-monitor bench-serving docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -52,6 +52,9 @@ check: $(CHECK)  ## Lint, format and types only.
 
 bench: $(CHECK)  ## Measure a night against the plain script that does the same job.
 	$(BIN)/python tests/bench/night.py
+
+bench-serving: $(CHECK)  ## Measure the model server beside mlflow models serve.
+	$(BIN)/python tests/bench/serving.py
 
 bench-monitor: $(CHECK)  ## Monitor the flights of 2013 day by day and draw the year.
 	$(BIN)/python tests/bench/monitored_year.py

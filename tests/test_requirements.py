@@ -150,6 +150,29 @@ def httpx():
     assert httpx.Request("GET", "http://h/p").url.path == "/p"
 
 
+def fastapi():
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    app = FastAPI()
+    app.get("/{number}")(lambda number: {"number": number})
+    assert TestClient(app).get("/3").json() == {"number": "3"}
+
+
+def uvicorn():
+    import uvicorn
+
+    assert uvicorn.Config("app:app", port=1).port == 1
+
+
+def prometheus_client():
+    from prometheus_client import CollectorRegistry, Counter, generate_latest
+
+    registry = CollectorRegistry()
+    Counter("asked", "Asked.", registry=registry).inc()
+    assert b"asked_total 1.0" in generate_latest(registry)
+
+
 def psycopg2():
     from psycopg2.extensions import make_dsn
 

@@ -60,4 +60,4 @@ def inputs_of(model: Pipeline, rows: pd.DataFrame, *, spec: Examples) -> pd.Data
             f"The model was fitted on {', '.join(lost)}, which the examples have no more. It was "
             "not used. Keep the inputs in model.yaml until a version without them serves."
         )
-    return rows[names]
+    return rows if list(rows.columns) == names else rows[names]

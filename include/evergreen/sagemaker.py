@@ -1,8 +1,8 @@
 """
 Amazon SageMaker as a target: it shifts the traffic and rolls back by CloudWatch alarms.
 
-An endpoint's present configuration says all: named after the version's digest, it is there or not.
-So every call can be repeated, and a deploy that was killed goes on. See
+What an endpoint answers with is named after the version's digest, and that the version was sent
+there stands in the ledger: every call can be repeated, and a deploy that was killed goes on. See
 https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green-canary.html.
 """
 
@@ -20,8 +20,9 @@ from evergreen import ledger
 from evergreen.errors import RolloutError
 from evergreen.serving.cache import ModelCache
 from evergreen.spec import ModelSpec
-from evergreen.spec.policy import SageMaker
-from evergreen.targets import BackedOutError, Proven, Target, Waiting
+from evergreen.spec.policy import SageMaker, Stage
+from evergreen.storage import ObjectStore
+from evergreen.targets import BackedOutError, Proven, Target, Waiting, stop, write_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,7 @@ class SageMakerTarget(Target):
 
     def __init__(
         self,
+        store: ObjectStore,
         spec: ModelSpec,
         asked: SageMaker,
         *,
@@ -50,7 +52,7 @@ class SageMakerTarget(Target):
         sagemaker: Any,
         s3: Any,
     ) -> None:
-        self.spec, self.asked, self.archive = spec, asked, archive
+        self.store, self.spec, self.asked, self.archive = store, spec, asked, archive
         self.sagemaker, self.s3 = sagemaker, s3
 
     def prove(
@@ -58,36 +60,54 @@ class SageMakerTarget(Target):
     ) -> Waiting | Proven:
         """Ask SageMaker for the version, then see what became of it."""
         name = f"{self.asked.endpoint}-{intent.version}-{intent.artefact_sha256[:12]}"[:63]
+        running = book.rollout
+        if running is not None and running.entry.version != intent.version:
+            book = stop(self.store, book, f"version {intent.version} came after it", now=now)
+            running = None
         endpoint = self._endpoint()
-        if endpoint is None:
-            self._put_config(name, intent)
+        state = "missing" if endpoint is None else str(endpoint["EndpointStatus"])
+        serves = None if endpoint is None else endpoint.get("EndpointConfigName")
+        why = None if endpoint is None else endpoint.get("FailureReason")
+        if state not in BUSY:
+            if serves == name and state == "InService":
+                return Proven(words=f"endpoint {self.asked.endpoint} is in service with it")
+            if running is not None:
+                words = (
+                    f"endpoint {self.asked.endpoint} is {state} and answers with {serves}: "
+                    f"{why or 'an alarm went off'}"
+                )
+                write_down(self.store, book, intent, step="backed_out", words=words, now=now)
+                raise BackedOutError(words)
+            if state not in ("InService", "missing"):
+                raise RolloutError(
+                    f"Endpoint {self.asked.endpoint} is {state} ({why}), so version "
+                    f"{intent.version} was not sent there. Repair or delete the endpoint, then "
+                    "clear this task."
+                )
+            self._send(name, intent, is_new=endpoint is None)
+        words = (
+            f"endpoint {self.asked.endpoint} is {state.lower()}; version {intent.version} was sent"
+        )
+        if running is None:
+            stage = Stage(kind="load")
+            book = write_down(
+                self.store, book, intent, step="stage", words=words, now=now, stage=stage
+            )
+        return Waiting(version=intent.version, words=words)
+
+    def _send(self, name: str, intent: ledger.Entry, *, is_new: bool) -> None:
+        """Ask for the version, perhaps again: an attempt can die before it wrote that down."""
+        self._put_config(name, intent)
+        if is_new:
             self.sagemaker.create_endpoint(
                 EndpointName=self.asked.endpoint, EndpointConfigName=name
             )
-            return self._waiting(intent, "is being created")
-        state, serves = endpoint["EndpointStatus"], endpoint.get("EndpointConfigName")
-        if state in BUSY:
-            return self._waiting(intent, f"is {state}")
-        if serves == name and state == "InService":
-            return Proven(words=f"endpoint {self.asked.endpoint} is in service with it")
-        if self._was_asked_for(name):
-            why = endpoint.get("FailureReason") or "an alarm went off"
-            raise BackedOutError(
-                f"endpoint {self.asked.endpoint} is {state} and answers with {serves}: {why}"
+        else:
+            self.sagemaker.update_endpoint(
+                EndpointName=self.asked.endpoint,
+                EndpointConfigName=name,
+                DeploymentConfig=self._guardrails(),
             )
-        if state != "InService":
-            raise RolloutError(
-                f"Endpoint {self.asked.endpoint} is {state} ({endpoint.get('FailureReason')}), "
-                f"so version {intent.version} was not sent there. Repair or delete the endpoint, "
-                "then clear this task."
-            )
-        self._put_config(name, intent)
-        self.sagemaker.update_endpoint(
-            EndpointName=self.asked.endpoint,
-            EndpointConfigName=name,
-            DeploymentConfig=self._guardrails(),
-        )
-        return self._waiting(intent, "is being updated")
 
     def _endpoint(self) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
@@ -101,17 +121,6 @@ class SageMakerTarget(Target):
                 return None
             raise
         return found
-
-    def _was_asked_for(self, name: str) -> bool:
-        from botocore.exceptions import ClientError
-
-        try:
-            self.sagemaker.describe_endpoint_config(EndpointConfigName=name)
-        except ClientError as error:
-            if "Could not find" in str(error):
-                return False
-            raise
-        return True
 
     def _put_config(self, name: str, intent: ledger.Entry) -> None:
         """Upload the version and describe it; what an earlier attempt made is used again."""
@@ -172,16 +181,15 @@ class SageMakerTarget(Target):
             },
         }
 
-    def _waiting(self, intent: ledger.Entry, words: str) -> Waiting:
-        return Waiting(version=intent.version, words=f"endpoint {self.asked.endpoint} {words}")
 
-
-def connect(client: MlflowClient, spec: ModelSpec, asked: SageMaker) -> SageMakerTarget:
+def connect(
+    store: ObjectStore, client: MlflowClient, spec: ModelSpec, asked: SageMaker
+) -> SageMakerTarget:
     """Return the target with boto3's own way to find region and credentials."""
     import boto3  # half a second, and only a spec with this target needs it
 
     return SageMakerTarget(
-        spec, asked, archive=lambda entry: _archive(client, spec, entry),
+        store, spec, asked, archive=lambda entry: _archive(client, spec, entry),
         sagemaker=boto3.client("sagemaker"), s3=boto3.client("s3"),
     )  # fmt: skip
 

@@ -95,29 +95,31 @@ class Staged(Target):
         if running is not None and decision.kind == "wait":
             return Waiting(version=version, words=words, number=running.number)
         if decision.kind == "back_out":
-            self._append(book, intent, step="backed_out", words=words, now=now)
+            write_down(self.store, book, intent, step="backed_out", words=words, now=now)
             raise BackedOutError(words)
         if decision.kind == "stop":
-            self._append(book, intent, step="stopped", words=words, now=now)
+            write_down(self.store, book, intent, step="stopped", words=words, now=now)
             raise RolloutError(f"Version {version} proved nothing, the champion stays. {words}.")
         stage = rollout.next_stage(self.deployment, running.stage if running else None)
         if stage is None:
             return Proven(words=words)
-        book = self._append(book, intent, step="stage", words=words, now=now, stage=stage)
+        book = write_down(self.store, book, intent, step="stage", words=words, now=now, stage=stage)
         return Waiting(version=version, words=f"{words}; now {stage}", number=len(book.entries))
 
-    def _append(
-        self,
-        book: ledger.Ledger,
-        intent: ledger.Entry,
-        *,
-        step: ledger.Step,
-        words: str,
-        now: datetime,
-        stage: Stage | None = None,
-    ) -> ledger.Ledger:
-        change = {"step": step, "reason": words, "stage": stage, "recorded_at": now}
-        return ledger.append(self.store, book, intent.model_copy(update=change))
+
+def write_down(
+    store: ObjectStore,
+    book: ledger.Ledger,
+    intent: ledger.Entry,
+    *,
+    step: ledger.Step,
+    words: str,
+    now: datetime,
+    stage: Stage | None = None,
+) -> ledger.Ledger:
+    """Return *book* with one more step of the version of *intent* on its way."""
+    change = {"step": step, "reason": words, "stage": stage, "recorded_at": now}
+    return ledger.append(store, book, intent.model_copy(update=change))
 
 
 def stop(store: ObjectStore, book: ledger.Ledger, why: str, *, now: datetime) -> ledger.Ledger:
@@ -126,8 +128,7 @@ def stop(store: ObjectStore, book: ledger.Ledger, why: str, *, now: datetime) ->
     if running is None:
         return book
     log.warning("Version %s is on its way no more: %s", running.entry.version, why)
-    change = {"step": "stopped", "reason": why, "stage": None, "recorded_at": now}
-    return ledger.append(store, book, running.entry.model_copy(update=change))
+    return write_down(store, book, running.entry, step="stopped", words=why, now=now)
 
 
 def target_of(store: ObjectStore, client: MlflowClient, spec: ModelSpec) -> Target:
@@ -135,5 +136,5 @@ def target_of(store: ObjectStore, client: MlflowClient, spec: ModelSpec) -> Targ
     if spec.deployment.sagemaker is not None:
         from evergreen import sagemaker  # it knows targets too
 
-        return sagemaker.connect(client, spec, spec.deployment.sagemaker)
+        return sagemaker.connect(store, client, spec, spec.deployment.sagemaker)
     return Staged(store, spec) if spec.deployment.stages else Direct()

@@ -7,6 +7,7 @@ A version that crashes, hangs or holds the interpreter takes no request of anoth
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from evergreen.probing import Answer, Question, load_and_probe
@@ -39,12 +40,13 @@ def load(question: Question) -> Loaded:
     model, answer = load_and_probe(question)
     if model is None:
         return Loaded(answer=answer, pid=os.getpid())
-    _loaded.update(model=model, spec=question.spec.examples)
     names = getattr(model, "feature_names_in_", question.spec.examples.features)
+    inputs = tuple(map(str, names))
+    _loaded.update(model=model, spec=question.spec.examples, inputs=inputs)
     return Loaded(
         answer=answer,
         pid=os.getpid(),
-        inputs=tuple(map(str, names)),
+        inputs=inputs,
         classes=tuple(map(str, getattr(model, "classes_", ()))),
     )
 
@@ -55,18 +57,21 @@ def predict_batch(columns: Columns) -> tuple[Predictions, float]:
 
     :raises ValueError: If a prediction is not finite, or no probability.
     """
-    import time
-
+    import numpy as np
     import pandas as pd
 
     from evergreen.prediction import are_sound, predict
 
-    spec = _loaded["spec"]
+    spec, inputs = _loaded["spec"], _loaded["inputs"]
     started = time.perf_counter()
+    # Arrays, not Series, and in the model's own order: half a millisecond of the eight a row takes.
     frame = pd.DataFrame(
         {
-            name: pd.Series(values, dtype="float64" if name in spec.numeric else "str")
-            for name, values in columns.items()
+            name: np.asarray(columns[name], dtype=np.float64)
+            if name in spec.numeric
+            else pd.array(columns[name], dtype="str")
+            for name in inputs
+            if name in columns
         },
         copy=False,
     )
