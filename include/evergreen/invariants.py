@@ -20,6 +20,7 @@ from evergreen.errors import ArtefactError
 from evergreen.identity import identity_key, load_identity
 from evergreen.probing import probe
 from evergreen.receipts import Check, ObjectRef
+from evergreen.rollout import is_expired, live_servers
 from evergreen.spec import ModelSpec, load_spec
 from evergreen.storage import ObjectStore, open_store, read
 
@@ -38,6 +39,8 @@ TRACED = (
     registry.TAG_EVIDENCE,
 )
 MAX_NAMED = 5
+#: A server reads the ledger every few seconds, and then loads what it names.
+FOLLOWED_WITHIN = timedelta(minutes=5)
 
 
 def check_state(
@@ -57,7 +60,8 @@ def check_state(
     versions = registry.all_versions(client, spec.model)
     return [
         _check("the alias is where the ledger put it", _moved(client, spec, book)),
-        _check("no change of champion is left open", _open(book)),
+        _check("no change of champion is left open", _open(spec, book, now=now)),
+        _check("every model server answers with the champion", _behind(store, book, now=now)),
         _check("champions only move forward in as_of", _backwards(book)),
         _check("champion and rollback target load and predict", _dead(client, spec, book)),
         _check("every champion passed its gates or was forced", _ungated(book, versions)),
@@ -90,9 +94,23 @@ def _moved(client: MlflowClient, spec: ModelSpec, book: ledger.Ledger) -> Iterat
         yield f"alias at version {found}, ledger says {expected}"
 
 
-def _open(book: ledger.Ledger) -> Iterator[str]:
+def _open(spec: ModelSpec, book: ledger.Ledger, *, now: datetime) -> Iterator[str]:
     if book.pending is not None:
         yield f"{book.pending.action} of version {book.pending.version} has no outcome"
+    running = book.rollout
+    if running is not None and is_expired(running, spec.deployment.limits, now=now):
+        yield f"version {running.entry.version} was left in stage {running.stage}"
+
+
+def _behind(store: ObjectStore, book: ledger.Ledger, *, now: datetime) -> Iterator[str]:
+    """Yield every living server that has had time to follow the ledger and has not."""
+    champion = book.champion
+    if champion is None or now - champion.recorded_at < FOLLOWED_WITHIN:
+        return
+    for beat in live_servers(store, now=now):
+        serves = beat.models.get(book.model)
+        if serves not in (None, champion.version):
+            yield f"server {beat.replica} answers with version {serves}, not {champion.version}"
 
 
 def _backwards(book: ledger.Ledger) -> Iterator[str]:

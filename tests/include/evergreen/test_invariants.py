@@ -11,6 +11,9 @@ from tests.night import NOW, History
 
 from evergreen import ledger, registry
 from evergreen.invariants import check_state
+from evergreen.rollout import Heartbeat
+from evergreen.spec.policy import Stage
+from evergreen.storage import canonical_json
 
 pytestmark = pytest.mark.integration
 
@@ -37,6 +40,35 @@ def test_a_moved_alias(healthy):
 
     assert faults(healthy) == {
         "the alias is where the ledger put it": "alias at version 1, ledger says 2"
+    }
+
+
+def test_a_stage_that_nobody_watches_any_more(healthy):
+    book = healthy.ledger()
+    stage = {"step": "stage", "stage": Stage(kind="canary", share=0.1, minutes=5), "version": "1"}
+    ledger.append(healthy.store, book, book.champion.model_copy(update=stage))
+
+    assert faults(healthy) == {
+        "no change of champion is left open": "version 1 was left in stage canary 10%"
+    }
+
+
+def test_a_server_that_answers_with_another_version(healthy):
+    now = NOW + timedelta(days=4000)
+    for replica, version in (("a", "1"), ("b", "2")):
+        beat = Heartbeat(
+            replica=replica, recorded_at=now, url="http://s", models={healthy.spec.model: version}
+        )
+        data = canonical_json(beat.model_dump(mode="json"))
+        healthy.store.put(f"servers/{replica}.json", data)
+    try:
+        found = faults(healthy)
+    finally:
+        for replica in "ab":
+            healthy.store.delete(f"servers/{replica}.json")
+
+    assert found == {
+        "every model server answers with the champion": "server a answers with version 1, not 2"
     }
 
 
