@@ -80,7 +80,7 @@ def test_the_summary_shows_the_champion_beside_the_baseline(loop):
 
 
 def test_the_champion_answers_over_http(loop):
-    assert f"Served by     {loop.settings.serving_url}/docs  version 1" in loop.page
+    assert f"Served by     {loop.settings.serving_url}  version 1" in loop.page
 
 
 def test_task_logs_read_like_a_report(loop):

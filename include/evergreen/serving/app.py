@@ -12,13 +12,14 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from evergreen.serving.endpoint import Answer, Endpoint, NotServingError
 from evergreen.serving.guard import Guard
+from evergreen.serving.home import render
 from evergreen.serving.inputs import InputError, check
 from evergreen.serving.protocol import (
     InferRequest,
@@ -112,6 +113,11 @@ def _add_state(app: FastAPI, server: ModelServer) -> None:
     async def ready() -> JSONResponse:
         """Say whether requests can be answered."""
         return JSONResponse({"ready": server.is_ready}, 200 if server.is_ready else 503)
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def home() -> HTMLResponse:
+        """Show a person what is here."""
+        return HTMLResponse(render(server))
 
     @app.get("/v2")
     async def about() -> dict[str, Any]:

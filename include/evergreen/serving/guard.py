@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Asked by load balancers and container engines, which have no token; they say nothing of models.
 OPEN = ("/v2/health/live", "/v2/health/ready", "/ping")
+#: Makes a browser ask a person for the token.
+ASK = b'Basic realm="Evergreen model server: the token as password"'
 
 
 class Guard:
@@ -31,8 +34,8 @@ class Guard:
             return
         headers = dict(scope["headers"])
         if self.tokens and scope["path"] not in OPEN and not self._may(headers):
-            words = "send a known token as 'Authorization: Bearer <token>'"
-            await _refuse(send, 401, words, extra=[(b"www-authenticate", b"Bearer")])
+            words = "send a known token as 'Authorization: Bearer <token>', or as a password"
+            await _refuse(send, 401, words, extra=[(b"www-authenticate", ASK)])
             return
         body = await self._body(headers, receive)
         if body is None:
@@ -43,11 +46,17 @@ class Guard:
 
     def _may(self, headers: dict[bytes, bytes]) -> bool:
         kind, _, given = headers.get(b"authorization", b"").partition(b" ")
+        token = given.strip()
+        if kind.lower() == b"basic":  # a browser: any name, the token as password
+            try:
+                token = base64.b64decode(token, validate=True).partition(b":")[2]
+            except ValueError:
+                return False
+        elif kind.lower() != b"bearer":
+            return False
         # Each comparison takes the same time whatever is given, so that no token can be guessed
         # letter by letter.
-        return kind.lower() == b"bearer" and any(
-            [hmac.compare_digest(given.strip(), token) for token in self.tokens]  # noqa: C419 - all
-        )
+        return any([hmac.compare_digest(token, known) for known in self.tokens])  # noqa: C419 - all
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
         length = headers.get(b"content-length", b"0")

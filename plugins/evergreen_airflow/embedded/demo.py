@@ -52,7 +52,7 @@ def run_demo(
     _summary(api, settings, run_ids, console)
     if settings.serving:
         served = _wait_until_served(settings)
-        console.print(f"Served by     {settings.serving_url}/docs  {served}", highlight=False)
+        console.print(f"Served by     {settings.serving_url}  {served}", highlight=False)
     return seconds
 
 

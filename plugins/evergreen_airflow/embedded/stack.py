@@ -182,7 +182,7 @@ def _print_addresses(settings: Settings, console: Console, known: dict[str, str]
         console.print(f"         user admin, password {known['admin_password']}", markup=False)
     console.print(f"MLflow   {settings.mlflow_url}", highlight=False)
     if settings.serving:
-        console.print(f"Models   {settings.serving_url}/docs", highlight=False)
+        console.print(f"Models   {settings.serving_url}", highlight=False)
         if known is None:
             console.print(f"         token in {settings.secrets_file}")
         else:

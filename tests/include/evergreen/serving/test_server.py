@@ -10,6 +10,7 @@ import socket
 import time
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pandas as pd
 import pytest
 from tests.conftest import free_port, mlflow_server, wait_until
@@ -141,6 +142,20 @@ def test_nobody_comes_in_without_a_token_but_for_health(server, rows):
         assert server_side.get("/metrics", headers=headers).status_code == 401
         assert server_side.get("/openapi.json", headers=headers).status_code == 401
         assert server_side.get("/v2/health/live", headers=headers).status_code == 200
+
+
+def test_a_person_sees_who_answers_and_how_to_ask(server):
+    """Opened in a browser, which asks for the token as a password; the page needs no script."""
+    page = httpx.get(server.url, auth=("anybody", TOKEN)).text
+
+    assert "Ready" in page
+    assert "version 1" in page
+    assert "/models/flight_delay/invocations" in page
+    assert "<script" not in page
+    refused = httpx.get(server.url, auth=("anybody", "wrong"))
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"].startswith("Basic realm=")
+    assert httpx.get(server.url, headers={"Authorization": "Basic %%%"}).status_code == 401
 
 
 def test_too_much_is_refused_before_it_is_read(server, rows):
