@@ -43,9 +43,7 @@ def _row(model: str, follower: Follower) -> ModelRow:
         champion=traffic.champion.version if traffic else None,
         challenger=traffic.challenger.version if traffic and traffic.challenger else None,
         stage=str(traffic.stage) if traffic and traffic.stage else None,
-        saw=f"{seen.challenger.requests} requests, {seen.challenger.failed} failed"
-        if seen
-        else None,
+        saw=f"{seen.requests} requests, {seen.failed} failed" if seen else None,
         trouble=follower.trouble,
         example=None
         if traffic is None
