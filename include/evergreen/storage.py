@@ -60,6 +60,9 @@ class ObjectStore(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Yield every key that starts with *prefix*, in order."""
 
+    def heads(self, prefix: str) -> Iterator[tuple[str, ObjectHead]]:
+        """Yield every key that starts with *prefix*, in order, with what is known of it."""
+
     def unfinished(self) -> Iterator[tuple[str, datetime]]:
         """Yield name and time of each write that was begun; those of long ago were never ended."""
 
@@ -124,6 +127,12 @@ class FolderStore(ObjectStore):
         folder = self.root / prefix.rpartition("/")[0]
         keys = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
         return iter(sorted(k for k in keys if k.startswith(prefix) and not k.startswith(STAGING)))
+
+    @override
+    def heads(self, prefix: str) -> Iterator[tuple[str, ObjectHead]]:
+        for key in self.list(prefix):
+            if (found := self.head(key)) is not None:
+                yield key, found
 
     @override
     def unfinished(self) -> Iterator[tuple[str, datetime]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,22 @@ def find_specs(models_dir: Path = MODELS_DIR) -> tuple[list[ModelSpec], list[Spe
     specs: list[ModelSpec] = []
     errors: list[SpecError] = []
     for name in _folders(models_dir):
-        try:
-            specs.append(load_spec(name, models_dir=models_dir))
-        except SpecError as error:
-            errors.append(error)
+        written = (models_dir / name / SPEC_FILE).stat().st_mtime_ns
+        found = _read(name, models_dir, written)
+        if isinstance(found, SpecError):
+            errors.append(found)
+        else:
+            specs.append(found)
     return specs, errors
+
+
+@lru_cache(maxsize=1024)
+def _read(name: str, models_dir: Path, written: int) -> ModelSpec | SpecError:
+    """Read a spec once per writing: servers and pages ask again and again."""
+    try:
+        return load_spec(name, models_dir=models_dir)
+    except SpecError as error:
+        return error
 
 
 def _folders(models_dir: Path) -> list[str]:

@@ -1,0 +1,164 @@
+"""
+The routes of Evergreen's pages.
+
+Each depends on Airflow's own permission to read the DAG it speaks of. Airflow's modules that only
+the API server has are imported here, so this one must be imported nowhere else.
+"""
+# No postponed annotations: FastAPI would take Airflow's dependencies for query parameters (FACTS).
+
+from datetime import UTC, datetime
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.models.connection import Connection
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import FileResponse, HTMLResponse, Response
+
+from evergreen.errors import SpecError
+from evergreen.overview import Reader
+from evergreen.spec import find_specs, load_spec
+from evergreen.storage import open_store
+from evergreen_airflow.hooks.storage import ObjectStoreHook
+from evergreen_airflow.ui import pages
+from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of
+from evergreen_airflow.ui.reports import PAGES, TELLING, may_show, model_of
+
+#: Our own pages: our script and style, data and nothing from elsewhere.
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; frame-src 'self'; connect-src 'none'; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",
+}
+#: Kept pages run script from column names and values (FACTS, "Evidently"): they get an origin of
+#: their own, from which nothing of Airflow can be reached.
+STORED_HEADERS = {
+    "Content-Security-Policy": "sandbox allow-scripts; default-src 'none'; "
+    "script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "font-src data:; worker-src blob:; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",
+}
+#: Found, not imported: the API server draws nothing itself.
+PLOTLY = Path(str(find_spec("plotly").origin)).parent / "package_data" / "plotly.min.js"  # type: ignore[union-attr]
+STATIC = {"page.js": Path(__file__).with_name("page.js"), "plotly.min.js": PLOTLY}
+
+# Without pages of its own: they would be open to everybody.
+app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+NO_RUN_PAGE = (
+    "Runs of this DAG have no page of their own; a model's retrain shows its evidence pack here, "
+    "monitor the health of its day."
+)
+
+READ_ANY = Depends(requires_access_dag("GET"))
+READ_RUN = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
+READ_RECEIPT = Depends(requires_access_dag("GET", DagAccessEntity.XCOM))
+
+
+@cache
+def reader() -> Reader:
+    """Return the one reader of this process, with what it has read."""
+    found = Connection.get_connection_from_secrets(ObjectStoreHook.default_conn_name)
+    return Reader(open_store(found.extra_dejson["uri"]))
+
+
+def _page(html: str) -> HTMLResponse:
+    return HTMLResponse(html, headers=PAGE_HEADERS)
+
+
+@app.get("/models", dependencies=[READ_ANY])
+def models(user: GetUserDep, session: SessionDep) -> HTMLResponse:
+    """Every model the person may read, and what waits for a word."""
+    allowed = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+    specs, errors = find_specs()
+    visible = [spec for spec in specs if f"{spec.model}__retrain" in allowed]
+    rows = [
+        pages.row(reader().story(spec), runs_of(session, f"{spec.model}__retrain"))
+        for spec in visible
+    ]
+    waiting = questions(session, {f"{spec.model}__retrain" for spec in visible})
+    faults = [str(error) for error in errors] if len(visible) == len(specs) else []
+    return _page(pages.models(rows, waiting=waiting, faults=faults, now=datetime.now(UTC)))
+
+
+@app.get("/model/{dag_id}", dependencies=[READ_RUN])
+def model(dag_id: str, session: SessionDep) -> HTMLResponse:
+    """One model over time; any of its DAGs leads here."""
+    name, workflow = model_of(dag_id)
+    try:
+        spec = load_spec(name) if workflow else None
+    except SpecError:
+        spec = None
+    if spec is None:
+        return _page(pages.nothing(f"{dag_id} is not a DAG of a model."))
+    story, found = reader().story(spec), reader().versions(name)
+    runs = runs_of(session, f"{name}__retrain")
+    return _page(pages.model(story, found, runs, now=datetime.now(UTC)))
+
+
+@app.get("/run/{dag_id}/{run_id:path}", dependencies=[READ_RECEIPT])
+def run(dag_id: str, run_id: str, session: SessionDep) -> Response:
+    """The page that tells what a run came to."""
+    _, workflow = model_of(dag_id)
+    if workflow not in TELLING:
+        return _page(pages.nothing(NO_RUN_PAGE))
+    return _stored(session, dag_id, run_id, TELLING[workflow], -1)
+
+
+@app.get("/task/{dag_id}/{run_id:path}/{task_id}/{map_index}", dependencies=[READ_RECEIPT])
+def task(dag_id: str, run_id: str, task_id: str, map_index: str, session: SessionDep) -> Response:
+    """The report of one task, or a word on which tasks have one."""
+    if task_id not in PAGES:
+        named = ", ".join(PAGES)
+        return _page(pages.nothing(f"{task_id} has no report; {named} have one. Its log tells "
+                                   "what it did."))  # fmt: skip
+    # The UI sends the placeholder itself for a task that is not mapped.
+    index = int(map_index) if map_index.lstrip("-").isdigit() else -1
+    return _stored(session, dag_id, run_id, task_id, index)
+
+
+@app.get("/page/{dag_id}/{key:path}", dependencies=[READ_RECEIPT])
+def page(dag_id: str, key: str) -> Response:
+    """One stored page of the DAG's model."""
+    name, _ = model_of(dag_id)
+    if not name or not may_show(name, key):
+        raise HTTPException(404, "no such page of this model")
+    return _show(key)
+
+
+@app.get("/static/{name}", dependencies=[READ_ANY])
+def static(name: str) -> FileResponse:
+    """Script of our own pages, from this package and from plotly's."""
+    if name not in STATIC:
+        raise HTTPException(404, "no such file")
+    headers = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(STATIC[name], media_type="text/javascript", headers=headers)
+
+
+def _stored(session: Any, dag_id: str, run_id: str, task_id: str, index: int) -> Response:
+    found = receipt(session, dag_id, run_id, task_id, index)
+    if found is None:
+        return _page(pages.nothing(f"{task_id} has not left a report in this run. If it failed or "
+                                   "still works, its log says why; if it was skipped, the run had "
+                                   "nothing to tell."))  # fmt: skip
+    key = PAGES[task_id](found)
+    if not may_show(model_of(dag_id)[0], key):
+        raise HTTPException(404, "no such page of this model")
+    return _show(key)
+
+
+def _show(key: str) -> Response:
+    try:
+        data = reader().store.get(key)
+    except (FileNotFoundError, ValueError):
+        return _page(pages.nothing(f"{key} is not kept any more: housekeeping removes pages by "
+                                   "age (retention in model.yaml)."))  # fmt: skip
+    return HTMLResponse(data, headers=STORED_HEADERS)

@@ -1,0 +1,165 @@
+"""The pages as HTML: escaped by default, readable without script, light and dark."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evergreen.values import Frozen
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from evergreen.overview import DayOfHealth, Story, VersionCard
+    from evergreen_airflow.ui.airflow_state import Question, Runs
+
+#: Days of the small lines in the list of models.
+SPARK_DAYS = 60
+#: Days of the table below the charts, which says the same in words.
+TABLE_DAYS = 30
+
+
+class ModelRow(Frozen):
+    """One line of the list of models."""
+
+    model: str
+    description: str
+    owner: str
+    colour: str
+    reason: str
+    day: date | None
+    champion: str | None
+    champion_days: float | None
+    data_days: float | None
+    last_run: str | None
+    last_state: str | None
+    verdict: str | None
+    next_run: datetime | None
+    is_paused: bool
+    metric: str | None
+    quality: float | None
+    quality_line: str
+    drift_line: str
+    p95_ms: float | None
+
+
+def row(story: Story, runs: Runs) -> ModelRow:
+    """Return what the list says of one model."""
+    newest, champion = story.newest, story.book.champion
+    real = [value for value, _ in story.quality.values() if value is not None]
+    return ModelRow(
+        model=story.spec.model,
+        description=story.spec.description,
+        owner=story.spec.owner,
+        colour=newest.colour if newest else "unknown",
+        reason=_why(newest, has_champion=champion is not None),
+        day=newest.day if newest else None,
+        champion=champion.version if champion else None,
+        champion_days=newest.champion_days if newest else None,
+        data_days=newest.data_days if newest else None,
+        last_run=runs.last_run_id,
+        last_state=runs.last_state,
+        verdict=runs.verdict,
+        next_run=runs.next_run,
+        is_paused=runs.is_paused,
+        metric=newest.metric if newest else None,
+        quality=real[-1] if real else None,
+        quality_line=_line(real[-SPARK_DAYS:]),
+        drift_line=_line([d.drift for d in story.days[-SPARK_DAYS:] if d.drift is not None]),
+        p95_ms=newest.p95_ms if newest else None,
+    )
+
+
+def models(
+    rows: list[ModelRow], *, waiting: list[Question], faults: list[str], now: datetime
+) -> str:
+    """Return the list of models, the gravest first, with what waits for a word on top."""
+    gravity = ("red", "unknown", "amber", "green")
+    ordered = sorted(rows, key=lambda one: (gravity.index(one.colour), one.model))
+    return _render("models.html.j2", rows=ordered, waiting=waiting, faults=faults, now=now)
+
+
+def model(story: Story, versions: list[VersionCard], runs: Runs, *, now: datetime) -> str:
+    """Return one model over time."""
+    quality = story.quality
+    return _render(
+        "model.html.j2",
+        spec=story.spec,
+        story=story,
+        runs=runs,
+        versions=versions,
+        recent=list(reversed(story.days[-TABLE_DAYS:])),
+        quality=quality,
+        champion=story.book.champion,
+        ledger=list(reversed(story.book.entries)),
+        charts=_charts(story, quality),
+        now=now,
+    )
+
+
+def nothing(words: str) -> str:
+    """Return a page that says why there is nothing to see."""
+    return _render("nothing.html.j2", words=words)
+
+
+def _charts(story: Story, quality: dict[date, tuple[float | None, float | None]]) -> dict[str, Any]:
+    """Return what the script draws: series by day, and promotions on the same axis."""
+    drift = [
+        (d.day.isoformat(), d.drift, d.drift_column) for d in story.days if d.drift is not None
+    ]
+    return {
+        "metric": story.spec.metric,
+        "quality": {
+            "days": [day.isoformat() for day in quality],
+            "real": [real for real, _ in quality.values()],
+            "estimated": [estimated for _, estimated in quality.values()],
+        },
+        "drift": {
+            "days": [day for day, _, _ in drift],
+            "share": [share for _, share, _ in drift],
+            "column": [column for _, _, column in drift],
+        },
+        "promotions": [
+            {"day": entry.serves_from.date().isoformat(), "version": entry.version,
+             "action": entry.action}
+            for entry in story.book.outcomes
+        ],
+    }  # fmt: skip
+
+
+def _why(newest: DayOfHealth | None, *, has_champion: bool) -> str:
+    if newest is not None:
+        return "; ".join(newest.reasons) or "within its limits"
+    if has_champion:
+        return "not watched yet; the monitor DAG makes the first page after a day is scored"
+    return "no champion yet; the retrain DAG makes the first one"
+
+
+def _line(values: list[float]) -> str:
+    """Return the points of a small line, 100 wide and 24 high; empty for fewer than two values."""
+    if len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    height = (high - low) or 1.0
+    step = 100 / (len(values) - 1)
+    return " ".join(f"{n * step:.1f},{22 - 20 * (v - low) / height:.1f}"
+                    for n, v in enumerate(values))  # fmt: skip
+
+
+def _render(name: str, **content: Any) -> str:
+    return _templates().get_template(name).render(**content)
+
+
+@cache
+def _templates() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
