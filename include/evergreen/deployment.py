@@ -276,7 +276,7 @@ def _finish(
         log.error("Version %s of %s is gone; it cannot serve.", entry.version, entry.model)
         step = "abandoned"
     else:
-        client.set_registered_model_alias(entry.model, registry.CHAMPION, entry.version)
+        registry.set_champion(client, entry.model, entry.version)
     try:
         closed = entry.model_copy(update={"step": step, "recorded_at": now})
         book = ledger.append(store, book, closed)
@@ -285,7 +285,7 @@ def _finish(
         # was just set here is old: put it where the ledger says.
         book = ledger.read(store, entry.model)
         if book.pending is None and book.champion and book.champion.version != entry.version:
-            client.set_registered_model_alias(entry.model, registry.CHAMPION, book.champion.version)
+            registry.set_champion(client, entry.model, book.champion.version)
     mirror_ledger(client, book)
 
 

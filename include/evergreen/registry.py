@@ -32,6 +32,9 @@ TAG_EVIDENCE = "evergreen.evidence"
 #: MLflow's own: which run a child run belongs to.
 TAG_PARENT = "mlflow.parentRunId"
 
+#: How often the alias is set before a refusal is believed.
+SET_ATTEMPTS = 5
+
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -166,6 +169,24 @@ def champion_of(client: MlflowClient, model: str) -> ModelVersion | None:
         if error.error_code not in _ABSENT:
             raise
         return None
+
+
+def set_champion(client: MlflowClient, model: str, version: str) -> None:
+    """
+    Put the alias at *version*; several processes may do so at once.
+
+    Of two that set the first alias of a model MLflow refuses one, whose second try finds it there.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for attempt in range(SET_ATTEMPTS):
+        try:
+            client.set_registered_model_alias(model, CHAMPION, version)
+        except MlflowException as error:
+            if error.error_code != "BAD_REQUEST" or attempt == SET_ATTEMPTS - 1:
+                raise
+        else:
+            return
 
 
 def tag(version: ModelVersion, name: str) -> str:
