@@ -11,7 +11,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce evidently check-state test check bench bench-backfill bench-monitor bench-serving docs lock
+.PHONY: help setup demo up down airflow reproduce evidently check-state test check bench bench-backfill bench-monitor bench-pages bench-serving docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -52,6 +52,9 @@ check: $(CHECK)  ## Lint, format and types only.
 
 bench: $(CHECK)  ## Measure a night against the plain script that does the same job.
 	$(BIN)/python tests/bench/night.py
+
+bench-pages: $(CHECK)  ## Measure the pages in Airflow with two years of nights (NIGHTS=730).
+	$(BIN)/python tests/bench/pages.py
 
 bench-serving: $(CHECK)  ## Measure the model server beside mlflow models serve.
 	$(BIN)/python tests/bench/serving.py

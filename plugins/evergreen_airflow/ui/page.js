@@ -36,13 +36,13 @@ if (data && window.Plotly) {
   const options = { responsive: true, displaylogo: false };
   const at = charts.quality.days;
   Plotly.newPlot("quality", [
-    { x: at, y: charts.quality.real, name: "real", mode: "lines", connectgaps: false },
-    { x: at, y: charts.quality.estimated, name: "estimated", mode: "lines", line: { dash: "dash" } },
+    { x: at, y: charts.quality.real, name: "real", mode: "lines+markers", marker: { size: 4 }, connectgaps: false },
+    { x: at, y: charts.quality.estimated, name: "estimated", mode: "lines+markers", marker: { size: 3 }, line: { dash: "dash" } },
   ], layout(charts.metric + "; dotted lines are promotions", { shapes: marks }), options);
   Plotly.newPlot("drift", [
     { x: charts.drift.days, y: charts.drift.share, text: charts.drift.column.map((name) =>
         String(name).replaceAll("<", "‹").replaceAll(">", "›").replaceAll("&", "+")),
-      name: "largest share of a limit", mode: "lines", hovertemplate: "%{y:.0%} by %{text}" },
+      name: "largest share of a limit", mode: "lines+markers", marker: { size: 4 }, hovertemplate: "%{y:.0%} by %{text}" },
   ], layout("drift: share of a limit that was used", {
     shapes: [...marks, { type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1,
       line: { color: "#b3261e", width: 1 } }],
