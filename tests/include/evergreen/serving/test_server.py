@@ -236,7 +236,8 @@ def test_a_killed_process_is_replaced_and_no_request_is_lost(server, rows, serve
     assert callers.faults == []
     assert callers.statuses == {200: callers.sent}
     assert (
-        'restarts_total{model="flight_delay",version="1"} 1.0' in server.http.get("/metrics").text
+        f'restarts_total{{model="flight_delay",version="{serves}"}} 1.0'
+        in server.http.get("/metrics").text
     )
 
 
