@@ -260,12 +260,12 @@ def _points(pairs: Iterable[tuple[float, float]], *, low: float, high: float) ->
 
 
 @cache
-def page_template(name: str) -> Template:
-    """Return the template *name* of a page, whose names and values are escaped."""
+def page_template(name: str, *, folder: Path = Path(__file__).parent) -> Template:
+    """Return the template *name* in *folder*, whose names and values are escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

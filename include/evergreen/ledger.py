@@ -157,6 +157,11 @@ def is_newest(store: ObjectStore, ledger: Ledger) -> bool:
     return len(list(store.list(f"ledger/{ledger.model}/"))) == len(ledger.entries)
 
 
+def read_again(store: ObjectStore, model: str, known: Ledger | None) -> Ledger:
+    """Return the ledger of *model*: *known* itself if nothing was written since it was read."""
+    return known if known is not None and is_newest(store, known) else read(store, model)
+
+
 def append(store: ObjectStore, ledger: Ledger, entry: Entry) -> Ledger:
     """
     Return *ledger* with *entry* written under the next number.

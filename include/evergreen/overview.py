@@ -14,8 +14,10 @@ from typing import Any, Generic, TypeVar
 
 from evergreen import ledger
 from evergreen.evidence import DATA as EVIDENCE_DATA
+from evergreen.evidence import PAGE as EVIDENCE_PAGE
 from evergreen.health import DATA as HEALTH_DATA
-from evergreen.receipts import Colour
+from evergreen.health import PAGE as HEALTH_PAGE
+from evergreen.receipts import Colour, Finding
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore
 from evergreen.values import Frozen
@@ -110,10 +112,9 @@ class Reader:
 
     def book(self, model: str) -> ledger.Ledger:
         """Return the ledger; it is read again only if something was written."""
-        known = self._books.get(model)
-        if known is None or not ledger.is_newest(self.store, known):
-            known = self._books[model] = ledger.read(self.store, model)
-        return known
+        found = ledger.read_again(self.store, model, self._books.get(model))
+        self._books[model] = found
+        return found
 
 
 class _Kept(Generic[T]):
@@ -144,7 +145,8 @@ def _day(key: str, found: Any) -> DayOfHealth:
     report = found["report"]
     quality, drift = report["quality"] or {}, report["drift"] or {}
     metric = quality.get("metric")
-    columns = sorted(drift.get("columns") or (), key=_share, reverse=True)
+    columns = [Finding.model_validate(column) for column in drift.get("columns") or ()]
+    worst = max(columns, key=lambda column: column.share, default=None)
     age = report["staleness"] or {}
     return DayOfHealth(
         day=date.fromisoformat(found["day"]),
@@ -155,18 +157,13 @@ def _day(key: str, found: Any) -> DayOfHealth:
             (date.fromisoformat(w["last"]), w["metrics"].get(metric), w["estimated"].get(metric))
             for w in quality.get("windows") or ()
         ),
-        drift=_share(columns[0]) if columns else None,
-        drift_column=columns[0]["name"] if columns else None,
+        drift=worst.share if worst else None,
+        drift_column=worst.name if worst else None,
         p95_ms=(report["service"] or {}).get("p95_ms"),
         champion_days=age.get("champion_days"),
         data_days=age.get("data_days"),
-        page=f"{key.rpartition('/')[0]}/health.html",
+        page=f"{key.rpartition('/')[0]}/{HEALTH_PAGE}",
     )
-
-
-def _share(column: dict[str, Any]) -> float:
-    limit = float(column["limit"])
-    return float(column["distance"]) / limit if limit > 0 else float(column["distance"] > 0) * 2
 
 
 def _version(key: str, found: Any) -> VersionCard:
@@ -179,5 +176,5 @@ def _version(key: str, found: Any) -> VersionCard:
         scores=found["metrics"]["challenger"],
         days={name: str(days) for name, days in found["card"]["days"].items()},
         judged_against=found["champion_version"],
-        evidence=f"{key.rpartition('/')[0]}/evidence.html",
+        evidence=f"{key.rpartition('/')[0]}/{EVIDENCE_PAGE}",
     )

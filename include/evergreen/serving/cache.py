@@ -58,7 +58,7 @@ class ModelCache:
 
         :raises ArtefactError: If its bytes are not those the ledger names.
         """
-        key = f"versions/{model}/{entry.version}-{entry.artefact_sha256[:16]}"
+        key = _place(model, entry.version, entry.artefact_sha256)
         if (found := self._intact(f"{key}.json")) is not None:
             return found
         version = client.get_model_version(model, entry.version)
@@ -86,7 +86,7 @@ class ModelCache:
 
     def forget_others(self, model: str, keep: Iterable[Kept]) -> None:
         """Remove every version of *model* but those in *keep*."""
-        kept = {f"versions/{model}/{one.version}-{one.sha256[:16]}" for one in keep}
+        kept = {_place(model, one.version, one.sha256) for one in keep}
         for key in self.store.list(f"versions/{model}/"):
             if not any(key.startswith((f"{one}/", f"{one}.json")) for one in kept):
                 self.store.delete(key)
@@ -99,3 +99,7 @@ class ModelCache:
         except (FileNotFoundError, ArtefactError, ValueError):
             return None
         return found
+
+
+def _place(model: str, version: str, sha256: str) -> str:
+    return f"versions/{model}/{version}-{sha256[:16]}"

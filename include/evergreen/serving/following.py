@@ -121,8 +121,6 @@ class Follower:
             await self._keep(rollout, Observation(replica=self.replica, recorded_at=self.clock(),
                                                   state="loading"))  # fmt: skip
             challenger = await self._challenge(rollout)
-            if challenger is None:
-                return
             now_on = Traffic(
                 champion=champion, challenger=challenger, stage=rollout.stage, seen=Seen()
             )
@@ -146,7 +144,7 @@ class Follower:
             )
             await self._keep(rollout, observation)
 
-    async def _challenge(self, rollout: ledger.Rollout) -> ServedVersion | None:
+    async def _challenge(self, rollout: ledger.Rollout) -> ServedVersion:
         """Return the challenger, loaded; if it cannot be, say so to whoever deploys."""
         try:
             return await self._ensure(rollout.entry)
@@ -204,8 +202,7 @@ class Follower:
 
     def _read(self) -> ledger.Ledger:
         """Return the ledger; it is read again only if something was written."""
-        if self._book is None or not ledger.is_newest(self.store, self._book):
-            self._book = ledger.read(self.store, self.spec.model)
+        self._book = ledger.read_again(self.store, self.spec.model, self._book)
         return self._book
 
 

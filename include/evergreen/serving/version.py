@@ -73,7 +73,7 @@ class ServedVersion:
         self.question, self.version, self.limits = question, version, limits
         self.inputs: tuple[str, ...] = ()
         self.classes: tuple[str, ...] = ()
-        self.batches = self.batched_rows = self.restarts = 0
+        self.batches = self.restarts = 0
         self.predict_s = 0.0
         self._pids: list[int] = []
         self._pools: list[ProcessPoolExecutor] = []
@@ -236,7 +236,6 @@ class ServedVersion:
                 raise PredictionError(f"{self.name}: {type(error).__name__}: {error}") from error
             self._free.append(pool)
             self.batches += 1
-            self.batched_rows += len(said)
             self.predict_s += seconds
             return said
         raise PredictionError(fault)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from evergreen.receipts import RunReceipt
 from evergreen.spec import ModelSpec, load_spec
 from evergreen.storage import ObjectStore
 from evergreen.values import Frozen
@@ -81,3 +83,24 @@ class StageOperator(ModelOperator):
     @abstractmethod
     def run_stage(self, context: Context) -> Frozen:
         """Parse the receipts, ask the core, log what it said, return its receipt."""
+
+
+class WatcherOperator(StageOperator):
+    """
+    Watch one day of one model; a subclass says in :meth:`run_stage` what it finds.
+
+    :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
+    """
+
+    template_fields: Sequence[str] = ("model", "run")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"run": "json"}
+    ui_color = "#efe6f7"
+
+    def __init__(self, *, run: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+
+    @property
+    def as_of(self) -> datetime:
+        """Return the instant the run lives at."""
+        return RunReceipt.model_validate(self.run).as_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen.receipts import DetectionReceipt, DriftReceipt, ExamplesReceipt, RunReceipt
-from evergreen_airflow.operators.base import StageOperator
+from evergreen.receipts import DetectionReceipt, DriftReceipt, ExamplesReceipt
+from evergreen_airflow.operators.base import StageOperator, WatcherOperator
 from evergreen_airflow.task_log import log_table, log_watched
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ReportDriftOperator(StageOperator):
         return receipt
 
 
-class DetectDriftOperator(StageOperator):
+class DetectDriftOperator(WatcherOperator):
     """
     Hold the newest day against its reference, by how far days lay from theirs before.
 
@@ -63,20 +63,11 @@ class DetectDriftOperator(StageOperator):
     :return: A :class:`~evergreen.receipts.DetectionReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "run")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"run": "json"}
-    ui_color = "#efe6f7"
-
-    def __init__(self, *, run: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.run = run
-
     def run_stage(self, context: Context) -> DetectionReceipt:
         """Detect, then list every distance beside its limit, the most surprising first."""
         from evergreen.detection import detect_drift  # heavy: Evidently
 
-        as_of = RunReceipt.model_validate(self.run).as_of
-        found = detect_drift(self.store, self.client, self.spec, as_of=as_of)
+        found = detect_drift(self.store, self.client, self.spec, as_of=self.as_of)
         log_watched(self.log, "Drift", found)
         self.log.info("Report: %s", self.store.url(found.report.html.key))
         rows = [

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from evergreen.receipts import QualityReceipt, RunReceipt
-from evergreen_airflow.operators.base import StageOperator
+from evergreen.receipts import QualityReceipt
+from evergreen_airflow.operators.base import WatcherOperator
 from evergreen_airflow.task_log import log_table, log_watched
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MeasureQualityOperator(StageOperator):
+class MeasureQualityOperator(WatcherOperator):
     """
     Join labels to predictions as they arrive, and measure every window they change.
 
@@ -23,20 +22,11 @@ class MeasureQualityOperator(StageOperator):
     :return: A :class:`~evergreen.receipts.QualityReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "run")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"run": "json"}
-    ui_color = "#efe6f7"
-
-    def __init__(self, *, run: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.run = run
-
     def run_stage(self, context: Context) -> QualityReceipt:
         """Measure, then list windows, versions and slices."""
         from evergreen.quality import measure_quality  # heavy: scikit-learn
 
-        as_of = RunReceipt.model_validate(self.run).as_of
-        found = measure_quality(self.store, self.client, self.spec, as_of=as_of)
+        found = measure_quality(self.store, self.client, self.spec, as_of=self.as_of)
         log_watched(self.log, "Quality", found)
         self.log.info(
             "%d of %d windows were measured again; %d labels had no prediction",

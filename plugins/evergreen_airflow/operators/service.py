@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from evergreen.receipts import RunReceipt, ServiceReceipt
+from evergreen.receipts import ServiceReceipt
 from evergreen.service import measure_service
-from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.operators.base import WatcherOperator
 from evergreen_airflow.task_log import log_table, log_watched
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MeasureServiceOperator(StageOperator):
+class MeasureServiceOperator(WatcherOperator):
     """
     Read response time, errors and traffic of the newest day from the request log.
 
@@ -24,18 +23,9 @@ class MeasureServiceOperator(StageOperator):
     :return: A :class:`~evergreen.receipts.ServiceReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "run")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"run": "json"}
-    ui_color = "#efe6f7"
-
-    def __init__(self, *, run: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.run = run
-
     def run_stage(self, context: Context) -> ServiceReceipt:
         """Measure, then list the numbers."""
-        as_of = RunReceipt.model_validate(self.run).as_of
-        found = measure_service(self.store, self.spec, as_of=as_of)
+        found = measure_service(self.store, self.spec, as_of=self.as_of)
         log_watched(self.log, "Service", found)
         rows = [
             ("requests", found.requests), ("usual requests", found.usual_requests),

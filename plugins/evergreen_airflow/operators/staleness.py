@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from evergreen.receipts import RunReceipt, StalenessReceipt
+from evergreen.receipts import StalenessReceipt
 from evergreen.staleness import measure_staleness
-from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.operators.base import WatcherOperator
 from evergreen_airflow.task_log import log_table, log_watched
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MeasureStalenessOperator(StageOperator):
+class MeasureStalenessOperator(WatcherOperator):
     """
     Hold the age of the champion and of its data against what the backtest allows.
 
@@ -24,18 +23,9 @@ class MeasureStalenessOperator(StageOperator):
     :return: A :class:`~evergreen.receipts.StalenessReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "run")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"run": "json"}
-    ui_color = "#efe6f7"
-
-    def __init__(self, *, run: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.run = run
-
     def run_stage(self, context: Context) -> StalenessReceipt:
         """Measure, then list ages and limits."""
-        as_of = RunReceipt.model_validate(self.run).as_of
-        found = measure_staleness(self.store, self.client, self.spec, as_of=as_of)
+        found = measure_staleness(self.store, self.client, self.spec, as_of=self.as_of)
         log_watched(self.log, "Staleness", found)
         rows = [
             (f"version {found.version}", found.champion_days, found.champion_limit),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evergreen.evidence import page_template
+from evergreen.health import BY_GRAVITY
+from evergreen.receipts import Colour
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from evergreen.overview import DayOfHealth, Story, VersionCard
     from evergreen_airflow.ui.airflow_state import Question, Runs
 
@@ -27,7 +27,7 @@ class ModelRow(Frozen):
     model: str
     description: str
     owner: str
-    colour: str
+    colour: Colour
     reason: str
     day: date | None
     champion: str | None
@@ -76,8 +76,7 @@ def models(
     rows: list[ModelRow], *, waiting: list[Question], faults: list[str], now: datetime
 ) -> str:
     """Return the list of models, the gravest first, with what waits for a word on top."""
-    gravity = ("red", "unknown", "amber", "green")
-    ordered = sorted(rows, key=lambda one: (gravity.index(one.colour), one.model))
+    ordered = sorted(rows, key=lambda one: (BY_GRAVITY.index(one.colour), one.model))
     return _render("models.html.j2", rows=ordered, waiting=waiting, faults=faults, now=now)
 
 
@@ -149,17 +148,4 @@ def _line(values: list[float]) -> str:
 
 
 def _render(name: str, **content: Any) -> str:
-    return _templates().get_template(name).render(**content)
-
-
-@cache
-def _templates() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return page_template(name, folder=Path(__file__).parent).render(**content)

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.operators.base import ModelOperator, StageOperator
+from evergreen_airflow.operators.base import ModelOperator, StageOperator, WatcherOperator
 
 PACKAGE = Path(__file__).parents[4] / "plugins" / "evergreen_airflow"
 MODULES = [
@@ -25,7 +25,7 @@ OPERATORS = [
     for _, cls in inspect.getmembers(importlib.import_module(name), inspect.isclass)
     if issubclass(cls, BaseOperator)
     and cls.__module__ == name
-    and cls not in (ModelOperator, StageOperator)
+    and cls not in (ModelOperator, StageOperator, WatcherOperator)
 ]
 
 
