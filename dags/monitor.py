@@ -33,10 +33,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import CronDataIntervalTimetable, TriggerRule, dag
+from airflow.sdk import CronDataIntervalTimetable, TaskGroup, TriggerRule, dag
 
 from evergreen.spec import ModelSpec
-from evergreen_airflow.assets import retrain_requests
+from evergreen_airflow.assets import predictions, retrain_requests
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
 from evergreen_airflow.operators.drift import DetectDriftOperator
 from evergreen_airflow.operators.health import AssessHealthOperator
@@ -72,19 +72,25 @@ def monitor(spec: ModelSpec) -> None:
             scope="monitoring",
             poke_interval=30,
             execution_timeout=timedelta(hours=spec.source.wait_hours + 1),
+            inlets=[predictions(spec)],
         )
         run = wait.output
         validate = ValidateDataOperator(
             task_id="validate_data", model=spec.model, run=run, scope="monitoring"
         )
-        drift = DetectDriftOperator(task_id="detect_drift", model=spec.model, run=run)
-        quality = MeasureQualityOperator(task_id="measure_quality", model=spec.model, run=run)
-        staleness = MeasureStalenessOperator(task_id="measure_staleness", model=spec.model, run=run)
-        service = skew = None
-        if spec.service:
-            service = MeasureServiceOperator(task_id="measure_service", model=spec.model, run=run)
-        if spec.service and spec.service.watches_skew:
-            skew = MeasureSkewOperator(task_id="measure_skew", model=spec.model, run=run)
+        with TaskGroup("watchers", tooltip="What moved?", prefix_group_id=False):
+            drift = DetectDriftOperator(task_id="detect_drift", model=spec.model, run=run)
+            quality = MeasureQualityOperator(task_id="measure_quality", model=spec.model, run=run)
+            staleness = MeasureStalenessOperator(
+                task_id="measure_staleness", model=spec.model, run=run
+            )
+            service = skew = None
+            if spec.service:
+                service = MeasureServiceOperator(
+                    task_id="measure_service", model=spec.model, run=run
+                )
+            if spec.service and spec.service.watches_skew:
+                skew = MeasureSkewOperator(task_id="measure_skew", model=spec.model, run=run)
         assess = AssessHealthOperator(
             task_id="assess_health",
             model=spec.model,

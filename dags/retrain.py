@@ -37,7 +37,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, TriggerRule, dag
+from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, TaskGroup, TriggerRule, dag
 
 from evergreen.spec import ModelSpec
 from evergreen_airflow.assets import champion_moves, retrain_request
@@ -81,61 +81,67 @@ def retrain(spec: ModelSpec) -> None:
         doc_md=__doc__,
     )
     def build() -> None:
-        wait = WaitForDataSensor(
-            task_id="wait_for_data",
-            model=spec.model,
-            scope="training",
-            poke_interval=30,
-            execution_timeout=timedelta(hours=spec.source.wait_hours + 1),
-        )
-        validate = ValidateDataOperator(
-            task_id="validate_data", model=spec.model, run=wait.output, scope="training"
-        )
-        prepare = PrepareExamplesOperator(
-            task_id="prepare_examples", model=spec.model, validation=validate.output
-        )
-        train = TrainCandidateOperator.partial(
-            task_id="train_candidate",
-            model=spec.model,
-            examples=prepare.output,
-            map_index_template="{{ task.candidate }}",
-        ).expand(candidate=list(spec.candidate_names))
-        evaluate = EvaluateChallengerOperator(
-            task_id="evaluate_challenger",
-            model=spec.model,
-            candidates=train.output,
-            examples=prepare.output,
-            trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,  # a run may leave candidates out
-        )
-        report = ReportDriftOperator(
-            task_id="report_drift", model=spec.model, examples=prepare.output
-        )
-        register = RegisterModelOperator(
-            task_id="register_model",
-            model=spec.model,
-            evaluation=evaluate.output,
-            validation=validate.output,
-            examples=prepare.output,
-            drift=report.output,
-        )
+        with TaskGroup("data", tooltip="Is it there, and is it right?", prefix_group_id=False):
+            wait = WaitForDataSensor(
+                task_id="wait_for_data",
+                model=spec.model,
+                scope="training",
+                poke_interval=30,
+                execution_timeout=timedelta(hours=spec.source.wait_hours + 1),
+            )
+            validate = ValidateDataOperator(
+                task_id="validate_data", model=spec.model, run=wait.output, scope="training"
+            )
+            prepare = PrepareExamplesOperator(
+                task_id="prepare_examples", model=spec.model, validation=validate.output
+            )
+        with TaskGroup(
+            "challenger", tooltip="Who is it, and what speaks for it?", prefix_group_id=False
+        ):
+            train = TrainCandidateOperator.partial(
+                task_id="train_candidate",
+                model=spec.model,
+                examples=prepare.output,
+                map_index_template="{{ task.candidate }}",
+            ).expand(candidate=list(spec.candidate_names))
+            evaluate = EvaluateChallengerOperator(
+                task_id="evaluate_challenger",
+                model=spec.model,
+                candidates=train.output,
+                examples=prepare.output,
+                # A run may leave candidates out.
+                trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+            )
+            report = ReportDriftOperator(
+                task_id="report_drift", model=spec.model, examples=prepare.output
+            )
+            register = RegisterModelOperator(
+                task_id="register_model",
+                model=spec.model,
+                evaluation=evaluate.output,
+                validation=validate.output,
+                examples=prepare.output,
+                drift=report.output,
+            )
         ask = spec.deployment.approval
-        approve = None
-        if ask.required:
-            approve = ApprovePromotionOperator(
-                task_id="approve_promotion",
+        with TaskGroup("promotion", tooltip="Shall it serve?", prefix_group_id=False):
+            approve = None
+            if ask.required:
+                approve = ApprovePromotionOperator(
+                    task_id="approve_promotion",
+                    model=spec.model,
+                    registration=register.output,
+                    assigned_users=[{"id": name, "name": name} for name in ask.users] or None,
+                    response_timeout=timedelta(hours=ask.within_hours),
+                )
+            deploy = DeployModelOperator(
+                task_id="deploy_model",
                 model=spec.model,
                 registration=register.output,
-                assigned_users=[{"id": name, "name": name} for name in ask.users] or None,
-                response_timeout=timedelta(hours=ask.within_hours),
+                approval=approve.output if approve else None,
+                execution_timeout=timedelta(hours=spec.deployment.longest_hours + 1),
+                outlets=[champion_moves(spec)],
             )
-        deploy = DeployModelOperator(
-            task_id="deploy_model",
-            model=spec.model,
-            registration=register.output,
-            approval=approve.output if approve else None,
-            execution_timeout=timedelta(hours=spec.deployment.longest_hours + 1),
-            outlets=[champion_moves(spec)],
-        )
 
         wait >> validate >> prepare >> train >> evaluate >> register >> deploy
         prepare >> report >> register

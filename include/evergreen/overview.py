@@ -54,6 +54,7 @@ class VersionCard(Frozen):
     scores: dict[str, float | None]
     days: dict[str, str]
     judged_against: str | None
+    identity: dict[str, str]
     evidence: str
 
 
@@ -176,5 +177,6 @@ def _version(key: str, found: Any) -> VersionCard:
         scores=found["metrics"]["challenger"],
         days={name: str(days) for name, days in found["card"]["days"].items()},
         judged_against=found["champion_version"],
+        identity={name: str(value) for name, value in found["identity"].items()},
         evidence=f"{key.rpartition('/')[0]}/{EVIDENCE_PAGE}",
     )

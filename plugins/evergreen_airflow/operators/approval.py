@@ -14,7 +14,7 @@ from evergreen.deployment import why_not_promote
 from evergreen.evidence import DATA, PAGE, EvidencePack
 from evergreen.receipts import ApprovalReceipt, RegistrationReceipt
 from evergreen_airflow.alerts import alert
-from evergreen_airflow.evidence_link import EvidenceLink, evidence_url
+from evergreen_airflow.links import EvidenceLink, evidence_url
 from evergreen_airflow.operators.base import ModelOperator
 from evergreen_airflow.task_log import quiet_libraries
 

@@ -13,7 +13,14 @@ from evergreen.receipts import (
     ValidationReceipt,
 )
 from evergreen.registration import register_model
-from evergreen_airflow.evidence_link import EvidenceLink, evidence_url
+from evergreen_airflow.links import (
+    EvidenceLink,
+    MlflowRunLink,
+    MlflowVersionLink,
+    evidence_url,
+    run_url,
+    version_url,
+)
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.run import identity_of
 from evergreen_airflow.task_log import log_table
@@ -42,7 +49,7 @@ class RegisterModelOperator(StageOperator):
         "examples": "json",
         "drift": "json",
     }
-    operator_extra_links = (EvidenceLink(),)
+    operator_extra_links = (EvidenceLink(), MlflowVersionLink(), MlflowRunLink())
     ui_color = "#fdf3e1"
 
     def __init__(
@@ -75,7 +82,10 @@ class RegisterModelOperator(StageOperator):
         )
         was = "was registered" if receipt.created else "was registered before and is kept"
         self.log.info("%s version %s %s", receipt.model, receipt.version, was)
-        self.evidence_url = evidence_url(self.client.tracking_uri, receipt)
+        there = self.client.tracking_uri
+        self.evidence_url = evidence_url(there, receipt)
+        self.version_url = version_url(there, model=receipt.model, version=receipt.version)
+        self.run_url = run_url(there, experiment_id=receipt.experiment_id, run_id=receipt.run_id)
         self.log.info("Evidence: %s", self.evidence_url)
         rows = [
             ("candidate", evaluation.challenger.candidate),

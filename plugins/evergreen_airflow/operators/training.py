@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from evergreen.receipts import CandidateReceipt, ExamplesReceipt
 from evergreen.spec.policy import BASELINE
+from evergreen_airflow.links import MlflowRunLink, run_url
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.run import identity_of
 from evergreen_airflow.task_log import log_table
@@ -30,6 +31,7 @@ class TrainCandidateOperator(StageOperator):
 
     template_fields: Sequence[str] = ("model", "candidate", "examples")
     template_fields_renderers: ClassVar[dict[str, str]] = {"examples": "json"}
+    operator_extra_links = (MlflowRunLink(),)
     ui_color = "#e6f0fa"
 
     def __init__(self, *, candidate: str, examples: dict[str, Any], **kwargs: Any) -> None:
@@ -51,6 +53,11 @@ class TrainCandidateOperator(StageOperator):
             candidate=self.candidate,
             examples=ExamplesReceipt.model_validate(self.examples),
             tags=identity_of(context),
+        )
+        self.run_url = run_url(
+            self.client.tracking_uri,
+            experiment_id=self.client.get_run(receipt.run_id).info.experiment_id,
+            run_id=receipt.run_id,
         )
         self.log.info(
             "%s: %s %.4f on the validation days",

@@ -22,12 +22,14 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from evergreen.errors import SpecError
 from evergreen.overview import Reader
+from evergreen.receipts import ValidationReceipt
 from evergreen.spec import find_specs, load_spec
 from evergreen.storage import open_store
+from evergreen.validation import load_verdicts
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.ui import pages
 from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of
-from evergreen_airflow.ui.reports import PAGES, TELLING, may_show, model_of
+from evergreen_airflow.ui.reports import CONTRACT, PAGES, TELLING, may_show, model_of
 
 #: Our own pages: our script and style, data and nothing from elsewhere.
 PAGE_HEADERS = {
@@ -57,6 +59,12 @@ NO_RUN_PAGE = (
     "Runs of this DAG have no page of their own; a model's retrain shows its evidence pack here, "
     "monitor the health of its day."
 )
+
+NO_REPORT = (
+    "{} has not left a report in this run. If it failed or still works, its log says why; if it "
+    "was skipped, the run had nothing to tell."
+)
+NOT_KEPT = "{} is not kept any more: housekeeping removes by age (retention in model.yaml)."
 
 READ_ANY = Depends(requires_access_dag("GET"))
 READ_RUN = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
@@ -116,12 +124,14 @@ def run(dag_id: str, run_id: str, session: SessionDep) -> Response:
 @app.get("/task/{dag_id}/{run_id:path}/{task_id}/{map_index}", dependencies=[READ_RECEIPT])
 def task(dag_id: str, run_id: str, task_id: str, map_index: str, session: SessionDep) -> Response:
     """The report of one task, or a word on which tasks have one."""
-    if task_id not in PAGES:
-        named = ", ".join(PAGES)
-        return _page(pages.nothing(f"{task_id} has no report; {named} have one. Its log tells "
-                                   "what it did."))  # fmt: skip
     # The UI sends the placeholder itself for a task that is not mapped.
     index = int(map_index) if map_index.lstrip("-").isdigit() else -1
+    if task_id == CONTRACT:
+        return _contract(session, dag_id, run_id)
+    if task_id not in PAGES:
+        named = ", ".join((CONTRACT, *PAGES))
+        return _page(pages.nothing(f"{task_id} has no report; {named} have one. Its log tells "
+                                   "what it did."))  # fmt: skip
     return _stored(session, dag_id, run_id, task_id, index)
 
 
@@ -146,19 +156,28 @@ def static(name: str) -> FileResponse:
 def _stored(session: Any, dag_id: str, run_id: str, task_id: str, index: int) -> Response:
     found = receipt(session, dag_id, run_id, task_id, index)
     if found is None:
-        return _page(pages.nothing(f"{task_id} has not left a report in this run. If it failed or "
-                                   "still works, its log says why; if it was skipped, the run had "
-                                   "nothing to tell."))  # fmt: skip
+        return _page(pages.nothing(NO_REPORT.format(task_id)))
     key = PAGES[task_id](found)
     if not may_show(model_of(dag_id)[0], key):
         raise HTTPException(404, "no such page of this model")
     return _show(key)
 
 
+def _contract(session: Any, dag_id: str, run_id: str) -> Response:
+    found = receipt(session, dag_id, run_id, CONTRACT)
+    if found is None:
+        return _page(pages.nothing(NO_REPORT.format(CONTRACT)))
+    validation = ValidationReceipt.model_validate(found)
+    try:
+        verdicts = load_verdicts(reader().store, validation)
+    except FileNotFoundError:
+        return _page(pages.nothing(NOT_KEPT.format(validation.record.key)))
+    return _page(pages.contract(validation, list(verdicts.values())))
+
+
 def _show(key: str) -> Response:
     try:
         data = reader().store.get(key)
     except (FileNotFoundError, ValueError):
-        return _page(pages.nothing(f"{key} is not kept any more: housekeeping removes pages by "
-                                   "age (retention in model.yaml)."))  # fmt: skip
+        return _page(pages.nothing(NOT_KEPT.format(key)))
     return HTMLResponse(data, headers=STORED_HEADERS)

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from evergreen.evidence import page_template
 from evergreen.health import BY_GRAVITY
 from evergreen.receipts import Colour
+from evergreen.validation import quarantine_reasons
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
     from evergreen.overview import DayOfHealth, Story, VersionCard
+    from evergreen.receipts import ValidationReceipt
+    from evergreen.validation import DayVerdict
     from evergreen_airflow.ui.airflow_state import Question, Runs
 
 #: Days of the small lines in the list of models.
@@ -43,6 +46,7 @@ class ModelRow(Frozen):
     quality_line: str
     drift_line: str
     p95_ms: float | None
+    p95_line: str
 
 
 def row(story: Story, runs: Runs) -> ModelRow:
@@ -69,6 +73,7 @@ def row(story: Story, runs: Runs) -> ModelRow:
         quality_line=_line(real[-SPARK_DAYS:]),
         drift_line=_line([d.drift for d in story.days[-SPARK_DAYS:] if d.drift is not None]),
         p95_ms=newest.p95_ms if newest else None,
+        p95_line=_line([d.p95_ms for d in story.days[-SPARK_DAYS:] if d.p95_ms is not None]),
     )
 
 
@@ -95,6 +100,16 @@ def model(story: Story, versions: list[VersionCard], runs: Runs, *, now: datetim
         ledger=list(reversed(story.book.entries)),
         charts=_charts(story, quality),
         now=now,
+    )
+
+
+def contract(receipt: ValidationReceipt, verdicts: list[DayVerdict]) -> str:
+    """Return what ``validate_data`` found, newest partition first."""
+    return _render(
+        "contract.html.j2",
+        receipt=receipt,
+        reasons=quarantine_reasons(verdicts),
+        verdicts=sorted(verdicts, key=lambda one: (one.day, one.table), reverse=True),
     )
 
 

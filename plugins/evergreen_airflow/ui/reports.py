@@ -12,6 +12,8 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "register_model": lambda receipt: str(receipt["evidence"]),
     "assess_health": lambda receipt: str(receipt["page"]),
 }
+#: The task whose report is drawn from what it handed on.
+CONTRACT = "validate_data"
 #: The task of each workflow whose page tells the whole run.
 TELLING = {"retrain": "register_model", "monitor": "assess_health"}
 #: Folders of pages that may be shown, below each of which a model has its own.

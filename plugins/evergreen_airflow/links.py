@@ -1,0 +1,70 @@
+"""The ways from a task into MLflow: buttons whose addresses are known once the task has run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import quote, urlsplit
+
+from airflow.sdk import BaseOperatorLink
+
+from evergreen.evidence import PAGE
+from evergreen.receipts import RegistrationReceipt
+from evergreen.registration import EVIDENCE
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+
+class _FoundLink(BaseOperatorLink):
+    """A button to an address that the operator left in one of its attributes."""
+
+    attribute: ClassVar[str]
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address the operator found, or nothing before it did."""
+        return str(getattr(operator, self.attribute, ""))
+
+
+class EvidenceLink(_FoundLink):
+    """To the evidence pack that a person decides by."""
+
+    name = "Evidence"
+    attribute = "evidence_url"
+
+
+class MlflowRunLink(_FoundLink):
+    """To the run that holds a candidate's parameters, metrics and artefacts."""
+
+    name = "MLflow run"
+    attribute = "run_url"
+
+
+class MlflowVersionLink(_FoundLink):
+    """To the registered version with its tags and aliases."""
+
+    name = "MLflow version"
+    attribute = "version_url"
+
+
+def evidence_url(tracking_uri: str, registration: RegistrationReceipt) -> str:
+    """Return where MLflow shows the pack."""
+    at = run_url(tracking_uri, experiment_id=registration.experiment_id, run_id=registration.run_id)
+    return f"{at}/artifacts/{EVIDENCE}/{PAGE}"
+
+
+def run_url(tracking_uri: str, *, experiment_id: str, run_id: str) -> str:
+    """Return where MLflow shows a run."""
+    return f"{_front(tracking_uri)}/experiments/{quote(experiment_id)}/runs/{quote(run_id)}"
+
+
+def version_url(tracking_uri: str, *, model: str, version: str) -> str:
+    """Return where MLflow shows a registered version."""
+    return f"{_front(tracking_uri)}/models/{quote(model)}/versions/{quote(version)}"
+
+
+def _front(tracking_uri: str) -> str:
+    """Return the front door of MLflow's pages; a password in *tracking_uri* is left out."""
+    parts = urlsplit(tracking_uri)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}/#"
