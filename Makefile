@@ -65,8 +65,10 @@ bench-monitor: $(CHECK)  ## Monitor the flights of 2013 day by day and draw the 
 bench-backfill: $(CHECK)  ## Measure 30 backfilled nights against a plain loop (NIGHTS=30).
 	$(BIN)/python tests/bench/backfill.py
 
-docs: $(SETUP)  ## Generate what is generated in docs/.
+docs: $(CHECK)  ## Generate what is generated in docs/: the schema, and pictures of the pages.
 	@$(BIN)/python -m evergreen.spec > docs/model.schema.json
+	EVERGREEN_PICTURES=docs/pictures $(BIN)/python -m pytest tests/acceptance/test_pages.py \
+		tests/acceptance/test_monitoring.py
 
 lock: $(UV)  ## Resolve requirements.in again, with hashes.
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -40,7 +40,8 @@ VERSION = Param(
     type=["null", "integer"],
     minimum=1,
     title="Version",
-    description="The version that shall serve. Empty: the last champion before the present one.",
+    description="The version that shall serve; the Model tab of this DAG lists them with scores. "
+    "Empty: the last champion before the present one.",
 )
 WHY = Param(
     "", type="string", minLength=0, maxLength=500, title="Reason",

@@ -35,9 +35,14 @@ from tests.e2e.conftest import Stack, running_stack
 from tests.hooks import listening
 
 MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried", "seen")
+#: The sample's numeric columns.
+NUMERIC = load_spec("flight_delay").examples.numeric
+#: A column and a category that would run script in Airflow's name where nobody is careful.
+HOSTILE = "</script><script>top.owned=1</script><img src=x onerror=top.owned=1>"
 #: What is different about some of them.
 SPECS = {
-    "seen": {"deployment": {"target": "batch", "approval": {"required": True}}},
+    "seen": {"deployment": {"target": "batch", "approval": {"required": True}},
+             "examples": {"numeric": [*NUMERIC, HOSTILE]}},
     "canaried": {"deployment": {
         "mode": "canary", "shadow": {"minutes": 0.05},
         "canary": {"steps": [{"share": 0.5, "minutes": 0.05}]},
@@ -62,6 +67,20 @@ def poor(examples: Examples, *, seed: int) -> Pipeline:
     columns = ColumnTransformer([("hour", StandardScaler(), ["hour"])])
     return Pipeline([("columns", columns), ("model", LogisticRegression(random_state=seed))])
 '''
+
+#: What is appended to the ``prepare.py`` of some of them.
+PREPARE = {
+    "seen": f"""
+
+plain = prepare
+
+
+def prepare(raw: dict[str, pd.DataFrame], day: date) -> pd.DataFrame:
+    \"\"\"Return the sample's examples with a hostile column and a hostile category.\"\"\"
+    examples = plain(raw, day).assign(**{{{HOSTILE!r}: lambda rows: rows["hour"] % 5.0}})
+    return examples.assign(dest=examples["dest"].replace("ATL", {HOSTILE!r}))
+"""
+}
 
 TOKEN_OF = """
 import sys
@@ -233,12 +252,15 @@ def copy_project(root: Path, models: dict[str, dict]) -> Path:
         folder = root / "include" / "models" / model
         shutil.copytree(sample, folder)
         spec = yaml.safe_load((sample / "model.yaml").read_text())
+        spec["examples"] |= changes.get("examples", {})
         spec |= {"model": model, "window": WINDOW, "candidates": ["linear", "poor"]}
         spec["gates"] = {"slices": {"columns": ["origin"]}, "baseline": {"linear": -1}}
-        spec |= {"deployment": {"target": "batch"}} | changes
+        spec |= {"deployment": {"target": "batch"}} | changes | {"examples": spec["examples"]}
         (folder / "model.yaml").write_text(yaml.safe_dump(spec))
         with (folder / "pipeline.py").open("a") as code:
             code.write(POOR)
+        with (folder / "prepare.py").open("a") as code:
+            code.write(PREPARE.get(model, ""))
     return root
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import psycopg2
 import pytest
+from playwright.sync_api import expect
 
 from evergreen.errors import StackError
 from evergreen.tables import from_parquet, to_parquet
@@ -26,6 +27,7 @@ from tests.acceptance.conftest import (
     pager_to,
     stack_of,
 )
+from tests.browser import chromium, logged_in, picture
 from tests.conftest import wait_until
 from tests.e2e.conftest import Stack
 from tests.hooks import listening
@@ -148,6 +150,28 @@ def test_the_days_after_it_are_red_and_held_by_the_cool_down(watched, moved):
     assert {day["colour"] for day in found} == {"red"}
     assert [day["retrain"].partition(":")[0] for day in found] == ["asked for", "held", "held"]
     assert "the cool-down is 7 days" in found[1]["retrain"]
+
+
+def test_the_model_page_draws_the_days_and_leads_to_evidently(watched, moved):
+    """From the chart of days to the page of one, and on to its drift report, all inside Airflow."""
+    chromium()
+    settings = watched.stack.settings
+    with logged_in(settings, password=watched.stack.password) as page:
+        page.goto(f"{settings.airflow_url}/plugin/models")
+        inside = page.frame_locator("iframe")
+        expect(inside.get_by_role("row", name=MODEL)).to_contain_text("red")
+        inside.get_by_role("link", name=MODEL, exact=True).click()
+        expect(inside.locator("#quality .main-svg").first).to_be_visible()
+        expect(inside.locator("#drift .main-svg").first).to_be_visible()
+        picture(page, "model")
+        inside.get_by_role("link", name=str(day_of(DRIFTED[2])), exact=True).click()
+        inside.get_by_role("link", name="Evidently's report").click()
+        expect(inside.locator("body")).to_contain_text("Data Drift Summary")
+
+        # The tab of the run is the same page, and its links lead on as well.
+        page.goto(f"{settings.airflow_url}/dags/{MODEL}__monitor/runs/{moved[0]}/plugin/evidence")
+        inside.get_by_role("link", name="Evidently's report").click()
+        expect(inside.locator("body")).to_contain_text("Data Drift Summary")
 
 
 def test_people_are_told_in_words_and_the_log_reads_like_a_report(watched, moved, hook):

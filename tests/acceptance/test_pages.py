@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 import httpx
+import pandas as pd
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
-from tests.acceptance.conftest import night
-from tests.browser import chromium, logged_in
+from evergreen import evidently_report
+from tests.acceptance.conftest import HOSTILE, night
+from tests.browser import chromium, logged_in, picture
 from tests.conftest import ROOT, wait_until
 
 pytestmark = pytest.mark.e2e
 
 MODEL = "seen"
-#: Screenshots become pictures of the docs when asked for (make pictures).
-PICTURES = Path(os.environ["EVERGREEN_PICTURES"]) if "EVERGREEN_PICTURES" in os.environ else None
 ROUTES = ("models", f"model/{MODEL}__retrain", f"run/{MODEL}__retrain/night-1",
           f"task/{MODEL}__retrain/night-1/report_drift/-1", "static/page.js",
           f"page/{MODEL}__retrain/reports/{MODEL}/x.html")  # fmt: skip
@@ -67,11 +65,6 @@ def approve_by_api(model, run_id: str) -> None:
     assert answer.is_success, answer.text
 
 
-def picture(page: Page, name: str) -> None:
-    if PICTURES:
-        page.screenshot(path=str(PICTURES / f"{name}.png"))
-
-
 def models_page(page: Page, model) -> FrameLocator:
     page.goto(f"{model.stack.settings.airflow_url}/plugin/models")
     inside = page.frame_locator("iframe")
@@ -116,6 +109,24 @@ def test_from_the_list_of_models_to_a_rollback(page, model):
     page.get_by_role("link", name="Report", exact=True).click()
     report = page.frame_locator("iframe")
     expect(report.locator("body")).to_contain_text("It describes, it does not decide")
+    kept = [data for key, data in model.bytes_of("reports").items() if key.endswith(".html")]
+    assert b"top.owned=1" in kept[0]  # further down its table
+    assert HOSTILE.encode() not in kept[0]
+
+    # So does the contract's, and buttons lead to MLflow.
+    page.goto(f"{settings.airflow_url}/dags/{MODEL}__retrain/runs/night-1/tasks/validate_data")
+    page.get_by_role("link", name="Report", exact=True).click()
+    contract = page.frame_locator("iframe")
+    expect(contract.get_by_role("heading", name="The contract of seen holds")).to_be_visible()
+    assert contract.get_by_role("row", name="flights: columns and types").count() == 1
+    page.goto(f"{settings.airflow_url}/dags/{MODEL}__retrain/runs/night-1/tasks/register_model")
+    page.get_by_role("link", name="Details", exact=True).click()
+    for name, start in (("MLflow run", "/#/experiments/"), ("MLflow version", "/#/models/seen/")):
+        button = page.get_by_role("link", name=name, exact=True)
+        assert (button.get_attribute("href") or "").startswith(settings.mlflow_url + start)
+    mapped = f"/dags/{MODEL}__retrain/dagRuns/night-1/taskInstances/train_candidate/links"
+    links = model.stack.api.get(mapped, map_index=1)["extra_links"]
+    assert links["MLflow run"].startswith(f"{settings.mlflow_url}/#/experiments/")
 
     # Retrain as of the next night, through the form.
     form = open_form(page, model, f"{MODEL}__retrain")
@@ -148,7 +159,13 @@ def test_from_the_list_of_models_to_a_rollback(page, model):
     page.get_by_role("link", name="Evidence", exact=True).click()
     heading = page.frame_locator("iframe").locator("h1")
     expect(heading).to_have_text("PROMOTE seen version 2")
+    expect(page.frame_locator("iframe").locator("body")).to_contain_text(HOSTILE)
     picture(page, "run_evidence")
+
+    # The run's graph reads as the story once its groups are open.
+    page.goto(f"{settings.airflow_url}/dags/{MODEL}__retrain/runs/{run_id}?view=graph")
+    for group in ("data", "challenger", "promotion"):
+        expect(page.get_by_text(group, exact=True).first).to_be_visible()
 
     # And back again; moving nothing is the default.
     form = open_form(page, model, f"{MODEL}__rollback")
@@ -162,7 +179,7 @@ def test_from_the_list_of_models_to_a_rollback(page, model):
     inside = models_page(page, model)
     inside.get_by_role("link", name=MODEL, exact=True).click()
     expect(inside.get_by_text("a person went back").first).to_be_visible()
-    picture(page, "model")
+    assert page.evaluate("window.owned") is None
 
 
 def test_what_has_no_report_says_so_and_what_to_do(page, model):
@@ -230,7 +247,8 @@ def test_anonymous_gets_401_and_who_has_no_right_403(model, tokens, route):
     refused = httpx.get(url, headers={"Authorization": f"Bearer {tokens[None]}"}, timeout=30)
     assert refused.status_code == 403
     viewer = {"Authorization": f"Bearer {tokens['VIEWER']}"}
-    assert httpx.get(url, headers=viewer, timeout=30).status_code in (200, 404)
+    shown = httpx.get(url, headers=viewer, timeout=30, follow_redirects=True)
+    assert shown.status_code in (200, 404)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +264,28 @@ def test_no_other_object_is_given_out(model, key):
     assert answer.status_code == 404
 
 
-HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+def test_evidently_would_run_what_the_sample_names_its_column(page, model, monkeypatch):
+    """Not cleaned, the report of such data runs it; in our sandbox it does not."""
+    rows = pd.DataFrame({HOSTILE: [1.0, 2.0, 3.0] * 40, "dest": ["ORD", HOSTILE, "BOS"] * 40})
+    monkeypatch.setattr(evidently_report, "HARMLESS", {})
+    kept = evidently_report.keep_report(
+        model.store, folder=f"reports/{MODEL}/unclean", reference=rows, current=rows,
+        note="", name="unclean", at=night(1),
+    )  # fmt: skip
+    unclean = model.store.get(kept.html.key).decode()
+    inside = models_page(page, model)
+    url = f"{model.stack.settings.airflow_url}/evergreen/page/{MODEL}__retrain/{kept.html.key}"
+
+    with page.expect_response(url):
+        inside.locator("body").evaluate("(_, url) => { location.href = url }", url)
+    page.wait_for_timeout(2000)
+    assert page.evaluate("window.owned") is None
+    page.evaluate(
+        "html => { const f = document.createElement('iframe'); f.srcdoc = html;"
+        " document.body.append(f) }",
+        unclean,
+    )
+    page.wait_for_function("window.owned === 1")
 
 
 def test_a_hostile_page_in_the_store_runs_no_script_as_airflow(page, model):
@@ -289,11 +328,11 @@ def test_hostile_names_stay_text_on_our_pages(page, model):
     try:
         page.goto(f"{settings.airflow_url}/plugin/models")
         inside = page.frame_locator("iframe")
-        expect(inside.locator("body")).to_contain_text("document.title='owned'")
+        expect(inside.locator("body")).to_contain_text("top.owned=1")
         inside.get_by_role("link", name=MODEL, exact=True).click()
         expect(inside.locator("#drift .main-svg").first).to_be_visible()
         page.wait_for_timeout(500)
-        assert inside.locator("body").evaluate("() => document.title") == MODEL
+        assert page.evaluate("window.owned") is None
         assert inside.locator("main img").count() == 0
     finally:
         store.delete(f"monitoring/{MODEL}/{day}/health.json")
@@ -322,4 +361,4 @@ def hostile_day(day: str) -> str:
 def test_the_pictures_of_the_docs_are_of_these_pages():
     names = {path.stem for path in (ROOT / "docs" / "pictures").glob("*.png")}
 
-    assert {"models", "model", "trigger_form", "run_evidence"} <= names
+    assert {"models", "model", "trigger_form", "run_evidence", "retrain_graph"} <= names

@@ -17,8 +17,8 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.models.connection import Connection
-from fastapi import Depends, FastAPI, HTTPException
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from evergreen.errors import SpecError
 from evergreen.overview import Reader
@@ -29,7 +29,7 @@ from evergreen.validation import load_verdicts
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.ui import pages
 from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of
-from evergreen_airflow.ui.reports import CONTRACT, PAGES, TELLING, may_show, model_of
+from evergreen_airflow.ui.reports import CONTRACT, PAGES, SCRIPTED, TELLING, may_show, model_of
 
 #: Our own pages: our script and style, data and nothing from elsewhere.
 PAGE_HEADERS = {
@@ -39,9 +39,16 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, no-cache",
 }
-#: Kept pages run script from column names and values (FACTS, "Evidently"): they get an origin of
-#: their own, from which nothing of Airflow can be reached.
-STORED_HEADERS = {
+#: Evidence packs and health pages need no script, so none runs, whatever they hold.
+SCRIPTLESS_HEADERS = {
+    "Content-Security-Policy": "sandbox allow-same-origin; default-src 'none'; "
+    "style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",
+}
+#: Evidently's pages run script from column names and values (FACTS, "Evidently"): they get an
+#: origin of their own, from which nothing of Airflow can be reached.
+SCRIPTED_HEADERS = {
     "Content-Security-Policy": "sandbox allow-scripts; default-src 'none'; "
     "script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
     "font-src data:; worker-src blob:; frame-ancestors 'self'",
@@ -113,16 +120,18 @@ def model(dag_id: str, session: SessionDep) -> HTMLResponse:
 
 
 @app.get("/run/{dag_id}/{run_id:path}", dependencies=[READ_RECEIPT])
-def run(dag_id: str, run_id: str, session: SessionDep) -> Response:
+def run(request: Request, dag_id: str, run_id: str, session: SessionDep) -> Response:
     """The page that tells what a run came to."""
     _, workflow = model_of(dag_id)
     if workflow not in TELLING:
         return _page(pages.nothing(NO_RUN_PAGE))
-    return _stored(session, dag_id, run_id, TELLING[workflow], -1)
+    return _stored(request, session, dag_id, run_id, TELLING[workflow], -1)
 
 
 @app.get("/task/{dag_id}/{run_id:path}/{task_id}/{map_index}", dependencies=[READ_RECEIPT])
-def task(dag_id: str, run_id: str, task_id: str, map_index: str, session: SessionDep) -> Response:
+def task(
+    request: Request, dag_id: str, run_id: str, task_id: str, map_index: str, session: SessionDep
+) -> Response:
     """The report of one task, or a word on which tasks have one."""
     # The UI sends the placeholder itself for a task that is not mapped.
     index = int(map_index) if map_index.lstrip("-").isdigit() else -1
@@ -132,7 +141,7 @@ def task(dag_id: str, run_id: str, task_id: str, map_index: str, session: Sessio
         named = ", ".join((CONTRACT, *PAGES))
         return _page(pages.nothing(f"{task_id} has no report; {named} have one. Its log tells "
                                    "what it did."))  # fmt: skip
-    return _stored(session, dag_id, run_id, task_id, index)
+    return _stored(request, session, dag_id, run_id, task_id, index)
 
 
 @app.get("/page/{dag_id}/{key:path}", dependencies=[READ_RECEIPT])
@@ -153,14 +162,18 @@ def static(name: str) -> FileResponse:
     return FileResponse(STATIC[name], media_type="text/javascript", headers=headers)
 
 
-def _stored(session: Any, dag_id: str, run_id: str, task_id: str, index: int) -> Response:
+def _stored(
+    request: Request, session: Any, dag_id: str, run_id: str, task_id: str, index: int
+) -> Response:
     found = receipt(session, dag_id, run_id, task_id, index)
     if found is None:
         return _page(pages.nothing(NO_REPORT.format(task_id)))
     key = PAGES[task_id](found)
     if not may_show(model_of(dag_id)[0], key):
         raise HTTPException(404, "no such page of this model")
-    return _show(key)
+    # Links of a page start from where it is kept.
+    there = app.url_path_for("page", dag_id=dag_id, key=key)
+    return RedirectResponse(f"{request.scope['root_path']}{there}")
 
 
 def _contract(session: Any, dag_id: str, run_id: str) -> Response:
@@ -180,4 +193,5 @@ def _show(key: str) -> Response:
         data = reader().store.get(key)
     except (FileNotFoundError, ValueError):
         return _page(pages.nothing(NOT_KEPT.format(key)))
-    return HTMLResponse(data, headers=STORED_HEADERS)
+    has_script = key.startswith(f"{SCRIPTED}/")
+    return HTMLResponse(data, headers=SCRIPTED_HEADERS if has_script else SCRIPTLESS_HEADERS)

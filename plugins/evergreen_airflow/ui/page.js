@@ -46,6 +46,6 @@ if (data && window.Plotly) {
   ], layout("drift: share of a limit that was used", {
     shapes: [...marks, { type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1,
       line: { color: "#b3261e", width: 1 } }],
-    yaxis: { gridcolor: line, tickformat: ".0%" },
+    yaxis: { gridcolor: line, tickformat: ".0%", rangemode: "tozero" },
   }), options);
 }

@@ -16,8 +16,10 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
 CONTRACT = "validate_data"
 #: The task of each workflow whose page tells the whole run.
 TELLING = {"retrain": "register_model", "monitor": "assess_health"}
+#: The folder of pages that need script.
+SCRIPTED = "reports"
 #: Folders of pages that may be shown, below each of which a model has its own.
-FOLDERS = ("reports", "evidence", "monitoring")
+FOLDERS = (SCRIPTED, "evidence", "monitoring")
 
 
 def model_of(dag_id: str) -> tuple[str, str]:
