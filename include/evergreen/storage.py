@@ -157,29 +157,38 @@ class FolderStore(ObjectStore):
         return Path(file.name)
 
     def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if (
-            not key
-            or {"", ".", "..", STAGING} & set(parts)
-            or not re.fullmatch(r"[\w./=+@-]+", key)
-        ):
-            raise ValueError(
-                f"{key!r} is not an object key. Keys are names of letters, digits and ._=+@- "
-                "joined by single slashes, with no '.' or '..' among them."
-            )
-        return self.root.joinpath(*parts)
+        return self.root.joinpath(*checked_key(key).split("/"))
 
 
 def open_store(uri: str) -> ObjectStore:
     """
-    Return the store at *uri*, such as ``file:///srv/evergreen``.
+    Return the store at *uri*, such as ``file:///srv/evergreen`` or ``s3://bucket/prefix``.
+
+    A bucket is opened with what boto3 finds in the environment.
 
     :raises ValueError: If the scheme has no store.
     """
     parts = urlsplit(uri)
+    if parts.scheme == "s3":
+        from evergreen.bucket import BucketStore  # boto3, for those who have one
+
+        return BucketStore(uri)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
         return FolderStore(Path(unquote(parts.path)))
-    raise ValueError(f"No object store for {uri!r}. Expected file:///absolute/folder.")
+    raise ValueError(
+        f"No object store for {uri!r}. Expected file:///absolute/folder or s3://bucket/prefix."
+    )
+
+
+def checked_key(key: str) -> str:
+    """Return *key*; raises ValueError unless it stays inside any store."""
+    parts = set(key.split("/"))
+    if {"", ".", "..", STAGING} & parts or not re.fullmatch(r"[\w./=+@-]+", key):
+        raise ValueError(
+            f"{key!r} is not an object key. Keys are names of letters, digits and ._=+@- "
+            "joined by single slashes, with no '.' or '..' among them."
+        )
+    return key
 
 
 def ref_of(key: str, data: bytes) -> ObjectRef:

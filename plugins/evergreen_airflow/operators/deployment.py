@@ -109,7 +109,7 @@ class DeployModelOperator(StageOperator):
         self.log.info("Version %s: %s", waiting.version, waiting.words)
         self.defer(
             trigger=RolloutTrigger(
-                store_uri=self.store.uri,
+                store_conn_id=self.store_conn_id,
                 model=self.model,
                 number=waiting.number,
                 poll_s=self.poll_s,

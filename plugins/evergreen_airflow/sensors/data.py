@@ -112,7 +112,7 @@ class WaitForDataSensor(BaseSensorOperator):
             self._log_missing(absent, deadline=deadline)
             self.defer(
                 trigger=PartitionsTrigger(
-                    store_uri=store.uri,
+                    store_conn_id=self.store_conn_id,
                     keys=[part.key for part in absent],
                     deadline=deadline.isoformat(),
                     poll_s=self.poke_interval,

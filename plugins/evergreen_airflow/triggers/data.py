@@ -9,22 +9,24 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from evergreen.storage import open_store
+from evergreen_airflow.hooks.storage import ObjectStoreHook
 
 
 class PartitionsTrigger(BaseTrigger):
     """
     Fire when every key is in the store, or when the deadline has passed.
 
-    :param store_uri: Address of the object store.
+    :param store_conn_id: Connection to the object store.
     :param keys: Keys that must exist.
     :param deadline: ISO 8601 instant at which to give up; a restarted triggerer keeps it.
     :param poll_s: Seconds between looks.
     """
 
-    def __init__(self, *, store_uri: str, keys: list[str], deadline: str, poll_s: float) -> None:
+    def __init__(
+        self, *, store_conn_id: str, keys: list[str], deadline: str, poll_s: float
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.store_uri = store_uri
+        self.store_conn_id = store_conn_id
         self.keys = keys
         self.deadline = deadline
         self.poll_s = poll_s
@@ -34,7 +36,7 @@ class PartitionsTrigger(BaseTrigger):
         return (
             "evergreen_airflow.triggers.data.PartitionsTrigger",
             {
-                "store_uri": self.store_uri,
+                "store_conn_id": self.store_conn_id,
                 "keys": self.keys,
                 "deadline": self.deadline,
                 "poll_s": self.poll_s,
@@ -43,7 +45,8 @@ class PartitionsTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, sleep, look again; a key seen once is not asked for again."""
-        store, absent = open_store(self.store_uri), list(self.keys)
+        absent = list(self.keys)
+        store = await asyncio.to_thread(lambda: ObjectStoreHook(self.store_conn_id).store)
         deadline = datetime.fromisoformat(self.deadline)
         while True:
             absent = await asyncio.to_thread(

@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from evergreen import ledger, rollout
 from evergreen.spec import load_spec
-from evergreen.storage import open_store
+from evergreen_airflow.hooks.storage import ObjectStoreHook
 
 
 class RolloutTrigger(BaseTrigger):
@@ -20,15 +20,17 @@ class RolloutTrigger(BaseTrigger):
 
     It holds no state: a restarted triggerer, or two at once, see the same.
 
-    :param store_uri: Address of the object store.
+    :param store_conn_id: Connection to the object store.
     :param model: Name of the model.
     :param number: The stage's entry in the ledger; None fires after one wait.
     :param poll_s: Seconds between looks.
     """
 
-    def __init__(self, *, store_uri: str, model: str, number: int | None, poll_s: float) -> None:
+    def __init__(
+        self, *, store_conn_id: str, model: str, number: int | None, poll_s: float
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.store_uri = store_uri
+        self.store_conn_id = store_conn_id
         self.model = model
         self.number = number
         self.poll_s = poll_s
@@ -38,7 +40,7 @@ class RolloutTrigger(BaseTrigger):
         return (
             "evergreen_airflow.triggers.rollout.RolloutTrigger",
             {
-                "store_uri": self.store_uri,
+                "store_conn_id": self.store_conn_id,
                 "model": self.model,
                 "number": self.number,
                 "poll_s": self.poll_s,
@@ -60,7 +62,7 @@ class RolloutTrigger(BaseTrigger):
 
     def _waits_for(self) -> str | None:
         """Return what the stage waits for, or None if there is something to do."""
-        store = open_store(self.store_uri)
+        store = ObjectStoreHook(self.store_conn_id).store
         running = ledger.read(store, self.model).rollout
         if running is None or running.number != self.number:
             return None

@@ -24,9 +24,8 @@ from evergreen.errors import SpecError
 from evergreen.overview import Reader
 from evergreen.receipts import ValidationReceipt
 from evergreen.spec import find_specs, load_spec
-from evergreen.storage import open_store
 from evergreen.validation import load_verdicts
-from evergreen_airflow.hooks.storage import ObjectStoreHook
+from evergreen_airflow.hooks.storage import ObjectStoreHook, store_of
 from evergreen_airflow.ui import pages
 from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of
 from evergreen_airflow.ui.reports import CONTRACT, PAGES, SCRIPTED, TELLING, may_show, model_of
@@ -82,7 +81,7 @@ READ_RECEIPT = Depends(requires_access_dag("GET", DagAccessEntity.XCOM))
 def reader() -> Reader:
     """Return the one reader of this process, with what it has read."""
     found = Connection.get_connection_from_secrets(ObjectStoreHook.default_conn_name)
-    return Reader(open_store(found.extra_dejson["uri"]))
+    return Reader(store_of(found))
 
 
 def _page(html: str) -> HTMLResponse:

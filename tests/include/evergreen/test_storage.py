@@ -1,17 +1,38 @@
+"""
+What every object store keeps, asked of a folder and of a server that speaks S3.
+
+What differs between them is in test_folder_store.py and test_bucket.py.
+"""
+
 from __future__ import annotations
 
-import multiprocessing
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.s3 import bucket_at
 
 from evergreen.errors import ArtefactError
-from evergreen.storage import FolderStore, canonical_json, open_store, put_once, read
+from evergreen.storage import (
+    FolderStore,
+    ObjectStore,
+    canonical_json,
+    open_store,
+    put_once,
+    read,
+)
+
+#: The smallest part that S3 takes.
+MINIMUM = 5 * 1024 * 1024
 
 
-@pytest.fixture
-def store(tmp_path) -> FolderStore:
-    return FolderStore(tmp_path)
+@pytest.fixture(params=["folder", "bucket"])
+def store(request, tmp_path) -> ObjectStore:
+    if request.param == "folder":
+        return FolderStore(tmp_path)
+    url = request.getfixturevalue("s3")
+    name = f"bucket-{abs(hash(request.node.nodeid))}"
+    return bucket_at(url, name, part_bytes=MINIMUM, page_keys=2)
 
 
 def test_what_is_put_is_what_is_got(store):
@@ -27,36 +48,50 @@ def test_put_if_absent_keeps_the_first(store):
     assert store.get("k") == b"one"
 
 
-def _race(root, data, wins):
-    wins.put(FolderStore(root).put_if_absent("k", data))
+def test_of_many_writers_one_wins(store):
+    with ThreadPoolExecutor(8) as pool:
+        tries = [pool.submit(store.put_if_absent, "k", b"%d" % n) for n in range(8)]
+        won = [n for n, one in enumerate(tries) if one.result()]
+
+    assert len(won) == 1
+    assert store.get("k") == b"%d" % won[0]
 
 
-def test_of_many_writers_one_wins(tmp_path):
-    wins = multiprocessing.get_context("fork").SimpleQueue()
-    racers = [
-        multiprocessing.get_context("fork").Process(target=_race, args=(tmp_path, b"%d" % n, wins))
-        for n in range(8)
-    ]
-    for racer in racers:
-        racer.start()
-    for racer in racers:
-        racer.join()
-
-    assert sum(wins.get() for _ in racers) == 1
+def test_what_is_not_there_is_said_so(store):
+    with pytest.raises(FileNotFoundError):
+        store.get("missing")
+    assert store.head("missing") is None
+    store.delete("missing")
 
 
-def test_a_write_that_dies_leaves_nothing_to_see(store, monkeypatch):
-    """The last step is a rename, so whatever fails before it is invisible."""
-
-    def die(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", die)
-    with pytest.raises(KeyboardInterrupt):
-        store.put("a/b", b"half")
+def test_a_deleted_object_is_gone_from_everywhere(store):
+    store.put("a/b", b"x")
+    store.delete("a/b")
 
     assert store.head("a/b") is None
     assert list(store.list("")) == []
+
+
+def test_a_large_object_is_one_object(store):
+    """Above the size of a part a bucket sends parts; nobody sees them."""
+    data = os.urandom(MINIMUM * 2 + 1)
+
+    ref = store.put("big", data)
+
+    assert read(store, ref) == data
+    assert list(store.list("")) == ["big"]
+    assert store.head("big").size == len(data)
+    assert list(store.unfinished()) == []
+    assert store.put_if_absent("big", data + b"x") is False
+    assert store.put_if_absent("big2", data) is True
+    assert store.get("big2") == data
+
+
+def test_heads_are_what_head_says(store):
+    for key in ("a/1", "a/2", "a/3"):
+        store.put(key, key.encode())
+
+    assert dict(store.heads("a/")) == {key: store.head(key) for key in ("a/1", "a/2", "a/3")}
 
 
 def test_keys_are_listed_in_order_below_a_prefix(store):
@@ -95,7 +130,7 @@ def test_changed_bytes_are_refused(store):
 
 def test_a_lost_object_is_an_error_that_says_what_to_do(store):
     ref = store.put("k", b"one")
-    (store.root / "k").unlink()
+    store.delete("k")
 
     with pytest.raises(ArtefactError, match="clear the task that made it"):
         read(store, ref)
@@ -117,5 +152,6 @@ def test_json_has_one_text_and_no_nan():
 
 def test_an_address_without_a_store_is_refused(tmp_path):
     assert open_store(tmp_path.as_uri()).uri == tmp_path.as_uri()
-    with pytest.raises(ValueError, match="Expected file:///"):
-        open_store("ftp://host/folder")
+    for wrong in ("ftp://host/folder", "s3:///prefix", "s3://bucket/../other"):
+        with pytest.raises(ValueError, match=r"Expected (file|s3)://|is not an object key"):
+            open_store(wrong)

@@ -67,7 +67,7 @@ def test_a_partition_that_landed_meanwhile_counts(sensor, context):
 
 def fire(store, keys, *, seconds: float, meanwhile=None):
     trigger = PartitionsTrigger(
-        store_uri=store.uri,
+        store_conn_id="object_store_default",
         keys=keys,
         deadline=(datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(),
         poll_s=0.01,
@@ -82,7 +82,7 @@ def fire(store, keys, *, seconds: float, meanwhile=None):
     return asyncio.run(first_event()).payload
 
 
-def test_the_trigger_fires_when_the_last_key_lands(store):
+def test_the_trigger_fires_when_the_last_key_lands(store, sensor):
     payload = fire(
         store, ["a", "b"], seconds=30, meanwhile=lambda: [store.put(k, b"x") for k in "ab"]
     )
@@ -90,5 +90,5 @@ def test_the_trigger_fires_when_the_last_key_lands(store):
     assert payload == {"landed": True}
 
 
-def test_the_trigger_gives_up_at_its_deadline(store):
+def test_the_trigger_gives_up_at_its_deadline(store, sensor):
     assert fire(store, ["never"], seconds=0.05) == {"landed": False}
