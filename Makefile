@@ -11,7 +11,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce evidently doctor check-state test check bench bench-backfill bench-monitor bench-pages bench-serving docs lock
+.PHONY: help setup demo up down airflow reproduce evidently secrets doctor check-state test check bench bench-backfill bench-monitor bench-pages bench-serving docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -37,6 +37,9 @@ reproduce: $(SETUP)  ## Make a version again and compare (VERSION=1, MODEL=fligh
 
 evidently: $(SETUP)  ## Open the drift reports in Evidently's dashboard (MODEL=flight_delay, PORT=8001).
 	@$(BIN)/python -m evergreen_airflow.embedded evidently $(if $(MODEL),--model $(MODEL)) $(if $(PORT),--port $(PORT))
+
+secrets: $(SETUP)  ## Write .env with random passwords for docker-compose.yaml, once.
+	@$(BIN)/python -m evergreen_airflow.production secrets
 
 doctor: $(SETUP)  ## Ask a store what it guarantees (STORE=s3://bucket/prefix, keys from AWS_*).
 	@$(BIN)/python -m evergreen.doctor $(STORE)

@@ -182,6 +182,15 @@ class BucketStore(ObjectStore):
     def url(self, key: str) -> str:
         return f"{self.uri}/{checked_key(key)}"
 
+    def make_bucket(self) -> None:
+        """Make the bucket unless it exists already and is ours."""
+        try:
+            self._client.create_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if _code(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise
+            self._client.head_bucket(Bucket=self.bucket)  # refused if it is somebody else's
+
     def is_blind_to_damage(self, key: str) -> str | None:
         """Write with a wrong digest; return what the server should not have said, or None."""
         wrong = base64.b64encode(hashlib.sha256(b"other bytes").digest()).decode()

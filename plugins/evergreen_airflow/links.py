@@ -47,24 +47,24 @@ class MlflowVersionLink(_FoundLink):
     attribute = "version_url"
 
 
-def evidence_url(tracking_uri: str, registration: RegistrationReceipt) -> str:
+def evidence_url(ui_url: str, registration: RegistrationReceipt) -> str:
     """Return where MLflow shows the pack."""
-    at = run_url(tracking_uri, experiment_id=registration.experiment_id, run_id=registration.run_id)
+    at = run_url(ui_url, experiment_id=registration.experiment_id, run_id=registration.run_id)
     return f"{at}/artifacts/{EVIDENCE}/{PAGE}"
 
 
-def run_url(tracking_uri: str, *, experiment_id: str, run_id: str) -> str:
+def run_url(ui_url: str, *, experiment_id: str, run_id: str) -> str:
     """Return where MLflow shows a run."""
-    return f"{_front(tracking_uri)}/experiments/{quote(experiment_id)}/runs/{quote(run_id)}"
+    return f"{_front(ui_url)}/experiments/{quote(experiment_id)}/runs/{quote(run_id)}"
 
 
-def version_url(tracking_uri: str, *, model: str, version: str) -> str:
+def version_url(ui_url: str, *, model: str, version: str) -> str:
     """Return where MLflow shows a registered version."""
-    return f"{_front(tracking_uri)}/models/{quote(model)}/versions/{quote(version)}"
+    return f"{_front(ui_url)}/models/{quote(model)}/versions/{quote(version)}"
 
 
-def _front(tracking_uri: str) -> str:
-    """Return the front door of MLflow's pages; a password in *tracking_uri* is left out."""
-    parts = urlsplit(tracking_uri)
+def _front(ui_url: str) -> str:
+    """Return the front door of MLflow's pages; a password in *ui_url* is left out."""
+    parts = urlsplit(ui_url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}/#"

@@ -19,7 +19,8 @@ class ModelRegistryHook(BaseHook):
     URI, so two registries can be used in one process.
 
     :param registry_conn_id: Connection whose host is the tracking URI, such as
-        ``http://mlflow:5000``.
+        ``http://mlflow:5000``; ``{"ui_url": ...}`` in its extra is where people's browsers find it,
+        if that is elsewhere.
     """
 
     conn_name_attr = "registry_conn_id"
@@ -43,3 +44,9 @@ class ModelRegistryHook(BaseHook):
                 "Set it to the MLflow tracking URI, such as http://mlflow:5000."
             )
         return MlflowClient(tracking_uri=host, registry_uri=host)
+
+    @property
+    def ui_url(self) -> str:
+        """Return where people see MLflow's pages."""
+        found = self.get_connection(self.registry_conn_id)
+        return str(found.extra_dejson.get("ui_url") or found.host or "")

@@ -63,7 +63,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
         """Ask, unless the answer could change nothing."""
         with quiet_libraries():
             registration = RegistrationReceipt.model_validate(self.registration)
-            self.evidence_url = evidence_url(self.client.tracking_uri, registration)
+            self.evidence_url = evidence_url(self.registry_url, registration)
             reason = why_not_promote(
                 self.store,
                 self.client,
@@ -87,7 +87,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Say who answered what; a time-out is a no."""
         registration = RegistrationReceipt.model_validate(self.registration)
-        self.evidence_url = evidence_url(self.client.tracking_uri, registration)
+        self.evidence_url = evidence_url(self.registry_url, registration)
         answer = super().execute_complete(context, event)
         person = answer["responded_by_user"]
         is_yes = answer["chosen_options"] == [APPROVE] and person is not None

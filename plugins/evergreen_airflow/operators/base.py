@@ -64,6 +64,11 @@ class ModelOperator(BaseOperator):
         """Return the client of the registry, built on the worker."""
         return ModelRegistryHook(self.registry_conn_id).client
 
+    @property
+    def registry_url(self) -> str:
+        """Return where people see the registry's pages."""
+        return ModelRegistryHook(self.registry_conn_id).ui_url
+
 
 class StageOperator(ModelOperator):
     """

@@ -82,7 +82,7 @@ class RegisterModelOperator(StageOperator):
         )
         was = "was registered" if receipt.created else "was registered before and is kept"
         self.log.info("%s version %s %s", receipt.model, receipt.version, was)
-        there = self.client.tracking_uri
+        there = self.registry_url
         self.evidence_url = evidence_url(there, receipt)
         self.version_url = version_url(there, model=receipt.model, version=receipt.version)
         self.run_url = run_url(there, experiment_id=receipt.experiment_id, run_id=receipt.run_id)

@@ -55,7 +55,7 @@ class TrainCandidateOperator(StageOperator):
             tags=identity_of(context),
         )
         self.run_url = run_url(
-            self.client.tracking_uri,
+            self.registry_url,
             experiment_id=self.client.get_run(receipt.run_id).info.experiment_id,
             run_id=receipt.run_id,
         )

@@ -1,0 +1,21 @@
+# Airflow with Evergreen's workflows; every component and worker runs from this one image.
+FROM python:3.12.12-slim-bookworm
+
+RUN useradd --create-home --uid 50000 airflow \
+    && install -d -o airflow /opt/airflow /opt/airflow/logs
+ENV AIRFLOW_HOME=/opt/airflow PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+
+# The lock first: a change of code does not install again.
+COPY requirements.txt /tmp/requirements.txt
+RUN pip install --no-cache-dir --require-hashes -r /tmp/requirements.txt
+
+# Owned by root and never written: what runs is what was built.
+COPY include/deploy/airflow_local_settings.py /opt/airflow/config/airflow_local_settings.py
+COPY include /opt/evergreen/include
+COPY plugins /opt/evergreen/plugins
+COPY dags /opt/evergreen/dags
+ARG GIT_SHA=unknown
+ENV PYTHONPATH=/opt/evergreen/include:/opt/evergreen/plugins GIT_SHA=$GIT_SHA
+
+USER airflow
+WORKDIR /opt/airflow

@@ -1,0 +1,16 @@
+# The model server: Evergreen's core and the models' code, no workflow is in it.
+FROM python:3.12.12-slim-bookworm
+
+RUN useradd --create-home --uid 50000 server && install -d -o server /var/cache/evergreen
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+
+COPY requirements.txt /tmp/requirements.txt
+RUN pip install --no-cache-dir --require-hashes -r /tmp/requirements.txt
+
+COPY include /opt/evergreen/include
+ENV PYTHONPATH=/opt/evergreen/include
+
+USER server
+WORKDIR /home/server
+EXPOSE 8088
+CMD ["python", "-m", "evergreen.serving"]
