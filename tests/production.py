@@ -7,6 +7,7 @@ in for SeaweedFS; Airflow, MLflow and the model server are what the file says th
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -250,13 +250,10 @@ def running_production(project: Path) -> Iterator[Production]:
 
 def stack_of(production: Production) -> SimpleNamespace:
     """Return what :class:`tests.acceptance.conftest.Workflow` asks of a stack."""
-    import json
-
     settings = SimpleNamespace(
         airflow_url=production.url("api-server"), mlflow_url=production.url("mlflow")
     )
     password = json.loads(production.secrets["AIRFLOW_PASSWORDS"])["admin"]
-    wait_until(lambda: time.sleep(0.5) or True, within_s=5, what="a moment")
     return SimpleNamespace(
         settings=settings, api=AirflowApi(settings, password=password), page=None
     )

@@ -64,7 +64,8 @@ def setup() -> None:
 
 
 def _airflow(*arguments: str) -> None:
-    done = subprocess.run(["airflow", *arguments])
+    command = str(Path(sys.executable).with_name("airflow"))
+    done = subprocess.run([command, *arguments])
     if done.returncode:
         raise StackError(f"airflow {' '.join(arguments)} ended with {done.returncode}.")
 
