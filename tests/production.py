@@ -7,6 +7,7 @@ in for SeaweedFS; Airflow, MLflow and the model server are what the file says th
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -15,8 +16,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +27,9 @@ from typing import Any
 import httpx
 import psutil
 import yaml
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 
 from evergreen.bucket import BucketStore
 from evergreen_airflow.embedded import database
@@ -36,7 +42,7 @@ from tests.s3 import CONFIG, boto3
 COMPOSE = ROOT / "docker-compose.yaml"
 #: What listens where inside the compose network.
 INSIDE = {"postgres": 5432, "redis": 6379, "seaweedfs": 8333, "mlflow": 5000, "api-server": 8080,
-          "model-server": 8088}  # fmt: skip
+          "model-server": 8088, "prometheus": 9090}  # fmt: skip
 VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])([^}]*))?\})")
 
 
@@ -71,8 +77,10 @@ class Production:
         self.project = project
         self.ports = {name: free_port() for name in INSIDE}
         self.secrets = make_secrets(self.home / ".env")
-        self.file = compose(self.secrets | {"HEARTBEAT_TIMEOUT": "20"})
+        self.file = compose(self.secrets | {"HEARTBEAT_TIMEOUT": "20", "OTEL_ON": "True"})
         self.processes: dict[str, subprocess.Popen] = {}
+        self.metrics: dict[str, set[str]] = {}
+        self._receiver = Receiver(self.ports["prometheus"], self.metrics)
 
     def url(self, service: str) -> str:
         return f"http://127.0.0.1:{self.ports[service]}"
@@ -183,6 +191,7 @@ class Production:
                 process.kill()
         for process in self.processes.values():
             process.wait()
+        self._receiver.close()
         shutil.rmtree(self.home, ignore_errors=True)
 
     def _service(self, name: str) -> dict[str, Any]:
@@ -235,6 +244,43 @@ class Production:
                 return False
 
         wait_until(answers, within_s=180, what=name)
+
+
+class Receiver:
+    """Stands in for Prometheus: takes what OpenTelemetry sends, and keeps names and labels."""
+
+    def __init__(self, port: int, heard: dict[str, set[str]]) -> None:
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), _Otlp)
+        self.server.heard = heard
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _Otlp(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        assert self.path == "/api/v1/otlp/v1/metrics", self.path
+        for metric in metrics_in(body):
+            labels = self.server.heard.setdefault(metric.name, set())
+            for kind in ("gauge", "sum", "histogram", "exponential_histogram"):
+                for point in getattr(metric, kind).data_points:
+                    labels |= {one.key for one in point.attributes}
+        self.send_response(200)
+        self.end_headers()
+
+
+def metrics_in(body: bytes) -> Iterator[Any]:
+    for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+        for scope in resource.scope_metrics:
+            yield from scope.metrics
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from evergreen.storage import ObjectStore
 from evergreen.values import Frozen
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
+from evergreen_airflow.measures import measured_cost, report_cost
 from evergreen_airflow.run import is_backfill
 from evergreen_airflow.supervision import die_with_supervisor, step_back
 from evergreen_airflow.task_log import quiet_libraries
@@ -82,8 +83,11 @@ class StageOperator(ModelOperator):
         die_with_supervisor()
         if is_backfill(context):
             step_back()
-        with quiet_libraries():
-            return self.run_stage(context).model_dump(mode="json")
+        with quiet_libraries(), measured_cost() as cost:
+            receipt = self.run_stage(context).model_dump(mode="json")
+        self.log.info("Cost: %.1f CPU s, %.0f MB at most", cost.cpu_s, cost.peak_bytes / 1e6)
+        report_cost(cost, model=self.model, task=self.task_id)
+        return receipt
 
     @abstractmethod
     def run_stage(self, context: Context) -> Frozen:

@@ -12,6 +12,7 @@ from evergreen.health import Report, assess_health
 from evergreen.receipts import HealthReceipt
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.assets import ask_for_retrain
+from evergreen_airflow.measures import report_health
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.run import as_of_of, is_backfill
 from evergreen_airflow.sensors.data import refuse_before_champion
@@ -89,6 +90,7 @@ class AssessHealthOperator(StageOperator):
         ]
         log_table(self.log, f"How {found.model} was on {found.day}", ("watched", "state"), watched)
         if not is_replay:
+            report_health(found, report)
             self._tell(context, found)
         if found.silent:
             raise MonitoringError(

@@ -1,0 +1,196 @@
+"""docker-compose.yaml keeps its own rules; no Docker engine is asked (DESIGN 10)."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from prometheus_client import generate_latest
+
+from evergreen.errors import StackError
+from evergreen.serving.metrics import ServerMetrics
+from evergreen_airflow.production import main, make_secrets
+from tests.production import COMPOSE, compose
+
+ROOT = COMPOSE.parent
+DEPLOY = ROOT / "include" / "deploy"
+#: What people's browsers and clients reach, and nobody else's.
+FRONT = {"api-server", "mlflow", "gateway", "grafana"}
+SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY|PASSWORDS")
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory) -> dict[str, str]:
+    return make_secrets(tmp_path_factory.mktemp("env") / ".env")
+
+
+@pytest.fixture(scope="module")
+def services(secrets) -> dict[str, dict]:
+    return compose(secrets)["services"]
+
+
+NAMES = tuple(yaml.safe_load(COMPOSE.read_text())["services"])
+
+
+def test_it_is_what_the_published_schema_allows():
+    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema",
+               "vendor.compose-spec", COMPOSE]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_is_built_here_or_has_one_version(services, name):
+    service = services[name]
+
+    if "build" in service:
+        assert (ROOT / service["build"]["dockerfile"]).is_file()
+        assert service["image"].startswith("evergreen-")
+    else:
+        assert re.search(r":v?\d+\.\d+(\.\d+)?(-[a-z]+)?$", service["image"]), service["image"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_service_is_watched_restarted_limited_and_has_few_rights(services, name):
+    service = services[name]
+    limits = service["deploy"]["resources"]["limits"]
+
+    assert set(limits) == {"cpus", "memory"}
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["logging"]["options"]["max-size"]
+    assert "privileged" not in service
+    if name == "setup":  # ends
+        assert service["restart"] == "no"
+    else:
+        assert service["restart"] == "unless-stopped"
+        assert service["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_front_ports_are_open_and_only_to_this_machine(services, name):
+    ports = services[name].get("ports", [])
+
+    assert bool(ports) == (name in FRONT)
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_no_secret_has_a_default_and_each_is_made():
+    text = COMPOSE.read_text()
+    found = re.findall(r"\$\{(\w+)(:-[^}]*)?", text) + [
+        (name, "") for name in re.findall(r"environment: (\w+)}", text)
+    ]
+
+    secret = {name for name, _ in found if SECRET.search(name)}
+    assert len(secret) >= 10
+    assert not [name for name, default in found if name in secret and default]
+
+
+def test_every_variable_has_a_default_or_is_a_secret_that_is_made(secrets):
+    compose(secrets)  # a missing one is a KeyError
+
+    without_default = set(re.findall(r"\$\{(\w+)(?:\}|:\?)", COMPOSE.read_text()))
+    assert without_default <= set(secrets)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_waited_for_exists_and_can_be_healthy(services, name):
+    for other, condition in services[name].get("depends_on", {}).items():
+        assert other in services
+        if condition["condition"] == "service_healthy":
+            assert services[other]["healthcheck"]
+        else:
+            assert services[other]["restart"] == "no"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_mounted_file_and_volume_is_there(services, secrets, name):
+    whole = compose(secrets)
+    for volume in services[name].get("volumes", []):
+        source = volume.split(":")[0]
+        if source.startswith("."):
+            assert (ROOT / source).exists(), source
+            assert volume.endswith(":ro")
+        else:
+            assert source in whole["volumes"]
+    for kind in ("configs", "secrets"):
+        for one in services[name].get(kind, []):
+            assert one["source"] in whole[kind]
+
+
+@pytest.mark.parametrize("file", sorted(DEPLOY.glob("*.Dockerfile")), ids=lambda p: p.name)
+def test_an_image_is_of_the_lock_and_does_not_run_as_root(file):
+    text = file.read_text()
+
+    assert re.search(r"^FROM python:3\.\d+\.\d+-slim-\w+$", text, re.MULTILINE)
+    assert "--require-hashes -r /tmp/requirements.txt" in text
+    assert re.findall(r"^USER (\w+)$", text, re.MULTILINE)[-1] != "root"
+    sources = [words.split()[0] for words in re.findall(r"^COPY (.+)$", text, re.MULTILINE)]
+    assert sources
+    assert all((ROOT / source).exists() for source in sources)
+
+
+def test_secrets_are_private_random_and_never_made_twice(tmp_path, monkeypatch, capsys):
+    file = tmp_path / ".env"
+    one, other = make_secrets(file), make_secrets(tmp_path / "other.env")
+
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert not set(one.values()) & set(other.values())
+    assert all(len(value) >= 32 for value in one.values())
+    monkeypatch.setattr("evergreen_airflow.production.PROJECT", tmp_path)
+    before = file.read_bytes()
+    assert main(["secrets"]) == 1
+    assert file.read_bytes() == before
+    assert "was left as it is" in capsys.readouterr().err
+    with pytest.raises(StackError):
+        make_secrets(file)
+
+
+def expressions() -> dict[str, str]:
+    """Return every PromQL expression of the dashboards and alert rules, by where it stands."""
+    found = {}
+    for file in sorted((DEPLOY / "grafana" / "dashboards").glob("*.json")):
+        for panel in json.loads(file.read_text())["panels"]:
+            for target in panel["targets"]:
+                found[f"{file.stem}: {panel['title']}, {target['refId']}"] = target["expr"]
+    for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]:
+        for rule in group["rules"]:
+            assert rule["annotations"]["what_to_do"]
+            found[f"alert {rule['alert']}"] = rule["expr"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def metrics() -> set[str]:
+    """The names that Prometheus gets: of our server's own page, and what Airflow sends."""
+    page = generate_latest(ServerMetrics({}, SimpleNamespace(dropped=0)).registry).decode()
+    served = set(re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE))
+    measures = (ROOT / "plugins" / "evergreen_airflow" / "measures.py").read_text()
+    ours = re.findall(r'"(evergreen\.\w+)"', measures)
+    airflow = {f"airflow_{name.replace('.', '_')}" for name in ours}
+    theirs = {"airflow_ti_failures_total", "airflow_pool_running_slots",
+              "airflow_pool_queued_slots", "airflow_scheduler_heartbeat_total"}  # fmt: skip
+    return served | airflow | theirs
+
+
+@pytest.mark.parametrize("place", expressions())
+def test_a_query_asks_for_what_is_measured(place, metrics):
+    names = set(re.findall(r"\b((?:evergreen|airflow)_\w+)", expressions()[place]))
+
+    assert names
+    known = metrics | {f"{name}{end}" for name in metrics for end in ("_total", "_bucket")}
+    assert names <= known, names - known
+
+
+def test_alerts_and_scraping_are_yaml_that_prometheus_reads():
+    scrape = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
+
+    assert scrape["rule_files"] == ["/etc/prometheus/alerts.yml"]
+    assert scrape["scrape_configs"][0]["dns_sd_configs"][0]["port"] == 8088
