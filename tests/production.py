@@ -204,7 +204,7 @@ class Production:
     def _prepare_home(self) -> None:
         home = self.home / "airflow"
         (home / "config").mkdir(parents=True)
-        shutil.copy(ROOT / "include/deploy/airflow_local_settings.py", home / "config")
+        shutil.copy(ROOT / "plugins/evergreen_airflow/airflow_local_settings.py", home / "config")
         (home / "passwords.json").write_text(self.secrets["AIRFLOW_PASSWORDS"])
 
     def _start_postgres(self) -> None:

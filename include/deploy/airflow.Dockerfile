@@ -10,7 +10,7 @@ COPY requirements.txt /tmp/requirements.txt
 RUN pip install --no-cache-dir --require-hashes -r /tmp/requirements.txt
 
 # Owned by root and never written: what runs is what was built.
-COPY include/deploy/airflow_local_settings.py /opt/airflow/config/airflow_local_settings.py
+COPY plugins/evergreen_airflow/airflow_local_settings.py /opt/airflow/config/airflow_local_settings.py
 COPY include /opt/evergreen/include
 COPY plugins /opt/evergreen/plugins
 COPY dags /opt/evergreen/dags

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+import evergreen_airflow
 from evergreen.errors import StackError
 from evergreen_airflow.embedded import database, processes
 from evergreen_airflow.embedded.api import AirflowApi
@@ -27,12 +29,8 @@ from evergreen_airflow.embedded.settings import (
 )
 
 HEALTHY_WITHIN_S = 300
-#: See evergreen_airflow.policy: backfills run in a pool of their own.
-POLICY = """\
-from evergreen_airflow.policy import task_instance_mutation_hook
-
-__all__ = ["task_instance_mutation_hook"]
-"""
+#: Where Airflow looks for its cluster policy, in its home.
+POLICY = "airflow_local_settings.py"
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 
@@ -109,7 +107,7 @@ def _write_policy(settings: Settings) -> None:
     """Let Airflow find the cluster policy; it looks for this module in its home."""
     folder = settings.home / "airflow" / "config"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "airflow_local_settings.py").write_text(POLICY)
+    shutil.copy(Path(evergreen_airflow.__file__).with_name(POLICY), folder)
 
 
 def _refuse_taken_ports(settings: Settings) -> None:
