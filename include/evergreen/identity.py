@@ -27,8 +27,8 @@ PACKAGE_DIR = Path(__file__).parent
 
 
 def spec_digest(spec: ModelSpec) -> str:
-    """Digest of every value of *spec*, defaults included."""
-    return digest_of(canonical_json(spec.model_dump(mode="json")))
+    """Digest of every value of *spec*, defaults included, but where it is fitted: not what."""
+    return digest_of(canonical_json(spec.model_dump(mode="json", exclude={"engine"})))
 
 
 def code_digest(model: str, *, models_dir: Path = MODELS_DIR) -> str:

@@ -22,6 +22,7 @@ from sklearn.pipeline import Pipeline
 from evergreen import metrics, registry
 from evergreen.artefacts import save_model
 from evergreen.baselines import linear_baseline
+from evergreen.engine import running_on
 from evergreen.errors import ArtefactError, CandidateError
 from evergreen.identity import code_digest, load_identity, spec_digest, version_key
 from evergreen.metrics import Truth
@@ -188,12 +189,15 @@ def train_candidate(
     candidate: str,
     examples: ExamplesReceipt,
     tags: dict[str, str],
+    engine: str | None = None,
 ) -> CandidateReceipt:
     """
     Fit *candidate* and log it to MLflow, unless this very work is there already.
 
     Safe to repeat, to interrupt and to run twice at once: a finished run of the same key is taken
     as it is, an unfinished one is continued, and of two that raced the first to finish stays.
+
+    :param engine: Address of the Dask cluster that joblib's work goes to; None keeps it here.
     """
     key = candidate_key(spec, candidate=candidate, examples=examples)
     experiment = registry.ensure_experiment(client, spec.model)
@@ -211,7 +215,10 @@ def train_candidate(
     finished = [run for run in earlier if _is_whole(run)]
     run = finished[0] if finished else None
     if run is None:
-        run = _fit_and_log(store, client, spec, candidate, examples, experiment, key, earlier, tags)
+        with running_on(engine):
+            run = _fit_and_log(
+                store, client, spec, candidate, examples, experiment, key, earlier, tags
+            )
     receipt = _receipt(run, spec, candidate, examples)
     # Of several that raced, the first to write this object is the one everybody uses.
     kept = CandidateReceipt.model_validate(

@@ -16,6 +16,7 @@ from evergreen.spec.policy import (
     CandidateSpec,
     Deployment,
     Drift,
+    Engine,
     Gates,
     Metric,
     Quality,
@@ -49,6 +50,7 @@ class ModelSpec(Frozen):
     window: WindowSpec = WindowSpec()
     candidates: dict[Slug, CandidateSpec] = Field(min_length=1)
     trusted_types: tuple[str, ...] = ()
+    engine: Engine = Engine()
 
     gates: Gates = Gates()
     deployment: Deployment = Deployment()

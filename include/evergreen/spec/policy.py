@@ -367,6 +367,12 @@ class Staleness(Frozen):
     max_loss: float = Field(default=0.01, gt=0)
 
 
+class Engine(Frozen):
+    """Where fits run: in the task, or on the Dask cluster that an Airflow connection names."""
+
+    dask: str | None = Field(default=None, min_length=1)
+
+
 class SqlSink(Frozen):
     """A table that gets each day's predictions too, through an Airflow connection."""
 

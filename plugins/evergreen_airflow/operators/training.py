@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowSkipException
 
 from evergreen.receipts import CandidateReceipt, ExamplesReceipt
@@ -16,6 +17,9 @@ from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+#: Where a Dask scheduler listens unless it is told otherwise.
+DASK_PORT = 8786
 
 
 class TrainCandidateOperator(StageOperator):
@@ -53,6 +57,7 @@ class TrainCandidateOperator(StageOperator):
             candidate=self.candidate,
             examples=ExamplesReceipt.model_validate(self.examples),
             tags=identity_of(context),
+            engine=self._engine(),
         )
         self.run_url = run_url(
             self.registry_url,
@@ -74,3 +79,11 @@ class TrainCandidateOperator(StageOperator):
         ]
         log_table(self.log, f"Candidate {receipt.candidate}", ("what", "value"), rows)
         return receipt
+
+    def _engine(self) -> str | None:
+        """Return the address of the cluster that the spec asks for."""
+        conn_id = self.spec.engine.dask
+        if conn_id is None:
+            return None
+        found = BaseHook.get_connection(conn_id)
+        return f"tcp://{found.host}:{found.port or DASK_PORT}"
