@@ -18,6 +18,7 @@ cool-down.
 
 **When it fails**
 
+* `extract_data` (models that read a database): a day has no row, or the query cannot be run; the log says which.
 * `wait_for_data`: a partition or the day's predictions did not come; the log names them. Land the day, run the
   model's score DAG, then clear the task.
 * `wait_for_data` skipped: the day lies before the first champion.
@@ -39,6 +40,7 @@ from evergreen.spec import ModelSpec
 from evergreen_airflow.assets import predictions, retrain_requests
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
 from evergreen_airflow.operators.drift import DetectDriftOperator
+from evergreen_airflow.operators.extraction import extract_data
 from evergreen_airflow.operators.health import AssessHealthOperator
 from evergreen_airflow.operators.quality import MeasureQualityOperator
 from evergreen_airflow.operators.service import MeasureServiceOperator
@@ -66,6 +68,7 @@ def monitor(spec: ModelSpec) -> None:
         doc_md=__doc__,
     )
     def build() -> None:
+        extract = extract_data(spec, scope="monitoring")
         wait = WaitForDataSensor(
             task_id="wait_for_data",
             model=spec.model,
@@ -103,7 +106,7 @@ def monitor(spec: ModelSpec) -> None:
             outlets=[retrain_requests(spec)],
         )
 
-        wait >> validate >> [drift, quality] >> assess
+        extract >> wait >> validate >> [drift, quality] >> assess
         wait >> [staleness, *(task for task in (service, skew) if task)] >> assess
 
     build()

@@ -20,6 +20,7 @@ them it is deferred, and a version that is slow, fails or disagrees backs out by
 
 **When it fails**
 
+* `extract_data` (models that read a database): a day has no row, or the query cannot be run; the log says which.
 * `wait_for_data`: a partition did not come; the log names day and path. Land it, then clear the task.
 * `validate_data`: the data broke its contract; the log says how. Land the day again, then clear
   the task. Clearing alone will not help.
@@ -46,6 +47,7 @@ from evergreen_airflow.operators.approval import ApprovePromotionOperator
 from evergreen_airflow.operators.deployment import DeployModelOperator
 from evergreen_airflow.operators.drift import ReportDriftOperator
 from evergreen_airflow.operators.evaluation import EvaluateChallengerOperator
+from evergreen_airflow.operators.extraction import extract_data
 from evergreen_airflow.operators.preparation import PrepareExamplesOperator
 from evergreen_airflow.operators.registration import RegisterModelOperator
 from evergreen_airflow.operators.training import TrainCandidateOperator
@@ -82,6 +84,7 @@ def retrain(spec: ModelSpec) -> None:
     )
     def build() -> None:
         with TaskGroup("data", tooltip="Is it there, and is it right?", prefix_group_id=False):
+            extract = extract_data(spec, scope="training")
             wait = WaitForDataSensor(
                 task_id="wait_for_data",
                 model=spec.model,
@@ -143,7 +146,7 @@ def retrain(spec: ModelSpec) -> None:
                 outlets=[champion_moves(spec)],
             )
 
-        wait >> validate >> prepare >> train >> evaluate >> register >> deploy
+        extract >> wait >> validate >> prepare >> train >> evaluate >> register >> deploy
         prepare >> report >> register
 
     build()

@@ -12,6 +12,7 @@ Every day, score the newest whole day with the version that was champion before 
 
 **When it fails**
 
+* `extract_data` (models that read a database): a day has no row, or the query cannot be run; the log says which.
 * `wait_for_data`: a partition did not come; the log names day and path. Land it, then clear the task.
 * `validate_data`: the data broke its contract; the log says how. Land the day again.
 * `score_partition` failed: no version was ever promoted. Run the model's retrain first.
@@ -28,6 +29,7 @@ from airflow.sdk import CronDataIntervalTimetable, dag
 from evergreen.spec import ModelSpec
 from evergreen_airflow.assets import champion, predictions
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
+from evergreen_airflow.operators.extraction import extract_data
 from evergreen_airflow.operators.scoring import ScorePartitionOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
 from evergreen_airflow.run import AS_OF, REASON
@@ -51,6 +53,7 @@ def score(spec: ModelSpec) -> None:
         doc_md=__doc__,
     )
     def build() -> None:
+        extract = extract_data(spec, scope="scoring")
         wait = WaitForDataSensor(
             task_id="wait_for_data",
             model=spec.model,
@@ -69,7 +72,7 @@ def score(spec: ModelSpec) -> None:
             outlets=[predictions(spec)],
         )
 
-        wait >> validate >> score_day
+        extract >> wait >> validate >> score_day
 
     build()
 

@@ -32,11 +32,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from evergreen.bucket import BucketStore
-from evergreen_airflow.embedded import database
 from evergreen_airflow.embedded.api import AirflowApi
 from evergreen_airflow.embedded.settings import MARK
 from evergreen_airflow.production import make_secrets
 from tests.conftest import ROOT, free_port, wait_until
+from tests.postgres import USER, make_cluster, wait_for_postgres
 from tests.s3 import CONFIG, boto3
 
 COMPOSE = ROOT / "docker-compose.yaml"
@@ -208,30 +208,16 @@ class Production:
         (home / "passwords.json").write_text(self.secrets["AIRFLOW_PASSWORDS"])
 
     def _start_postgres(self) -> None:
-        programs = database._find_programs()
-        assert programs, "this test needs PostgreSQL's programs (initdb, postgres)"
-        given, folder = self._service("postgres")["environment"], self.home / "postgres"
-        password = self.home / "postgres.password"
-        password.write_text(given["POSTGRES_PASSWORD"])
-        folder.mkdir(mode=0o700)
-        runs_as = database.system_user()
-        for path in (folder, password):
-            shutil.chown(path, runs_as or os.geteuid())
-        subprocess.run(
-            [programs / "initdb", "-D", folder, "-U", given["POSTGRES_USER"], "--pwfile", password,
-             "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"],
-            check=True, capture_output=True, user=runs_as, cwd="/",
-        )  # fmt: skip
-        port = str(self.ports["postgres"])
-        command = [str(programs / "postgres"), "-D", str(folder), "-p", port, "-c",
-                   "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]  # fmt: skip
+        given, port = self._service("postgres")["environment"], self.ports["postgres"]
+        assert given["POSTGRES_USER"] == USER
+        command, runs_as = make_cluster(
+            self.home / "postgres", port=port, password=given["POSTGRES_PASSWORD"]
+        )
         self.spawn("postgres", command, dict(os.environ), user=runs_as)
+        wait_for_postgres(port)
         reach = os.environ | given | {
-            "PGHOST": "127.0.0.1", "PGPORT": port, "PGPASSWORD": given["POSTGRES_PASSWORD"]
+            "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGPASSWORD": given["POSTGRES_PASSWORD"]
         }  # fmt: skip
-        ready = ["pg_isready", "-q"]
-        wait_until(lambda: subprocess.run(ready, env=reach).returncode == 0, within_s=30,
-                   what="PostgreSQL")  # fmt: skip
         script = ROOT / "include/deploy/postgres.sh"
         subprocess.run(["sh", script], env=reach, check=True, capture_output=True)
 

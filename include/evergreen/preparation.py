@@ -209,7 +209,7 @@ def _known_at(
 def _lookup(spec: ModelSpec, *, day: date, verdicts: Verdicts) -> str:
     used = [
         f"{table} {d} {verdicts[table, d].raw_sha256} {verdicts[table, d].broken}"
-        for table, rule in spec.source.files.items()
+        for table, rule in spec.raw_tables.items()
         for d in Days(first=day - timedelta(days=rule.lookback_days), end=day + timedelta(days=1))
     ]
     columns = canonical_json(spec.examples.model_dump(mode="json"))
@@ -220,7 +220,7 @@ def _raw_rows(
     store: ObjectStore, spec: ModelSpec, *, table: str, day: date, verdicts: Verdicts
 ) -> pd.DataFrame:
     """Return the rows of *table* that ``prepare`` may see for *day*, quarantined ones left out."""
-    lookback = timedelta(days=spec.source.files[table].lookback_days)
+    lookback = timedelta(days=spec.raw_tables[table].lookback_days)
     frames = []
     for d in Days(first=day - lookback, end=day + timedelta(days=1)):
         part, verdict = partition(spec, table=table, day=d), verdicts[table, d]

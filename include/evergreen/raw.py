@@ -31,7 +31,7 @@ class Partition:
 def partition(spec: ModelSpec, *, table: str, day: date) -> Partition:
     """Return where *day* of *table* lies, whether or not it has landed."""
     return Partition(
-        table=table, day=day, key=spec.source.files[table].path.format(day=day.isoformat())
+        table=table, day=day, key=spec.raw_tables[table].path.format(day=day.isoformat())
     )
 
 
@@ -39,7 +39,7 @@ def needed(spec: ModelSpec, *, days: Days) -> list[Partition]:
     """Return every partition that preparing *days* reads, oldest first."""
     found = [
         partition(spec, table=name, day=day)
-        for name, table in spec.source.files.items()
+        for name, table in spec.raw_tables.items()
         for day in Days(first=days.first - timedelta(days=table.lookback_days), end=days.end)
     ]
     return sorted(found, key=lambda p: (p.day, p.table))

@@ -45,6 +45,16 @@ class Check(Frozen):
     required: str
 
 
+class ExtractionReceipt(Frozen):
+    """Every day that was absent or young was read from the database; rows by landed object."""
+
+    model: str
+    as_of: datetime
+    days_read: int
+    landed: dict[str, int]
+    empty: tuple[str, ...]
+
+
 class ValidationReceipt(Frozen):
     """Every day of the window was held against the contract."""
 

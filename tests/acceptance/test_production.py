@@ -19,17 +19,22 @@ import httpx
 import psutil
 import psycopg2
 import pytest
+from sqlalchemy import create_engine, text
 
 from evergreen.evidence import DATA
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import WINDOW, Workflow, copy_project, night
-from tests.conftest import wait_until
+from tests.conftest import ROOT, wait_until
+from tests.models import warehouse
+from tests.postgres import USER
 from tests.production import running_production, stack_of
 from tests.test_compose import expressions
 
 pytestmark = pytest.mark.e2e
 
 MODEL = "shipped"
+#: The second model: a regression that reads a database and writes its predictions back.
+SECOND = "air_time"
 #: A candidate that takes long enough to be killed in the middle.
 SLOW = '''
 
@@ -68,6 +73,7 @@ def production(tmp_path_factory):
     (root / "dags" / "flights_feed.py").unlink()
     with (root / "include" / "models" / MODEL / "pipeline.py").open("a") as code:
         code.write(SLOW)
+    shutil.copytree(ROOT / "tests" / "models" / SECOND, root / "include" / "models" / SECOND)
     with running_production(root) as found:
         land(found.store)
         yield found
@@ -107,6 +113,48 @@ def test_the_nightly_loop_is_green_on_production_parts(first_night, production):
     assert store.head(scored["key"]).size == scored["size"]
     day = night(3).date() - timedelta(days=1)
     assert store.head(f"monitoring/{MODEL}/{day}/health.html") is not None
+
+
+@pytest.fixture(scope="module")
+def second(model, production):
+    """A night, a scored and a monitored day of the second model, from a table to a table."""
+    password = production.secrets["POSTGRES_PASSWORD"]
+    port = production.ports["postgres"]
+    engine = create_engine(
+        f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{port}/postgres",
+    )
+    last = night(NIGHTS).date() - timedelta(days=1)
+    warehouse.load(engine, warehouse.flights(last - timedelta(days=70), last))
+    connection = {
+        "connection_id": "warehouse", "conn_type": "postgres", "host": "127.0.0.1", "port": port,
+        "schema": "postgres", "login": USER, "password": password,
+    }  # fmt: skip
+    model.stack.api.http.post("/connections", json=connection).raise_for_status()
+    found = Shipped(stack=model.stack, project=production.project, model=SECOND)
+    found.retrain(1)
+    as_of = night(3).isoformat()
+    found.run("score", "score-3", as_of=as_of)
+    found.run("monitor", "monitor-3", as_of=as_of)
+    yield found, engine
+    engine.dispose()
+
+
+def test_a_regression_from_a_database_goes_the_same_way(second, production):
+    """Trained, registered, scored into a table, monitored; only its folder is its own."""
+    found, engine = second
+    day = night(3).date() - timedelta(days=1)
+    scored = found.receipt("score", "score-3", "score_partition")
+    quality = found.receipt("monitor", "monitor-3", "measure_quality")
+
+    assert found.champion() == "1"
+    assert found.faults() == []
+    with engine.connect() as connection:
+        rows = connection.execute(text("select scored_day, count(*) from air_time_said group by 1"))
+        assert list(rows) == [(day, scored["rows"])]
+    assert quality["windows"][-1]["metrics"][quality["metric"]] < 40  # minutes
+    assert production.store.head(f"monitoring/{SECOND}/{day}/health.html") is not None
+    assert production.store.head(f"raw/{SECOND}/flights/{day}.parquet") is not None
+    assert "days were read" in found.log("retrain", "night-1", "extract_data")
 
 
 def test_task_logs_lie_in_the_bucket_and_airflow_shows_them(first_night, production):
@@ -213,7 +261,7 @@ def test_metrics_of_tasks_and_models_are_pushed_under_the_names_that_dashboards_
     assert {"model", "task"} <= production.metrics["airflow.evergreen.task_cpu_seconds"]
 
 
-def test_no_secret_is_in_any_sink(first_night, production):
+def test_no_secret_is_in_any_sink(first_night, second, production):
     """Neither plain nor URL-encoded nor in base64; store, logs, XCom, MLflow and files are read."""
     made = {k: v for k, v in production.secrets.items() if k != "AIRFLOW_PASSWORDS"}
     forms = {form: name for name, value in made.items() for form in spellings(value)}

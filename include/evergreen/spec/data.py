@@ -41,10 +41,28 @@ class FileTable(Frozen):
 
 
 class SqlTable(Frozen):
-    """One table that is read by a query with ``:start`` and ``:end`` of the day as parameters."""
+    """
+    One table that is read day by day by a query with ``:start`` and ``:end`` as parameters.
+
+    Both are instants in UTC; the day begins at ``:start`` and ends before ``:end``. A day that was
+    read is kept; the newest ``refresh_days`` are read again by each run, for labels that come and
+    rows that are corrected.
+    """
 
     query: str
     lookback_days: Days = 0
+    refresh_days: Days = 3
+
+    @field_validator("query")
+    @classmethod
+    def _has_bounds(cls, query: str) -> str:
+        absent = [name for name in (":start", ":end") if name not in query]
+        if absent:
+            raise ValueError(
+                f"query must ask for one day, {' and '.join(absent)} not found in it; write for "
+                "example select ... where placed_at >= :start and placed_at < :end"
+            )
+        return query
 
 
 class Source(Frozen):

@@ -41,8 +41,6 @@ def load_spec(name: str, *, models_dir: Path = MODELS_DIR) -> ModelSpec:
         raise SpecError(
             f"{path}: model: found {spec.model!r}, expected the folder's name {name!r}."
         )
-    if missing := list(_not_built(spec)):
-        raise SpecError("\n".join(f"{path}: {line}" for line in missing))
     return spec
 
 
@@ -71,12 +69,6 @@ def _read(name: str, models_dir: Path, written: int) -> ModelSpec | SpecError:
 
 def _folders(models_dir: Path) -> list[str]:
     return sorted(path.parent.name for path in models_dir.glob(f"*/{SPEC_FILE}"))
-
-
-def _not_built(spec: ModelSpec) -> Iterable[str]:
-    """Name what the spec can say but this release cannot do: never accept a gate that won't run."""
-    if spec.source.sql:
-        yield "source.sql: SQL sources are not built yet; use source.files."
 
 
 def _explain(path: Path, errors: Iterable[ErrorDetails]) -> Iterable[str]:

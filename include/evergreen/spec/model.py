@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from evergreen.spec.data import Examples, Source, TableContract, WindowSpec
+from evergreen.spec.data import Examples, FileTable, Source, TableContract, WindowSpec
 from evergreen.spec.policy import (
     BASELINE,
     METRICS,
@@ -76,6 +76,17 @@ class ModelSpec(Frozen):
     def tables(self) -> tuple[str, ...]:
         """Names of the source's tables, as ``prepare`` receives them."""
         return tuple(self.source.files or self.source.sql)
+
+    @property
+    def raw_tables(self) -> dict[str, FileTable]:
+        """Where each table's days lie; those of a database are landed by ``extract_data``."""
+        landed = {
+            name: FileTable(
+                path=f"raw/{self.model}/{name}/{{day}}.parquet", lookback_days=table.lookback_days
+            )
+            for name, table in self.source.sql.items()
+        }
+        return {**self.source.files, **landed}
 
     def contract_of(self, table: str) -> TableContract:
         """Return the contract of *table*; a table without one keeps the table-wide defaults."""

@@ -84,7 +84,7 @@ def refuse_before_the_data(as_of: datetime) -> None:
     :raises StackError: With the first night that has data.
     """
     spec = load_spec(MODEL)
-    lookback = max(table.lookback_days for table in spec.source.files.values())
+    lookback = max(table.lookback_days for table in spec.raw_tables.values())
     first = training_window(as_of, spec.window).days.first - timedelta(days=lookback)
     if (short_days := (DATA_BEGINS - first).days) > 0:
         raise StackError(

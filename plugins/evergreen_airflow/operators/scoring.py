@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseHook
-
-from evergreen.errors import SpecError
 from evergreen.receipts import ScoringReceipt, ValidationReceipt
 from evergreen.spec.policy import SqlSink
+from evergreen_airflow.hooks.sql import engine_of
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.sensors.data import refuse_before_champion
 from evergreen_airflow.task_log import log_table
@@ -63,18 +61,8 @@ class ScorePartitionOperator(StageOperator):
         return receipt
 
     def _copy(self, receipt: ScoringReceipt, sink: SqlSink) -> None:
-        from airflow.providers.common.sql.hooks.sql import DbApiHook  # slow, and rarely needed
-
         from evergreen.sql_sink import copy_predictions
 
-        hook = BaseHook.get_hook(sink.connection)
-        if not isinstance(hook, DbApiHook):
-            raise SpecError(
-                f"scoring.sql.connection: {sink.connection!r} is a connection to "
-                f"{type(hook).__name__}, which speaks no SQL. The predictions are in the object "
-                "store. Name a connection to a database in model.yaml."
-            )
-        rows = copy_predictions(
-            self.store, receipt, engine=hook.get_sqlalchemy_engine(), table=sink.table
-        )
+        engine = engine_of(sink.connection, key="scoring.sql.connection")
+        rows = copy_predictions(self.store, receipt, engine=engine, table=sink.table)
         self.log.info("%d rows of %s are in %s too", rows, receipt.day, sink.table)

@@ -123,11 +123,21 @@ def test_an_error_names_file_key_value_and_remedy(write, changes, key, remedy):
     assert remedy in str(error.value)
 
 
-def test_what_is_not_built_is_refused_not_ignored(write):
-    sql = {"source": {"sql": {"t": {"query": "select 1"}}, "connection": "db"}}
+def test_a_query_that_does_not_ask_for_one_day_is_refused(write):
+    """It would read the whole table for every day."""
+    query = "select * from t where placed_at >= :start"
+    sql = {"source": {"sql": {"t": {"query": query}}, "connection": "db"}}
 
-    with pytest.raises(SpecError, match="not built yet"):
+    with pytest.raises(SpecError, match=":end not found"):
         load_spec("churn", models_dir=write(sql))
+
+
+def test_days_of_a_database_lie_where_the_model_alone_writes(write):
+    query = "select * from t where placed_at >= :start and placed_at < :end"
+    sql = {"source": {"sql": {"t": {"query": query}}, "connection": "db"}}
+    spec = load_spec("churn", models_dir=write(sql))
+
+    assert spec.raw_tables["t"].path == "raw/churn/t/{day}.parquet"
 
 
 def test_a_key_given_twice_is_an_error(write):

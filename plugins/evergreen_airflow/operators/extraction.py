@@ -1,0 +1,96 @@
+"""Land the days of a run from a database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from evergreen.spec import ModelSpec
+from evergreen_airflow.hooks.sql import engine_of
+from evergreen_airflow.operators.base import ModelOperator
+from evergreen_airflow.run import as_of_of
+from evergreen_airflow.sensors.data import Scope, days_of
+from evergreen_airflow.supervision import die_with_supervisor
+from evergreen_airflow.task_log import log_table, quiet_libraries
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from evergreen.receipts import ExtractionReceipt
+
+
+class ExtractDataOperator(ModelOperator):
+    """
+    Read the days a run needs from the database and keep each as a partition.
+
+    Waits, without a worker slot, for days that have no row yet. Safe to retry: equal rows are equal
+    bytes, and an unchanged partition is not touched.
+
+    :param scope: As in :class:`~evergreen_airflow.sensors.data.WaitForDataSensor`.
+    :param poll_s: Seconds between two looks at a day without rows.
+    :return: A :class:`~evergreen.receipts.ExtractionReceipt` as a plain dict.
+    """
+
+    ui_color = "#f0f0e8"
+
+    def __init__(self, *, scope: Scope, poll_s: float = 300, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scope: Scope = scope
+        self.poll_s = poll_s
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read, and come back later if a day is not there."""
+        deadline = datetime.now(UTC) + timedelta(hours=self.spec.source.wait_hours)
+        return self.look_again(context, event=None, deadline=deadline.isoformat())
+
+    def look_again(self, context: Context, event: Any, deadline: str) -> dict[str, Any]:
+        """
+        Go on after a wait.
+
+        :raises MissingPartitionError: If the deadline passed and a day still has no row.
+        """
+        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+
+        from evergreen.extraction import extract_days, refuse_empty
+
+        die_with_supervisor()
+        now = datetime.now(UTC)
+        as_of = as_of_of(context, now=now)
+        days = days_of(self.spec, as_of=as_of, scope=self.scope)
+        with quiet_libraries():
+            engine = engine_of(str(self.spec.source.connection), key="source.connection")
+            found = extract_days(self.store, self.spec, engine, days=days, as_of=as_of)
+        self._tell(found)
+        if found.empty and now < datetime.fromisoformat(deadline):
+            self.defer(
+                trigger=TimeDeltaTrigger(timedelta(seconds=self.poll_s)),
+                method_name="look_again",
+                kwargs={"deadline": deadline},
+            )
+        refuse_empty(found, waited_hours=self.spec.source.wait_hours)
+        return found.model_dump(mode="json")
+
+    def _tell(self, found: ExtractionReceipt) -> None:
+        self.log.info(
+            "%d days were read, %d of them are new or changed, %d have no row",
+            found.days_read, len(found.landed), len(found.empty),
+        )  # fmt: skip
+        if found.landed:
+            log_table(
+                self.log,
+                "Landed (newest ten)",
+                ("object", "rows"),
+                list(found.landed.items())[-10:],
+            )
+
+
+def extract_data(spec: ModelSpec, *, scope: Scope) -> list[ExtractDataOperator]:
+    """Return the task that lands the days of *spec*; none for files, which a producer lands."""
+    if not spec.source.sql:
+        return []
+    limit = timedelta(hours=spec.source.wait_hours + 1)
+    return [
+        ExtractDataOperator(
+            task_id="extract_data", model=spec.model, scope=scope, execution_timeout=limit
+        )
+    ]
