@@ -36,7 +36,7 @@ def extract_days(
 
     :raises DataContractError: If a query cannot be run as it is, or names a column twice.
     """
-    from evergreen.tables import to_parquet  # heavy, with all of pandas
+    from evergreen.tables import rows_to_parquet  # heavy, with all of pandas
 
     landed: dict[str, int] = {}
     empty: list[str] = []
@@ -46,7 +46,7 @@ def extract_days(
         if rows.empty:
             empty.append(str(part))
             continue
-        data = to_parquet(rows)
+        data = rows_to_parquet(rows)
         if store.head(part.key) is None or store.get(part.key) != data:
             store.put(part.key, data)
             landed[part.key] = len(rows)

@@ -60,7 +60,8 @@ def test_each_day_has_its_rows_and_no_other(store, spec, loaded):
     rows = from_parquet(store.get("raw/air_time/flights/2013-02-05.parquet"))
     assert set(rows["scheduled_departure"].dt.date) == {date(2013, 2, 5)}
     assert len(rows) == len(warehouse.flights(date(2013, 2, 5), date(2013, 2, 5)))
-    assert str(rows["scheduled_departure"].dt.tz) == "UTC"
+    assert str(rows["scheduled_departure"].dtype) == "datetime64[us, UTC]"
+    assert str(rows["distance"].dtype) == "float64"
 
 
 def test_only_young_days_are_read_again_and_equal_rows_are_not_written(store, spec, loaded):
