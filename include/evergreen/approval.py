@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from evergreen import ledger
 from evergreen.evidence import EvidencePack
 from evergreen.receipts import ApprovalReceipt, RegistrationReceipt
-from evergreen.storage import ObjectStore
 
 
 def question(pack: EvidencePack, *, evidence_url: str) -> tuple[str, str]:
@@ -53,29 +51,6 @@ def why_unapproved(
     if is_stale or said_of != (registration.version, registration.judged_against):
         return "the champion changed after the yes, which was said of another comparison"
     return None
-
-
-def write_down_refusal(store: ObjectStore, no: ledger.Entry) -> ledger.Ledger:
-    """
-    Append *no* to the ledger, once, whoever else writes meanwhile.
-
-    :raises RuntimeError: If a move is under way; it is worth another try.
-    """
-    while True:
-        book = ledger.read(store, no.model)
-        same = {"step", "version", "actor", "reason"}
-        wanted = no.model_dump(include=same)
-        if any(entry.model_dump(include=same) == wanted for entry in book.entries):
-            return book
-        if book.pending is not None:
-            raise RuntimeError(
-                f"A move of {no.model} is under way, so the refusal of version {no.version} was "
-                "not written down yet. This task will try again."
-            )
-        try:
-            return ledger.append(store, book, no)
-        except ledger.LedgerConflictError:
-            continue
 
 
 def _number(value: float | None) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
-from evergreen.approval import why_unapproved, write_down_refusal
+from evergreen.approval import why_unapproved
 from evergreen.errors import AliasMovedError
 from evergreen.mirror import mirror_ledger
 from evergreen.probing import probe
@@ -224,7 +224,7 @@ def _decline(
     if approval is not None and approval.asked and not approval.approved:
         version = client.get_model_version(registration.model, registration.version)
         no = _entry("refused", registration, version, book.champion, approval, actor=actor, now=now)
-        book = write_down_refusal(store, no)
+        book = ledger.append_once(store, no)
     mirror_ledger(client, book)
 
 

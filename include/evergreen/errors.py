@@ -16,6 +16,8 @@ EvergreenError
 │                           itself to the callers        clear the task
 ├── RollbackError           there is no way back as      name another version, or say force
 │                           asked
+├── PromotionError          a version may not go to     name one that passed and serves, or look
+│                           another environment         at what it names there
 ├── BacktestError           there is too little past     backfill the nights it names
 ├── ReproductionError       a version came out different find what changed since; it is named
 ├── MonitoringError         what is watched cannot be   land or repair what it names, then
@@ -72,6 +74,10 @@ class RolloutError(EvergreenError):
 
 class RollbackError(EvergreenError):
     """The version asked for must not serve, or there is none to go back to."""
+
+
+class PromotionError(EvergreenError):
+    """A version may not go to another environment, or somebody was faster there."""
 
 
 class BacktestError(EvergreenError):

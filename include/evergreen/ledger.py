@@ -20,7 +20,9 @@ from evergreen.spec.policy import Stage
 from evergreen.storage import ObjectStore, canonical_json
 from evergreen.values import Frozen
 
-Step = Literal["intent", "outcome", "abandoned", "refused", "stage", "backed_out", "stopped"]
+Step = Literal[
+    "intent", "outcome", "abandoned", "refused", "stage", "backed_out", "stopped", "sent"
+]  # fmt: skip
 
 
 class Entry(Frozen):
@@ -29,6 +31,7 @@ class Entry(Frozen):
 
     ``intent``: it is decided and checked. ``outcome``: the alias has moved. ``abandoned``: it can
     never move, because the version is gone. ``refused``: a person said no, and nothing was decided.
+    ``sent``: the version was copied to another environment; here nothing changes.
 
     On its way to the callers a version goes from ``stage`` to ``stage``, which model servers
     follow. It ends with an outcome, ``backed_out``: it was measured and found bad, or ``stopped``:
@@ -106,7 +109,7 @@ class Ledger:
         for number, entry in reversed(list(enumerate(self.entries, start=1))):
             if entry.step == "stage" and entry.stage is not None:
                 return Rollout(number=number, entry=entry, stage=entry.stage)
-            if entry.step not in ("refused", "intent"):
+            if entry.step not in ("refused", "intent", "sent"):
                 return None
         return None
 
@@ -172,6 +175,29 @@ def append(store: ObjectStore, ledger: Ledger, entry: Entry) -> Ledger:
     if not store.put_if_absent(key, canonical_json(entry.model_dump(mode="json"))):
         raise LedgerConflictError(key)
     return Ledger(model=ledger.model, entries=(*ledger.entries, entry))
+
+
+def append_once(store: ObjectStore, entry: Entry) -> Ledger:
+    """
+    Append *entry* unless the ledger says the same already, whoever else writes meanwhile.
+
+    :raises RuntimeError: If a move is under way; it is worth another try.
+    """
+    same = {"step", "version", "actor", "reason"}
+    wanted = entry.model_dump(include=same)
+    while True:
+        book = read(store, entry.model)
+        if any(one.model_dump(include=same) == wanted for one in book.entries):
+            return book
+        if book.pending is not None:
+            raise RuntimeError(
+                f"A move of {entry.model} is under way, so that version {entry.version} was "
+                f"{entry.step} was not written down yet. This task will try again."
+            )
+        try:
+            return append(store, book, entry)
+        except LedgerConflictError:
+            continue
 
 
 def _standing(outcomes: tuple[Entry, ...] | list[Entry]) -> tuple[Entry, ...]:

@@ -449,6 +449,17 @@ class DeploymentReceipt(Frozen):
     is_backed_out: bool = False
 
 
+class PromotionReceipt(Frozen):
+    """A version went to another environment; without *there* it was only looked at."""
+
+    model: str
+    as_of: datetime
+    version: str
+    to: str
+    there: str | None
+    deployment: DeploymentReceipt | None
+
+
 class RollbackReceipt(Frozen):
     """Which version serves after a rollback, and what was forced for it."""
 

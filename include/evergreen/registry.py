@@ -7,6 +7,7 @@ Names of tags are here and nowhere else.
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evergreen.errors import ArtefactError
@@ -85,6 +86,28 @@ def running_since(client: MlflowClient, model: str, *, before: datetime) -> list
     condition = f"attributes.status = 'RUNNING' and attributes.start_time < {milliseconds}"
     found = client.search_runs([experiment.experiment_id], condition)
     return [str(run.info.run_id) for run in found]
+
+
+def is_whole(run: Run) -> bool:
+    """Return whether *run* ended with a model in it."""
+    return run.info.status == "FINISHED" and TAG_MODEL_ID in run.data.tags
+
+
+def log_model_folder(
+    client: MlflowClient, run: Run, folder: Path, *, name: str, tags: dict[str, str]
+) -> None:
+    """Log the saved model in *folder*, then *tags* and the one that makes the run whole; end it."""
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, RunTag
+
+    run_id = run.info.run_id
+    logged = client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run_id)
+    client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+    made = tags | {TAG_MODEL_ID: logged.model_id}
+    # In one call, so that two attempts cannot leave a model of one with the digest of the other.
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in made.items()])
+    client.set_terminated(run_id)
 
 
 def remove_children(client: MlflowClient, run: Run) -> None:

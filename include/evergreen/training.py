@@ -212,7 +212,7 @@ def train_candidate(
             return kept
         log.warning("run %s did this work but was deleted; it is done again", kept.run_id)
         store.delete(place)
-    finished = [run for run in earlier if _is_whole(run)]
+    finished = [run for run in earlier if registry.is_whole(run)]
     run = finished[0] if finished else None
     if run is None:
         with running_on(engine):
@@ -302,7 +302,7 @@ def _log_run(
     examples: ExamplesReceipt,
 ) -> None:
     """Log numbers and trials, then the artefact, then the tags that make the run whole; end it."""
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param, RunTag
+    from mlflow.entities import Metric, Param
 
     run_id = run.info.run_id
     params = {k: str(v)[:500] for k, v in fitted.params.items()}
@@ -318,22 +318,14 @@ def _log_run(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         sha256, size = save_model(fitted.model, path, example=example, spec=spec)
-        logged = client.create_logged_model(
-            run.info.experiment_id, name=run.data.tags[registry.TAG_CANDIDATE], source_run_id=run_id
-        )
-        client.log_model_artifacts(logged.model_id, str(path))
-    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-    made = {
-        registry.TAG_BYTES: str(size),
-        registry.TAG_SHA256: sha256,
-        registry.TAG_MODEL_ID: logged.model_id,
-        registry.TAG_PARAMS: json.dumps(fitted.params),
-        registry.TAG_TRIALS: str(len(fitted.trials)),
-    }
-    # In one call, so that two attempts cannot leave a model of one with the digest of the other.
-    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in made.items()])
-    client.set_terminated(run_id)
+        made = {
+            registry.TAG_BYTES: str(size),
+            registry.TAG_SHA256: sha256,
+            registry.TAG_PARAMS: json.dumps(fitted.params),
+            registry.TAG_TRIALS: str(len(fitted.trials)),
+        }
+        name = run.data.tags[registry.TAG_CANDIDATE]
+        registry.log_model_folder(client, run, path, name=name, tags=made)
 
 
 def _log_trial(client: MlflowClient, run: Run, trial: Trial, *, rank: int, metric: str) -> None:
@@ -356,10 +348,6 @@ def _log_trial(client: MlflowClient, run: Run, trial: Trial, *, rank: int, metri
         tags=[RunTag("evergreen.fault", trial.fault[:5000])] if trial.fault else [],
     )
     client.set_terminated(child.info.run_id, "FAILED" if trial.fault else "FINISHED")
-
-
-def _is_whole(run: Run) -> bool:
-    return run.info.status == "FINISHED" and registry.TAG_MODEL_ID in run.data.tags
 
 
 def _receipt(

@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import shutil
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import httpx
 import psutil
 import psycopg2
 import pytest
+from mlflow import MlflowClient
 from sqlalchemy import create_engine, text
 
+from evergreen import ledger, registry
 from evergreen.evidence import DATA
+from evergreen.invariants import check_state
+from evergreen.storage import FolderStore
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import WINDOW, Workflow, copy_project, night
-from tests.conftest import ROOT, wait_until
+from tests.conftest import ROOT, mlflow_server, wait_until
 from tests.models import warehouse
 from tests.postgres import USER
 from tests.production import running_production, stack_of
@@ -155,6 +160,29 @@ def test_a_regression_from_a_database_goes_the_same_way(second, production):
     assert production.store.head(f"monitoring/{SECOND}/{day}/health.html") is not None
     assert production.store.head(f"raw/{SECOND}/flights/{day}.parquet") is not None
     assert "days were read" in found.log("retrain", "night-1", "extract_data")
+
+
+def test_it_goes_to_another_registry_through_its_own_dag(second, tmp_path):
+    """An environment is two connections; the champion there is the version that was judged here."""
+    found, _ = second
+    store = FolderStore(tmp_path / "staging")
+    with mlflow_server(tmp_path / "mlflow") as url:
+        for connection in (
+            {"connection_id": "object_store_staging", "conn_type": "generic",
+             "extra": json.dumps({"uri": store.uri})},
+            {"connection_id": "mlflow_staging", "conn_type": "generic", "host": url},
+        ):  # fmt: skip
+            found.stack.api.http.post("/connections", json=connection).raise_for_status()
+        found.run("promote", "to-staging", to="staging", reason="looks well", dry_run=False)
+        there = MlflowClient(url, url)
+
+        arrived = there.get_model_version_by_alias(SECOND, "champion")
+        tag = registry.TAG_SHA256
+        assert arrived.tags[tag] == found.version_tags()["1"][tag]
+        checks = check_state(store, there, found.spec, now=datetime.now(UTC))
+        assert [check.name for check in checks if check.status != "passed"] == []
+    assert found.ledger().entries[-1].step == "sent"
+    assert "looks well" in ledger.read(store, SECOND).champion.reason
 
 
 def test_task_logs_lie_in_the_bucket_and_airflow_shows_them(first_night, production):
