@@ -149,7 +149,14 @@ def test_from_the_list_of_models_to_a_rollback(page, model):
     expect(inside.get_by_text("Promote seen version 2?")).to_be_visible()
     inside.get_by_role("link", name="Answer").click()
     page.locator("[name=element_words]").fill("better than the hour alone")
-    page.get_by_role("button", name="Approve", exact=True).click()
+    with page.expect_response(lambda r: r.request.method == "PATCH") as answer:
+        page.get_by_role("button", name="Approve", exact=True).click()
+    assert answer.value.ok, answer.value.text()
+    wait_until(
+        lambda: "awaiting_input" not in {t["state"] for t in model.tasks("retrain", run_id)},
+        within_s=60,
+        what="Airflow to take the answer",
+    )
     model.wait_for("retrain", run_id)
     assert model.champion() == "2"
     assert list(model.versions().values())[-1].startswith(f"{night(2):%Y-%m-%d}")
