@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
@@ -133,7 +134,9 @@ def _fit(pipeline: Pipeline, params: Params, *, rows: pd.DataFrame, spec: ModelS
 
 def _measure(model: Pipeline, rows: pd.DataFrame, *, spec: ModelSpec) -> dict[Metric, float]:
     classes = classes_of(model, rows, spec=spec.examples)
-    said = predict(model, rows, spec=spec.examples, classes=classes)
+    # A forest adds up its trees in the order in which threads end: one at a time, the sum is one.
+    with parallel_config(backend="sequential"):
+        said = predict(model, rows, spec=spec.examples, classes=classes)
     if not are_sound(said, spec=spec.examples):
         raise CandidateError(
             f"Some of {len(rows)} predictions for the validation days are not finite, or no "
