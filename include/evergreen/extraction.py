@@ -8,14 +8,14 @@ and found again by a replay. A young day is read again, for labels come and rows
 from __future__ import annotations
 
 import logging
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from evergreen.errors import DataContractError, MissingPartitionError
 from evergreen.raw import Partition, needed
 from evergreen.receipts import ExtractionReceipt
 from evergreen.spec import ModelSpec
-from evergreen.storage import ObjectStore
+from evergreen.storage import ObjectStore, put_if_changed
 from evergreen.window import Days, start_of
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ def extract_days(
         if rows.empty:
             empty.append(str(part))
             continue
-        data = rows_to_parquet(rows)
-        if store.head(part.key) is None or store.get(part.key) != data:
-            store.put(part.key, data)
+        if put_if_changed(store, part.key, rows_to_parquet(rows)):
             landed[part.key] = len(rows)
         if number % 20 == 0:
             log.info("read %d of %d days, now at %s", number, len(parts), part.day)
@@ -84,7 +82,7 @@ def _read(engine: Engine, query: str, part: Partition) -> pd.DataFrame:
     from sqlalchemy import text
     from sqlalchemy.exc import ProgrammingError
 
-    bounds = {"start": start_of(part.day), "end": start_of(_next(part.day))}
+    bounds = {"start": start_of(part.day), "end": start_of(part.day + timedelta(days=1))}
     try:
         with engine.connect() as connection:
             rows = pd.read_sql_query(
@@ -104,7 +102,3 @@ def _read(engine: Engine, query: str, part: Partition) -> pd.DataFrame:
             "than once. Nothing was landed for this day. Give each column a name of its own."
         )
     return rows.sort_values(list(rows.columns), kind="stable", ignore_index=True)
-
-
-def _next(day: date) -> date:
-    return day + timedelta(days=1)

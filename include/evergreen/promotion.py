@@ -127,14 +127,14 @@ def _allowed(
             "Nothing was copied, and force does not change that."
         )
     registry.tag(found, registry.TAG_EVIDENCE)  # nothing goes without its evidence
-    doubts = []
+    doubt = None
     if not book.has_served(version):
-        doubts.append(f"never served in {here.name}")
+        doubt = f"never served in {here.name}"
     elif book.is_withdrawn(version):
-        doubts.append(f"was rolled back in {here.name}")
-    if doubts and not force:
+        doubt = f"was rolled back in {here.name}"
+    if doubt and not force:
         raise PromotionError(
-            f"Version {version} of {model} {doubts[0]}. Nothing was copied. Name a version that "
+            f"Version {version} of {model} {doubt}. Nothing was copied. Name a version that "
             "serves, or say force."
         )
     return found

@@ -227,6 +227,14 @@ def put_once(store: ObjectStore, folder: str, data: bytes, *, suffix: str) -> Ob
     return ref
 
 
+def put_if_changed(store: ObjectStore, key: str, data: bytes) -> bool:
+    """Write *data* under *key* unless it is there already; return whether it was written."""
+    if store.head(key) is not None and store.get(key) == data:
+        return False
+    store.put(key, data)
+    return True
+
+
 def put_json_once(store: ObjectStore, key: str, content: dict[str, Any]) -> dict[str, Any]:
     """Write *content* unless *key* exists, and return what is stored: the first writer wins."""
     store.put_if_absent(key, canonical_json(content))

@@ -62,9 +62,6 @@ class Shipped(Workflow):
     def store(self):
         return self.stack.production.store
 
-    def airflow_token(self, **_):
-        raise NotImplementedError
-
 
 @pytest.fixture(scope="module")
 def production(tmp_path_factory):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from evergreen.storage import ObjectStore
+from evergreen.storage import ObjectStore, put_if_changed
 from evergreen.tables import to_parquet
 
 #: Whole UTC days of the package's data: 1 January 2013 begins with the first departures at 10:00.
@@ -53,9 +53,7 @@ def land_days(store: ObjectStore, days: list[date], *, replace: frozenset[date])
             key = f"raw/{table}/{day}.parquet"
             if day in replace or store.head(key) is None:
                 frame = _moved(_flights() if table == "flights" else _weather(), table, day)
-                data = to_parquet(frame)
-                if store.head(key) is None or store.get(key) != data:
-                    store.put(key, data)
+                if put_if_changed(store, key, to_parquet(frame)):
                     written[key] = len(frame)
     return written
 

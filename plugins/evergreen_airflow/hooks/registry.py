@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
     from mlflow import MlflowClient
 
 
@@ -37,7 +38,7 @@ class ModelRegistryHook(BaseHook):
         """Return the client for this connection; it is built on first use."""
         from mlflow import MlflowClient  # heavy: seconds, and only workers need it
 
-        host = self.get_connection(self.registry_conn_id).host
+        host = self._connection.host
         if not host:
             raise ValueError(
                 f"Connection {self.registry_conn_id!r} has no host. "
@@ -48,5 +49,9 @@ class ModelRegistryHook(BaseHook):
     @property
     def ui_url(self) -> str:
         """Return where people see MLflow's pages."""
-        found = self.get_connection(self.registry_conn_id)
+        found = self._connection
         return str(found.extra_dejson.get("ui_url") or found.host or "")
+
+    @cached_property
+    def _connection(self) -> Connection:
+        return self.get_connection(self.registry_conn_id)

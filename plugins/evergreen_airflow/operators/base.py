@@ -61,14 +61,18 @@ class ModelOperator(BaseOperator):
         return ObjectStoreHook(self.store_conn_id).store
 
     @cached_property
+    def _registry(self) -> ModelRegistryHook:
+        return ModelRegistryHook(self.registry_conn_id)
+
+    @property
     def client(self) -> MlflowClient:
         """Return the client of the registry, built on the worker."""
-        return ModelRegistryHook(self.registry_conn_id).client
+        return self._registry.client
 
     @property
     def registry_url(self) -> str:
         """Return where people see the registry's pages."""
-        return ModelRegistryHook(self.registry_conn_id).ui_url
+        return self._registry.ui_url
 
 
 class StageOperator(ModelOperator):
