@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from evergreen import ledger
 from evergreen.deployment import deploy_model
@@ -12,10 +12,9 @@ from evergreen.receipts import ApprovalReceipt, DeploymentReceipt, RegistrationR
 from evergreen.targets import Waiting
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.assets import announce_champion
-from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.operators.rollout import RolloutOperator
 from evergreen_airflow.run import actor_of, identity_of
 from evergreen_airflow.task_log import log_table
-from evergreen_airflow.triggers.rollout import RolloutTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,7 +29,7 @@ def way_of(book: ledger.Ledger, version: str) -> list[tuple[object, ...]]:
     ]
 
 
-class DeployModelOperator(StageOperator):
+class DeployModelOperator(RolloutOperator):
     """
     Move the champion alias to the registered version, unless a rule says it stays.
 
@@ -52,20 +51,17 @@ class DeployModelOperator(StageOperator):
         "registration": "json",
         "approval": "json",
     }
-    ui_color = "#fbe5e1"
 
     def __init__(
         self,
         *,
         registration: dict[str, Any],
         approval: dict[str, Any] | None = None,
-        poll_s: float = 5,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.registration = registration
         self.approval = approval
-        self.poll_s = poll_s
 
     def run_stage(self, context: Context) -> DeploymentReceipt:
         """Deploy, tell downstream DAGs if the champion moved, and say why or why not."""
@@ -83,7 +79,8 @@ class DeployModelOperator(StageOperator):
             approval=approval,
         )
         if isinstance(receipt, Waiting):
-            self._wait(receipt)
+            self.log.info("Version %s: %s", receipt.version, receipt.words)
+            self.wait(receipt, store_conn_id=self.store_conn_id)
         if receipt.moved:
             announce_champion(context, self.spec, version=receipt.version, as_of=receipt.as_of)
         self.log.info(
@@ -100,23 +97,6 @@ class DeployModelOperator(StageOperator):
             body = f"{receipt.reason}. Version {receipt.champion_version} goes on serving."
             alert(context, self.spec, title=title, body=body)
         return receipt
-
-    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on after a wait: everything is looked at again, as at the start."""
-        return self.execute(context)
-
-    def _wait(self, waiting: Waiting) -> NoReturn:
-        self.log.info("Version %s: %s", waiting.version, waiting.words)
-        self.defer(
-            trigger=RolloutTrigger(
-                store_conn_id=self.store_conn_id,
-                model=self.model,
-                number=waiting.number,
-                poll_s=self.poll_s,
-            ),
-            method_name="resume",
-        )
-        raise AssertionError("a deferred task does not go on")
 
     def _judge_again(
         self, registration: RegistrationReceipt, context: Context

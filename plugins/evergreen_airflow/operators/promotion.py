@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from evergreen.receipts import PromotionReceipt
 from evergreen.targets import Waiting
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.operators.rollout import RolloutOperator
 from evergreen_airflow.run import actor_of
 from evergreen_airflow.task_log import log_table
-from evergreen_airflow.triggers.rollout import RolloutTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class PromoteModelOperator(StageOperator):
+class PromoteModelOperator(RolloutOperator):
     """
     Copy a version with its evidence to another environment, and deploy it there.
 
@@ -32,11 +31,6 @@ class PromoteModelOperator(StageOperator):
     """
 
     template_fields: Sequence[str] = ("model",)
-    ui_color = "#fbe5e1"
-
-    def __init__(self, *, poll_s: float = 5, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.poll_s = poll_s
 
     def run_stage(self, context: Context) -> PromotionReceipt:
         """Promote, and say what went where and who serves there."""
@@ -60,7 +54,8 @@ class PromoteModelOperator(StageOperator):
             force=params["force"],
         )
         if isinstance(receipt, Waiting):
-            self._wait(receipt, to=to)
+            self.log.info("Version %s in %s: %s", receipt.version, to, receipt.words)
+            self.wait(receipt, store_conn_id=f"object_store_{to}")
         self.log.info("%s", _headline(receipt))
         rows = [
             ("version here", receipt.version),
@@ -69,23 +64,6 @@ class PromoteModelOperator(StageOperator):
         ]
         log_table(self.log, "Promotion", ("what", "value"), rows)
         return receipt
-
-    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on after a wait: everything is looked at again, as at the start."""
-        return self.execute(context)
-
-    def _wait(self, waiting: Waiting, *, to: str) -> NoReturn:
-        self.log.info("Version %s in %s: %s", waiting.version, to, waiting.words)
-        self.defer(
-            trigger=RolloutTrigger(
-                store_conn_id=f"object_store_{to}",
-                model=self.model,
-                number=waiting.number,
-                poll_s=self.poll_s,
-            ),
-            method_name="resume",
-        )
-        raise AssertionError("a deferred task does not go on")
 
 
 def _headline(receipt: PromotionReceipt) -> str:

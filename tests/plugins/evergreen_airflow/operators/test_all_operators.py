@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.operators.base import ModelOperator, StageOperator, WatcherOperator
+from evergreen_airflow.operators.rollout import RolloutOperator
 
 PACKAGE = Path(__file__).parents[4] / "plugins" / "evergreen_airflow"
 MODULES = [
@@ -25,7 +26,7 @@ OPERATORS = [
     for _, cls in inspect.getmembers(importlib.import_module(name), inspect.isclass)
     if issubclass(cls, BaseOperator)
     and cls.__module__ == name
-    and cls not in (ModelOperator, StageOperator, WatcherOperator)
+    and cls not in (ModelOperator, RolloutOperator, StageOperator, WatcherOperator)
 ]
 
 
