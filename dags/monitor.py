@@ -37,6 +37,7 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup, TriggerRule, dag
 
 from evergreen.spec import ModelSpec
+from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.assets import predictions, retrain_requests
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
 from evergreen_airflow.operators.drift import DetectDriftOperator
@@ -63,6 +64,7 @@ def monitor(spec: ModelSpec) -> None:
         allowed_run_types=allowed_run_types(),
         max_active_runs=1,  # one night's request is known to the next
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
+        deadline=late_alert(spec),
         params={"as_of": AS_OF, "reason": REASON},
         tags=tags_of(spec, "monitor"),
         doc_md=__doc__,

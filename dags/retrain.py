@@ -41,6 +41,7 @@ import pendulum
 from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, TaskGroup, TriggerRule, dag
 
 from evergreen.spec import ModelSpec
+from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.assets import champion_moves, retrain_request
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
 from evergreen_airflow.operators.approval import ApprovePromotionOperator
@@ -73,6 +74,7 @@ def retrain(spec: ModelSpec) -> None:
         # its own: 1 lets the champion evolve night by night, more replays nights side by side.
         max_active_runs=1,
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
+        deadline=late_alert(spec, answer_hours=spec.deployment.answer_hours),
         params={
             "as_of": AS_OF,
             "reason": REASON,

@@ -27,6 +27,7 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable, dag
 
 from evergreen.spec import ModelSpec
+from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.assets import champion, predictions
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
 from evergreen_airflow.operators.extraction import extract_data
@@ -48,6 +49,7 @@ def score(spec: ModelSpec) -> None:
         allowed_run_types=allowed_run_types(),
         max_active_runs=4,  # days are independent: each takes its champion from the ledger
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
+        deadline=late_alert(spec),
         params={"as_of": AS_OF, "reason": REASON},
         tags=tags_of(spec, "score"),
         doc_md=__doc__,

@@ -31,7 +31,7 @@ from typing_extensions import override
 
 from evergreen.errors import ArtefactError
 from evergreen.receipts import ObjectRef
-from evergreen.storage import ObjectHead, ObjectStore, checked_key, ref_of, sha256_of
+from evergreen.storage import ObjectHead, ObjectStore, Traffic, checked_key, ref_of, sha256_of
 
 
 class _UnderWayError(Exception):
@@ -104,6 +104,7 @@ class BucketStore(ObjectStore):
         self._prefix = f"{prefix}/" if prefix else ""
         self._client = client or _client_of_environment()
         self._part_bytes, self._page_keys = part_bytes, page_keys
+        self.traffic = Traffic()
 
     @override
     def head(self, key: str) -> ObjectHead | None:
@@ -208,6 +209,7 @@ class BucketStore(ObjectStore):
                 raise FileNotFoundError(f"no {key} in {self.uri}") from None
             raise
         data: bytes = found["Body"].read()
+        self.traffic.read += len(data)
         promised = found["Metadata"].get(SHA256)
         if promised and sha256_of(data) != promised:
             raise _OtherBytesError(
@@ -239,6 +241,7 @@ class BucketStore(ObjectStore):
         return True
 
     def _put(self, key: str, data: bytes, *, writer: str = "", **condition: str) -> None:
+        self.traffic.written += len(data)
         notes = {SHA256: sha256_of(data), **({WRITER: writer} if writer else {})}
         if len(data) <= self._part_bytes:
             self._call(

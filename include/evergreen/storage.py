@@ -37,10 +37,19 @@ class ObjectHead:
     written_at: datetime
 
 
+@dataclass
+class Traffic:
+    """Bytes of objects that one process read from a store and wrote to it."""
+
+    read: int = 0
+    written: int = 0
+
+
 class ObjectStore(Protocol):
     """The whole interface, so that a folder and a bucket are interchangeable."""
 
     uri: str
+    traffic: Traffic
 
     def head(self, key: str) -> ObjectHead | None:
         """Return what is known of *key*, or None if there is no such object."""
@@ -79,6 +88,7 @@ class FolderStore(ObjectStore):
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.uri = self.root.as_uri()
+        self.traffic = Traffic()
 
     @override
     def head(self, key: str) -> ObjectHead | None:
@@ -94,7 +104,9 @@ class FolderStore(ObjectStore):
 
     @override
     def get(self, key: str) -> bytes:
-        return self._path(key).read_bytes()
+        data = self._path(key).read_bytes()
+        self.traffic.read += len(data)
+        return data
 
     @override
     def put(self, key: str, data: bytes) -> ObjectRef:
@@ -154,6 +166,7 @@ class FolderStore(ObjectStore):
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        self.traffic.written += len(data)
         return Path(file.name)
 
     def _path(self, key: str) -> Path:

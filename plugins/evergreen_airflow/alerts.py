@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from evergreen.spec import ModelSpec
+# airflow.sdk exports these too, but its stub does not say so.
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from evergreen.spec import ModelSpec, load_spec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -13,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def alert(context: Context, spec: ModelSpec, *, title: str, body: str) -> None:
+def alert(context: Context | dict[str, Any], spec: ModelSpec, *, title: str, body: str) -> None:
     """
     Send *body*, in Markdown, through every connection under ``alerts`` of *spec*.
 
@@ -36,3 +42,29 @@ def alert(context: Context, spec: ModelSpec, *, title: str, body: str) -> None:
             log.exception("%r could not be told through connection %s", title, conn_id)
         else:
             log.info("told %r through connection %s", title, conn_id)
+
+
+def late_alert(spec: ModelSpec, *, answer_hours: float = 0) -> DeadlineAlert:
+    """Return what tells of a run that has not ended in time; *answer_hours* are granted on top."""
+    hours = spec.alerts.late_after_hours + answer_hours
+    return DeadlineAlert(
+        name="late",
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=hours),
+        callback=AsyncCallback(tell_late, kwargs={"model": spec.model, "hours": hours}),
+    )
+
+
+async def tell_late(*, model: str, hours: float, context: dict[str, Any]) -> None:
+    """Tell that the run of *context* is late; a backfill has no hour to be ready by."""
+    run = context["dag_run"]
+    if run["run_type"] == "backfill":
+        return
+    title = f"{model}: {run['dag_id']} is late"
+    body = (
+        f"Run {run['dag_run_id']} has not ended {hours:g} hours after it was queued. Open it in "
+        "Airflow: its grid shows which task it waits for. The champion goes on serving."
+    )
+    log.warning("%s: %s", title, body)
+    # The notifier asks for its connection and sends in turn; the triggerer must not wait for it.
+    await asyncio.to_thread(alert, context, load_spec(model), title=title, body=body)

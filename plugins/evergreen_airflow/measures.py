@@ -15,6 +15,7 @@ from airflow.sdk.observability.stats import Stats
 
 from evergreen.health import BY_GRAVITY, Report
 from evergreen.receipts import HealthReceipt
+from evergreen.storage import ObjectStore
 
 #: Units of ``ru_maxrss`` on Linux, getrusage(2).
 KIB = 1024
@@ -24,19 +25,35 @@ STATES = tuple(reversed(BY_GRAVITY))
 
 @dataclass
 class Cost:
-    """What a stage took: CPU seconds with those of its children, and the most memory in bytes."""
+    """
+    What a stage took.
+
+    CPU seconds with those of its children, the most memory in bytes, and how many bytes of objects
+    it read from the store and wrote to it.
+    """
 
     cpu_s: float = 0.0
     peak_bytes: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cpu_s:.1f} CPU s, {self.peak_bytes / 1e6:.0f} MB of memory at most, "
+            f"{self.read_bytes / 1e6:.2f} MB read and {self.written_bytes / 1e6:.2f} MB written"
+        )
 
 
 @contextmanager
-def measured_cost() -> Iterator[Cost]:
-    """Fill the yielded cost when the block has ended."""
+def measured_cost(store: ObjectStore) -> Iterator[Cost]:
+    """Fill the yielded cost when the block has ended; its objects are those of *store*."""
     cost, before = Cost(), _cpu_seconds()
+    read, written = store.traffic.read, store.traffic.written
     yield cost
     cost.cpu_s = _cpu_seconds() - before
     cost.peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+    cost.read_bytes = store.traffic.read - read
+    cost.written_bytes = store.traffic.written - written
 
 
 def report_cost(cost: Cost, *, model: str, task: str) -> None:
@@ -44,6 +61,8 @@ def report_cost(cost: Cost, *, model: str, task: str) -> None:
     tags = {"model": model, "task": task}
     Stats.gauge("evergreen.task_cpu_seconds", cost.cpu_s, tags=tags)
     Stats.gauge("evergreen.task_peak_bytes", cost.peak_bytes, tags=tags)
+    Stats.gauge("evergreen.task_read_bytes", cost.read_bytes, tags=tags)
+    Stats.gauge("evergreen.task_written_bytes", cost.written_bytes, tags=tags)
 
 
 def report_health(found: HealthReceipt, report: Report) -> None:

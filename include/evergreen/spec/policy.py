@@ -256,6 +256,14 @@ class Deployment(Frozen):
             return 1 + self.sagemaker.bake_minutes / 60
         return sum(s.minutes / 60 + self.limits.wait_hours for s in self.stages)
 
+    @property
+    def answer_hours(self) -> float:
+        """How long people and stages may take to answer without anything being late."""
+        asked = self.approval.within_hours if self.approval.required else 0
+        if self.sagemaker:
+            return asked + self.sagemaker.bake_minutes / 60
+        return asked + sum(s.minutes for s in self.stages) / 60
+
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.mode == "canary" and not self.canary.steps:
@@ -387,9 +395,15 @@ class Scoring(Frozen):
 
 
 class Alerts(Frozen):
-    """Where alerts go, by Airflow connection of type apprise. The task log always gets them."""
+    """
+    Where alerts go, by Airflow connection of type apprise. The task log always gets them.
+
+    A run that has not ended ``late_after_hours`` after it was queued is told of. The time that the
+    spec gives people and stages to answer is not counted against it.
+    """
 
     connections: tuple[str, ...] = ()
+    late_after_hours: float = Field(default=4, gt=0, le=240)
 
 
 class Retention(Frozen):

@@ -22,6 +22,7 @@ from evergreen_airflow.supervision import die_with_supervisor, step_back
 from evergreen_airflow.task_log import quiet_libraries
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
     from mlflow import MlflowClient
 
@@ -82,16 +83,27 @@ class StageOperator(ModelOperator):
     A subclass stores the receipts it needs and implements :meth:`run_stage`.
     """
 
+    #: What the stage returned; None before, and if it failed.
+    receipt: Frozen | None = None
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the stage and return its receipt as plain JSON values."""
         die_with_supervisor()
         if is_backfill(context):
             step_back()
-        with quiet_libraries(), measured_cost() as cost:
-            receipt = self.run_stage(context).model_dump(mode="json")
-        self.log.info("Cost: %.1f CPU s, %.0f MB at most", cost.cpu_s, cost.peak_bytes / 1e6)
+        with quiet_libraries(), measured_cost(self.store) as cost:
+            self.receipt = self.run_stage(context)
+        self.log.info("Cost: %s", cost)
         report_cost(cost, model=self.model, task=self.task_id)
-        return receipt
+        return self.receipt.model_dump(mode="json")
+
+    def get_openlineage_facets_on_complete(
+        self, task_instance: object
+    ) -> OperatorLineage[Any, Any]:
+        """Return what the stage read and wrote; asked for by Airflow's OpenLineage provider."""
+        from evergreen_airflow.lineage import lineage_of  # needs that provider
+
+        return lineage_of(self)
 
     @abstractmethod
     def run_stage(self, context: Context) -> Frozen:

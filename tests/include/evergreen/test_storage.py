@@ -42,6 +42,15 @@ def test_what_is_put_is_what_is_got(store):
     assert read(store, ref) == b"one"
 
 
+def test_the_bytes_that_went_through_are_counted(store):
+    store.put("a", b"four")
+    store.put_if_absent("a", b"kept out")
+    store.get("a")
+    store.get("a")
+
+    assert (store.traffic.written, store.traffic.read) == (4, 8)
+
+
 def test_put_if_absent_keeps_the_first(store):
     assert store.put_if_absent("k", b"one") is True
     assert store.put_if_absent("k", b"two") is False
