@@ -108,6 +108,7 @@ def retrain(spec: ModelSpec) -> None:
                 model=spec.model,
                 examples=prepare.output,
                 map_index_template="{{ task.candidate }}",
+                **spec.engine.placement,
             ).expand(candidate=list(spec.candidate_names))
             evaluate = EvaluateChallengerOperator(
                 task_id="evaluate_challenger",

@@ -31,7 +31,7 @@ from airflow.sdk import Param, dag
 
 from evergreen.spec import ModelSpec
 from evergreen_airflow.assets import champion_moves
-from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
+from evergreen_airflow.defaults import DEFAULT_ARGS, URGENT, specs_to_build, tags_of
 from evergreen_airflow.operators.rollback import RollBackModelOperator
 from evergreen_airflow.run import SERVES_FROM
 
@@ -81,7 +81,10 @@ def rollback(spec: ModelSpec) -> None:
     )
     def build() -> None:
         RollBackModelOperator(
-            task_id="roll_back_model", model=spec.model, outlets=[champion_moves(spec)]
+            task_id="roll_back_model",
+            model=spec.model,
+            outlets=[champion_moves(spec)],
+            priority_weight=URGENT,
         )
 
     build()

@@ -252,6 +252,18 @@ def apprise(monkeypatch):
     assert [(message["title"], message["message"]) for message in heard] == [("t", "b")]
 
 
+def kubernetes_provider():
+    """The executor takes no task without a cluster, but its pods are made here."""
+    from airflow.providers.cncf.kubernetes.executors.kubernetes_executor import KubernetesExecutor
+    from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+
+    pod = PodGenerator.deserialize_model_dict(
+        {"spec": {"containers": [{"name": "base", "image": "evergreen-airflow:dev"}]}}
+    )
+    assert pod.spec.containers[0].image == "evergreen-airflow:dev"
+    assert not KubernetesExecutor.is_local
+
+
 def optuna():
     import optuna
 
@@ -283,6 +295,7 @@ EXERCISES = {
     "apache-airflow-providers-postgres": postgres_provider,
     "apache-airflow-providers-amazon": amazon_provider,
     "apache-airflow-providers-celery": celery_provider,
+    "apache-airflow-providers-cncf-kubernetes": kubernetes_provider,
     "scikit-learn": scikit_learn,
     "psycopg2-binary": psycopg2,
     "prometheus-client": prometheus_client,

@@ -34,7 +34,8 @@ from tests.conftest import ROOT, wait_until
 from tests.e2e.conftest import Stack, running_stack
 from tests.hooks import listening
 
-MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried", "seen")
+MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried", "seen",
+          "greedy")  # fmt: skip
 #: The sample's numeric columns.
 NUMERIC = load_spec("flight_delay").examples.numeric
 #: A column and a category that would run script in Airflow's name where nobody is careful.
@@ -55,6 +56,7 @@ SPECS = {
     "waited": {"deployment": {"target": "batch",
                               "approval": {"required": True, "users": ["boss"],
                                            "within_hours": 0.006}}},
+    "greedy": {"candidates": [f"slow_{n}" for n in range(6)]},
 }  # fmt: skip
 #: The first night of every model, and how many nights have data.
 FIRST, NIGHTS = datetime(2013, 3, 1, 6, tzinfo=UTC), 14
@@ -67,6 +69,22 @@ def poor(examples: Examples, *, seed: int) -> Pipeline:
     columns = ColumnTransformer([("hour", StandardScaler(), ["hour"])])
     return Pipeline([("columns", columns), ("model", LogisticRegression(random_state=seed))])
 '''
+
+#: What is appended to the ``pipeline.py`` of some of them.
+PIPELINE = {
+    "greedy": """
+
+import time
+
+
+def slow(examples: Examples, *, seed: int) -> Pipeline:
+    time.sleep(10)
+    return poor(examples, seed=seed)
+
+
+slow_0 = slow_1 = slow_2 = slow_3 = slow_4 = slow_5 = slow
+"""
+}
 
 #: What is appended to the ``prepare.py`` of some of them.
 PREPARE = {
@@ -258,7 +276,7 @@ def copy_project(root: Path, models: dict[str, dict]) -> Path:
         spec |= {"deployment": {"target": "batch"}} | changes | {"examples": spec["examples"]}
         (folder / "model.yaml").write_text(yaml.safe_dump(spec))
         with (folder / "pipeline.py").open("a") as code:
-            code.write(POOR)
+            code.write(POOR + PIPELINE.get(model, ""))
         with (folder / "prepare.py").open("a") as code:
             code.write(PREPARE.get(model, ""))
     return root

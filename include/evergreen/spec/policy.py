@@ -376,9 +376,21 @@ class Staleness(Frozen):
 
 
 class Engine(Frozen):
-    """Where fits run: in the task, or on the Dask cluster that an Airflow connection names."""
+    """
+    Where fits run: in the task, or on the Dask cluster that an Airflow connection names.
+
+    ``executor`` and ``queue`` are Airflow's own, and say where the tasks that fit run.
+    """
 
     dask: str | None = Field(default=None, min_length=1)
+    executor: str | None = Field(default=None, min_length=1)
+    queue: str | None = Field(default=None, min_length=1)
+
+    @property
+    def placement(self) -> dict[str, str]:
+        """Arguments of the tasks that fit, for Airflow."""
+        asked = {"executor": self.executor, "queue": self.queue}
+        return {name: value for name, value in asked.items() if value}
 
 
 class SqlSink(Frozen):

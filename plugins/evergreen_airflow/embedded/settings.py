@@ -20,9 +20,11 @@ PROJECT = Path(__file__).parents[3]
 #: Every process of the stack carries this variable, so that ``down`` finds exactly those.
 MARK = "EVERGREEN_STACK"
 
-#: Tasks that run at once; backfills may take all but one, so that the nightly never waits for them.
+#: Tasks that run at once. Neither one model nor all backfills together take the last of them, so
+#: that nobody waits for a night with many slow candidates.
 PARALLELISM = 4
 BACKFILL_POOL, BACKFILL_SLOTS = "evergreen_backfill", PARALLELISM - 1
+MODEL_SLOTS = PARALLELISM - 1
 
 #: Modules the tasks' parent imports once; forked tasks start with them (FACTS, "execution").
 #: For the scheduler alone: the triggerer forks too, and must not pay for them.
@@ -182,6 +184,7 @@ def environment(
         # Inherited from a test, it makes the scheduler spin without a pause.
         "CORE__UNIT_TEST_MODE": False,
         "CORE__PARALLELISM": PARALLELISM,
+        "CORE__MAX_ACTIVE_TASKS_PER_DAG": MODEL_SLOTS,
         # A paused DAG drops asset events, and a fresh install would lose its first ones (FACTS).
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
         "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
@@ -205,7 +208,6 @@ def environment(
         "LOGGING__BASE_LOG_FOLDER": home / "airflow" / "logs",
         "LOGGING__WORKER_LOG_SERVER_PORT": settings.worker_logs.number,
         "LOGGING__TRIGGER_LOG_SERVER_PORT": settings.triggerer_logs.number,
-        "USAGE_DATA_COLLECTION__ENABLED": False,
         "EVERGREEN__ALLOW_BACKFILLS": not database_url.startswith("sqlite"),
         "EVERGREEN__BACKFILL_POOL": BACKFILL_POOL,
     }
