@@ -80,6 +80,7 @@ class Production:
         self.file = compose(self.secrets | {"HEARTBEAT_TIMEOUT": "20", "OTEL_ON": "True"})
         self.processes: dict[str, subprocess.Popen] = {}
         self.metrics: dict[str, set[str]] = {}
+        self.lineage = self.home / "lineage.jsonl"
         self._receiver = Receiver(self.ports["prometheus"], self.metrics)
 
     def url(self, service: str) -> str:
@@ -171,8 +172,9 @@ class Production:
             self.start_worker(name)
 
     def start_worker(self, name: str) -> None:
-        ports = self._log_ports()
-        self.start(name, "--celery-hostname", f"{name}@%h", service="worker", **ports)
+        lineage = {"type": "file", "log_file_path": str(self.lineage), "append": True}
+        more = self._log_ports() | {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(lineage)}
+        self.start(name, "--celery-hostname", f"{name}@%h", service="worker", **more)
 
     def start_model_server(self) -> None:
         port = str(self.ports["model-server"])

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from tests.conftest import ROOT, wait_until
 
 from evergreen_airflow.embedded.settings import MODEL_SLOTS
 from tests.acceptance.conftest import night
+from tests.conftest import ROOT, wait_until
 
 pytestmark = pytest.mark.e2e
 

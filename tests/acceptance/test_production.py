@@ -286,6 +286,32 @@ def test_metrics_of_tasks_and_models_are_pushed_under_the_names_that_dashboards_
     assert {"model", "task"} <= production.metrics["airflow.evergreen.task_cpu_seconds"]
 
 
+def test_openlineage_is_told_the_way_from_raw_days_to_predictions(first_night, production):
+    told = [json.loads(line) for line in production.lineage.read_text().splitlines()]
+    ended = [one for one in told if one["eventType"] == "COMPLETE" and one["outputs"]]
+    ways = {
+        one["job"]["name"]: tuple({d["name"].removeprefix("store/") for d in one[side]}
+                                  for side in ("inputs", "outputs"))
+        for one in ended
+    }  # fmt: skip
+
+    read, _ = ways[f"{MODEL}__retrain.data.validate_data"]
+    assert read == {"raw/flights", "raw/weather"}
+    _, registered = ways[f"{MODEL}__retrain.challenger.register_model"]
+    assert registered == {f"models/{MODEL}"}
+    read, written = ways[f"{MODEL}__score.score_partition"]
+    assert read == {f"models/{MODEL}", f"validation/{MODEL}"}
+    assert written == {f"predictions/{MODEL}"}
+
+
+def test_a_task_starts_with_its_libraries_already_there(first_night, production):
+    """pandas and all else are in the worker; the task's own process shares their memory."""
+    log = first_night.log("score", "score-3", "score_partition")
+    (cpu,) = re.findall(r"Cost: ([\d.]+) CPU s", log)
+
+    assert float(cpu) < 1.5, "importing pandas, scikit-learn and MLflow alone takes 3 and more"
+
+
 def test_no_secret_is_in_any_sink(first_night, second, production):
     """Neither plain nor URL-encoded nor in base64; store, logs, XCom, MLflow and files are read."""
     made = {k: v for k, v in production.secrets.items() if k != "AIRFLOW_PASSWORDS"}

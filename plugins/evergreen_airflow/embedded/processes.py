@@ -19,7 +19,8 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from evergreen.errors import StackError
 from evergreen_airflow.embedded import database
-from evergreen_airflow.embedded.settings import MARK, PRELOAD, Settings
+from evergreen_airflow.embedded.settings import MARK, Settings
+from evergreen_airflow.warm_workers import MODULES
 
 #: Programs that are started once the database is ready, in this order.
 SERVICES = ("mlflow", "api-server", "scheduler", "dag-processor", "triggerer")
@@ -168,8 +169,9 @@ def _config(settings: Settings, chosen: database.Database) -> str:
         _PROGRAM.format(name=name, command=commands[name], priority=n, logs=settings.logs)
         for n, name in enumerate(_services(settings), start=1)
     ]
-    preload = f"environment = {PRELOAD_VARIABLES.format(modules=','.join(PRELOAD))}\n"
-    programs[SERVICES.index("scheduler")] += preload
+    if settings.warm_workers:
+        preload = f"environment = {PRELOAD_VARIABLES.format(modules=','.join(MODULES))}\n"
+        programs[SERVICES.index("scheduler")] += preload
     if chosen.is_postgres:
         command = database.server_command(settings, chosen)
         server = _PROGRAM.format(name=POSTGRES, command=command, priority=0, logs=settings.logs)

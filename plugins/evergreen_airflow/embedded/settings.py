@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 from cryptography.fernet import Fernet
 
 from evergreen.errors import StackError
+from evergreen_airflow.warm_workers import OFF, ON, VARIABLE
 
 T = TypeVar("T", bound=str)
 
@@ -25,25 +26,6 @@ MARK = "EVERGREEN_STACK"
 PARALLELISM = 4
 BACKFILL_POOL, BACKFILL_SLOTS = "evergreen_backfill", PARALLELISM - 1
 MODEL_SLOTS = PARALLELISM - 1
-
-#: Modules the tasks' parent imports once; forked tasks start with them (FACTS, "execution").
-#: For the scheduler alone: the triggerer forks too, and must not pay for them.
-PRELOAD = (
-    "airflow.executors.local_executor",
-    "airflow.sdk.execution_time.supervisor",
-    "airflow.sdk.execution_time.task_runner",
-    "pandas",
-    "pyarrow.parquet",
-    "sklearn.ensemble",
-    "sklearn.compose",
-    "sklearn.linear_model",
-    "skops.io",
-    "pandera.pandas",
-    "mlflow.sklearn",
-    "mlflow.tracking",
-    "evidently",
-    "evidently.presets",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +43,8 @@ class Settings:
     All choices of one stack.
 
     ``project`` is the folder with dags, plugins and include. With ``schedules`` off only triggered
-    runs are made; with ``serving`` off there is no model server.
+    runs are made; with ``serving`` off there is no model server; without ``warm_workers`` each task
+    imports its libraries itself.
     """
 
     home: Path
@@ -74,6 +57,7 @@ class Settings:
     model_server: Port
     schedules: bool
     serving: bool
+    warm_workers: bool
     database: Literal["auto", "postgres", "sqlite"]
 
     @property
@@ -136,6 +120,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         postgres=port("PostgreSQL", "EVERGREEN_POSTGRES_PORT", 5433),
         model_server=port("the model server", "EVERGREEN_SERVING_PORT", 8088),
         serving=_choice(environ, "EVERGREEN_SERVING", ("on", "off")) == "on",
+        warm_workers=_choice(environ, VARIABLE, (ON, OFF)) == ON,
         schedules=_choice(environ, "EVERGREEN_SCHEDULES", ("on", "off")) == "on",
         database=_choice(environ, "EVERGREEN_DATABASE", ("auto", "postgres", "sqlite")),
     )

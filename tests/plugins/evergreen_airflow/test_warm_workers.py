@@ -1,0 +1,86 @@
+"""What the parent of all tasks imports must be safe to fork, and must be there at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from tests.conftest import ROOT
+
+from evergreen_airflow.embedded.settings import environment, read_settings
+from evergreen_airflow.warm_workers import MODULES, OFF, VARIABLE
+
+#: Imports as the parent does, looks at itself, and lets a child fit.
+PROBE = f"""
+import importlib, os, sys, threading
+import psutil
+for name in {MODULES!r}:
+    importlib.import_module(name)
+me = psutil.Process()
+print("threads", me.num_threads(), [t.name for t in threading.enumerate()])
+print("connections", me.net_connections())
+child = os.fork()
+if not child:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    HistGradientBoostingClassifier(max_iter=3).fit([[n] for n in range(200)], [n % 2 for n in range(200)])
+    os._exit(0)
+print("child", os.waitpid(child, 0)[1])
+"""  # noqa: E501
+
+
+def asked(code: str, **environ: str) -> str:
+    paths = os.pathsep.join(str(ROOT / name) for name in ("include", "plugins"))
+    # With the threads that both the embedded stack and docker-compose.yaml allow a task.
+    environ = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"} | environ
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_parent_has_no_thread_and_no_connection_and_its_child_can_fit():
+    found = asked(PROBE)
+
+    assert "threads 1 ['MainThread']" in found
+    assert "connections []" in found
+    assert "child 0" in found
+
+
+CELERY = """
+import sys
+from airflow.providers.celery.executors import celery_executor_utils as utils
+app = utils.create_celery_app(utils.conf) if hasattr(utils, "create_celery_app") else utils.app
+print("sends", "pandas" in sys.modules)
+app.loader.import_default_modules()
+print("works", "pandas" in sys.modules, "evidently.presets" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("switch,warm", [("on", True), ("off", False)])
+def test_a_celery_worker_imports_them_and_who_only_sends_tasks_does_not(switch, warm):
+    found = asked(
+        CELERY,
+        AIRFLOW__CELERY__CELERY_CONFIG_OPTIONS="evergreen_airflow.celery_config.CELERY_CONFIG",
+        AIRFLOW__CELERY__BROKER_URL="memory://",
+        EVERGREEN_WARM_WORKERS=switch,
+    )
+
+    assert "sends False" in found
+    assert f"works {warm} {warm}" in found
+
+
+def test_the_embedded_stack_is_switched_by_the_same_variable():
+    assert read_settings({}).warm_workers is True
+    assert read_settings({VARIABLE: OFF}).warm_workers is False
+
+
+def test_no_other_process_of_the_stack_is_told_of_them():
+    secrets = dict.fromkeys(
+        ("fernet_key", "api_secret_key", "jwt_secret", "serving_token"), "not looked at"
+    )
+    shared = environment(read_settings({}), secrets, database_url="sqlite://")
+
+    assert not [name for name in shared if "PRELOAD" in name or "START_METHOD" in name]
