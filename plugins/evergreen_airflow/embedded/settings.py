@@ -218,6 +218,8 @@ def environment(
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
+        # pyarrow's second allocator starts a thread at import, which a parent of forks must not have.
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",
         "OMP_NUM_THREADS": "1",  # tasks run side by side; more threads only contend (FACTS)
         "PYTHONPATH": path,
         MARK: str(home),

@@ -7,11 +7,17 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from tests.conftest import ROOT
 
 from evergreen_airflow.embedded.settings import environment, read_settings
 from evergreen_airflow.warm_workers import MODULES, OFF, VARIABLE
 
+SECRETS = dict.fromkeys(
+    ("fernet_key", "api_secret_key", "jwt_secret", "serving_token"), "not looked at"
+)
+#: What keeps libraries from starting threads.
+THREADS = ("OMP_NUM_THREADS", "JE_ARROW_MALLOC_CONF")
 #: Imports as the parent does, looks at itself, and lets a child fit.
 PROBE = f"""
 import importlib, os, sys, threading
@@ -32,8 +38,9 @@ print("child", os.waitpid(child, 0)[1])
 
 def asked(code: str, **environ: str) -> str:
     paths = os.pathsep.join(str(ROOT / name) for name in ("include", "plugins"))
-    # With the threads that both the embedded stack and docker-compose.yaml allow a task.
-    environ = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"} | environ
+    given = environment(read_settings({}), SECRETS, database_url="sqlite://")
+    threads = {name: given[name] for name in THREADS}
+    environ = os.environ | {"PYTHONPATH": paths} | threads | environ
     done = subprocess.run(
         [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=120
     )
@@ -59,7 +66,7 @@ print("works", "pandas" in sys.modules, "evidently.presets" in sys.modules)
 """
 
 
-@pytest.mark.parametrize("switch,warm", [("on", True), ("off", False)])
+@pytest.mark.parametrize(("switch", "warm"), [("on", True), ("off", False)])
 def test_a_celery_worker_imports_them_and_who_only_sends_tasks_does_not(switch, warm):
     found = asked(
         CELERY,
@@ -78,9 +85,15 @@ def test_the_embedded_stack_is_switched_by_the_same_variable():
 
 
 def test_no_other_process_of_the_stack_is_told_of_them():
-    secrets = dict.fromkeys(
-        ("fernet_key", "api_secret_key", "jwt_secret", "serving_token"), "not looked at"
-    )
-    shared = environment(read_settings({}), secrets, database_url="sqlite://")
+    shared = environment(read_settings({}), SECRETS, database_url="sqlite://")
 
     assert not [name for name in shared if "PRELOAD" in name or "START_METHOD" in name]
+
+
+def test_production_allows_no_other_threads_than_the_embedded_stack():
+    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+    given = environment(read_settings({}), SECRETS, database_url="sqlite://")
+
+    assert {n: services["worker"]["environment"][n] for n in THREADS} == {
+        n: given[n] for n in THREADS
+    }
