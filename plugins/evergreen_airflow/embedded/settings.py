@@ -218,7 +218,7 @@ def environment(
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
-        # pyarrow's second allocator starts a thread at import, which a parent of forks must not have.
+        # pyarrow's second allocator starts a thread at import; a parent of forks must have none.
         "JE_ARROW_MALLOC_CONF": "background_thread:false",
         "OMP_NUM_THREADS": "1",  # tasks run side by side; more threads only contend (FACTS)
         "PYTHONPATH": path,
