@@ -186,6 +186,13 @@ def test_people_are_told_in_words_and_the_log_reads_like_a_report(watched, moved
     assert "an alarm is beyond" in watched.log("monitor", first, "detect_drift")
 
 
+def test_a_late_run_is_told_of(watched, moved, hook):
+    """By the triggerer, from Airflow's deadlines; each retrain here takes more than 3.6 s."""
+    late = f"{MODEL}: {MODEL}__retrain is late"
+
+    wait_until(lambda: any(late in str(heard) for heard in hook[1]), within_s=60, what=late)
+
+
 def test_a_run_again_changes_nothing_and_starts_nothing(watched, moved):
     first, _ = moved
     kept = watched.bytes_of("monitoring", "retrain_requests", "quality", "distances", "reports")
