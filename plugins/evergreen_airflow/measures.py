@@ -7,6 +7,7 @@ They go where ``[metrics]`` of Airflow sends them, OpenTelemetry or StatsD, and 
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,18 +29,19 @@ class Cost:
     """
     What a stage took.
 
-    CPU seconds with those of its children, the most memory in bytes, and how many bytes of objects
-    it read from the store and wrote to it.
+    CPU seconds with those of its children, seconds on the clock, the most memory in bytes, and how
+    many bytes of objects it read from the store and wrote to it.
     """
 
     cpu_s: float = 0.0
+    wall_s: float = 0.0
     peak_bytes: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
 
     def __str__(self) -> str:
         return (
-            f"{self.cpu_s:.1f} CPU s, {self.peak_bytes / 1e6:.0f} MB of memory at most, "
+            f"{self.cpu_s:.2f} CPU s in {self.wall_s:.2f} s, {self.peak_bytes / 1e6:.0f} MB of memory at most, "
             f"{self.read_bytes / 1e6:.2f} MB read and {self.written_bytes / 1e6:.2f} MB written"
         )
 
@@ -47,10 +49,10 @@ class Cost:
 @contextmanager
 def measured_cost(store: ObjectStore) -> Iterator[Cost]:
     """Fill the yielded cost when the block has ended; its objects are those of *store*."""
-    cost, before = Cost(), _cpu_seconds()
+    cost, before, started = Cost(), _cpu_seconds(), time.monotonic()
     read, written = store.traffic.read, store.traffic.written
     yield cost
-    cost.cpu_s = _cpu_seconds() - before
+    cost.cpu_s, cost.wall_s = _cpu_seconds() - before, time.monotonic() - started
     cost.peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
     cost.read_bytes = store.traffic.read - read
     cost.written_bytes = store.traffic.written - written

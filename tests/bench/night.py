@@ -1,127 +1,156 @@
 """
 Measure nights through the real scheduler against the plain script, in turn, on this machine.
 
-CPU is user plus system seconds of every process a night causes: for the script itself and MLflow's
-server, for Evergreen every process of the stack, its idling included. Ratios, not seconds, are the
-result. The script leaves MLflow's dependency inference off, as Evergreen does.
+Three ways to do the night: the script; the script's own functions as seven tasks of the stack;
+Evergreen's night with contract, gates, evidence, ledger and report. CPU is that of every process a
+night causes: for the script itself and MLflow's server, for the others every process of the stack,
+its idling included. Ratios, not seconds, are the result.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import resource
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
-
-import psutil
-from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.conftest import free_port
-
-from evergreen_airflow.embedded import processes, stack
-from evergreen_airflow.embedded.api import AirflowApi
-from evergreen_airflow.embedded.runs import run_dag
-from evergreen_airflow.embedded.settings import read_settings
+from rich.console import Console
+from rich.table import Table
+from tests.bench.measure import (
+    Stage,
+    Used,
+    cpu_by_program,
+    measured,
+    middle,
+    own_children_cpu,
+    run_child,
+    stack_cpu,
+    stages,
+)
+from tests.bench.project import bench_stack, land, model_of, runner, store_of, table_of
 
 FIRST = datetime(2013, 7, 1, tzinfo=UTC)
-NIGHTS = int(os.environ.get("NIGHTS", "3"))
-PORTS = ("AIRFLOW", "MLFLOW", "WORKER_LOG", "TRIGGERER_LOG", "POSTGRES")
+NIGHTS = int(os.environ.get("NIGHTS", "4"))
+SCALES = tuple(int(n) for n in os.environ.get("SCALES", "1,4,16").split(","))
+DAY = timedelta(days=1)
 
 
-def stack_cpu(settings, *, only: str = "") -> float:
-    """CPU seconds of the stack's living processes and of their children that have ended."""
-    total = 0.0
-    for process in processes.ours(settings):
-        try:
-            if only not in " ".join(process.cmdline()):
-                continue
-            times = process.cpu_times()
-        except psutil.Error:
-            continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
+class Nights:
+    """The three ways to do one night."""
+
+    def __init__(self, stack, scale: int) -> None:
+        self.stack, self.scale, self.model = stack, scale, model_of(scale)
+        self.settings, self.run = stack.settings, runner(stack)
+
+    def plain(self, as_of: datetime) -> Used:
+        script = Path(self.settings.project) / "include" / "plain_script.py"
+        command = [sys.executable, str(script), str(self.settings.store / "raw"),
+                   self.settings.mlflow_url, f"{as_of:%Y-%m-%d}", table_of(self.scale)]  # fmt: skip
+        os.environ["PYTHONPATH"] = self.stack.environ["PYTHONPATH"]
+        # MLflow's server works for the script too; Airflow's idling beside it is not the script's.
+        cpu = lambda: own_children_cpu() + stack_cpu(self.settings, only="mlflow")  # noqa: E731
+        return measured(lambda: run_child(command), cpu)
+
+    def seven_tasks(self, as_of: datetime) -> Used:
+        raw, url = str(self.settings.store / "raw"), self.settings.mlflow_url
+        day = f"{as_of:%Y-%m-%d}"
+        work = lambda: self.run("plain_night", day, raw=raw, mlflow=url, as_of=day)  # noqa: E731
+        return measured(work, lambda: stack_cpu(self.settings))
+
+    def evergreen(self, as_of: datetime) -> Used:
+        return measured(lambda: self._night(as_of), lambda: stack_cpu(self.settings))
+
+    def _night(self, as_of: datetime) -> float:
+        day = f"{as_of:%Y-%m-%d}"
+        self.run(f"{self.model}__retrain", day, as_of=as_of.isoformat())
+        self.run(f"{self.model}__score", day, as_of=(as_of + DAY).isoformat())
+        return max(stage.peak for stage in self.stages(as_of)) * 1e6
+
+    def stages(self, as_of: datetime) -> list[Stage]:
+        day = f"{as_of:%Y-%m-%d}"
+        return [s for kind in ("retrain", "score")
+                for s in stages(self.stack, f"{self.model}__{kind}", day)]  # fmt: skip
 
 
-def own_children_cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def one_night(console: Console) -> None:
+    with bench_stack(scales=(1,)) as stack:
+        last = FIRST + NIGHTS * DAY
+        land(store_of(stack), (FIRST - 75 * DAY).date(), last.date(), scale=1)
+        nights = Nights(stack, 1)
+        rows, by_program = [], {}
+        for n in range(NIGHTS):
+            as_of = FIRST + n * DAY
+            plain, seven = nights.plain(as_of), nights.seven_tasks(as_of)
+            before = cpu_by_program(stack.settings)
+            ours = nights.evergreen(as_of)
+            after = cpu_by_program(stack.settings)
+            by_program = {k: after[k] - before[k] for k in after}
+            rows.append((as_of, plain, seven, ours))
+            console.print(f"{as_of:%Y-%m-%d}: plain {plain.cpu:.1f} CPU s, seven tasks "
+                          f"{seven.cpu:.1f}, Evergreen {ours.cpu:.1f}")  # fmt: skip
+        found = nights.stages(rows[-1][0])
+    show_nights(console, rows)
+    show_stages(console, found, by_program)
 
 
-def measured(work: Callable[[], object], cpu: Callable[[], float]) -> SimpleNamespace:
-    before, started = cpu(), time.monotonic()
-    work()
-    wall = time.monotonic() - started
-    return SimpleNamespace(cpu=cpu() - before, wall=wall)
+def show_nights(console: Console, rows: list[tuple[datetime, Used, Used, Used]]) -> None:
+    table = Table("night", "way", "CPU s", "x plain", "wall s", "x plain", title="One night")
+    later = rows[1:] or rows
+    middles = [
+        Used(cpu=middle([row[n].cpu for row in later]), wall=middle([row[n].wall for row in later]))
+        for n in (1, 2, 3)
+    ]
+    first = rows[0]
+    for name, used in (("the first", first[1:]), (f"median of {len(later)} later", middles)):
+        for way, one in zip(("plain script", "its job as seven tasks", "Evergreen"), used,
+                            strict=True):  # fmt: skip
+            table.add_row(name, way, f"{one.cpu:.1f}", f"{one.cpu / used[0].cpu:.2f}",
+                          f"{one.wall:.1f}", f"{one.wall / used[0].wall:.2f}")  # fmt: skip
+    console.print(table)
 
 
-def main() -> None:
-    console, quiet = Console(), Console(file=io.StringIO())
-    with tempfile.TemporaryDirectory(prefix="eg-") as home:
-        ports = {f"EVERGREEN_{name}_PORT": str(free_port()) for name in PORTS}
-        asked = {"EVERGREEN_HOME": home, "EVERGREEN_SCHEDULES": "off", "EVERGREEN_SERVING": "off"}
-        settings = read_settings(asked | ports)
-        try:
-            known = stack.up(settings, quiet)
-            api = AirflowApi(settings, password=known["admin_password"])
-            last = FIRST + timedelta(days=NIGHTS)
-            run_dag(
-                api, "flights_feed", run_id="feed", conf={"as_of": last.isoformat()}, console=quiet
-            )
-            rows = [
-                one_night(settings, api, FIRST + timedelta(days=n), quiet) for n in range(NIGHTS)
-            ]
-        finally:
-            stack.down(settings, quiet)
-    columns = ("night", "plain CPU s", "our CPU s", "ratio", "plain wall s", "our wall s", "ratio")
-    table = Table(*columns, title="A night against the plain script")
-    for night, plain, ours in rows:
+def show_stages(console: Console, found: list[Stage], by_program: dict[str, float]) -> None:
+    table = Table("stage", "CPU s", "s", "MB at most", "s of overhead", title="Evergreen's night")
+    for stage in found:
+        table.add_row(stage.name, f"{stage.cpu:.2f}", f"{stage.body:.2f}", f"{stage.peak:.0f}",
+                      f"{stage.overhead:.2f}")  # fmt: skip
+    table.add_row("all, median overhead", f"{sum(s.cpu for s in found):.1f}",
+                  f"{sum(s.body for s in found):.1f}", f"{max(s.peak for s in found):.0f}",
+                  f"{middle([s.overhead for s in found]):.2f}")  # fmt: skip
+    console.print(table)
+    programs = Table("program", "CPU s", title="Where its CPU seconds went")
+    for name, cpu in by_program.items():
+        programs.add_row(name, f"{cpu:.1f}")
+    console.print(programs)
+
+
+def growth(console: Console) -> None:
+    """The first night at each scale, so that nothing is in a cache."""
+    used = {}
+    with bench_stack(scales=SCALES) as stack:
+        for scale in SCALES:
+            land(store_of(stack), (FIRST - 75 * DAY).date(), (FIRST + DAY).date(), scale=scale)
+            nights = Nights(stack, scale)
+            used[scale] = nights.plain(FIRST), nights.evergreen(FIRST)
+            console.print(f"x{scale}: plain {used[scale][0].cpu:.0f} CPU s, "
+                          f"Evergreen {used[scale][1].cpu:.0f}")  # fmt: skip
+    table = Table("rows", "plain CPU s", "ours", "plain MB", "ours", "CPU, x its own x1: plain",
+                  "ours", "MB, x its own x1: plain", "ours", title="Growth, first night")  # fmt: skip
+    for scale, both in used.items():
+        start = used[SCALES[0]]
         table.add_row(
-            f"{night:%Y-%m-%d}",
-            f"{plain.cpu:.1f}", f"{ours.cpu:.1f}", f"{ours.cpu / plain.cpu:.2f}",
-            f"{plain.wall:.1f}", f"{ours.wall:.1f}", f"{ours.wall / plain.wall:.2f}",
+            f"x{scale}", *(f"{one.cpu:.1f}" for one in both), *(f"{one.peak / 1e6:.0f}" for one in both),
+            *(f"{one.cpu / was.cpu:.2f}" for one, was in zip(both, start, strict=True)),
+            *(f"{one.peak / was.peak:.2f}" for one, was in zip(both, start, strict=True)),
         )  # fmt: skip
     console.print(table)
-    console.print(
-        "Evergreen's night has gates, contract, ledger and evidence; the script has none."
-    )
-
-
-def one_night(settings, api: AirflowApi, as_of: datetime, quiet: Console):
-    """Return the night, the plain script's cost and ours; the script goes first, in turn."""
-    script = [sys.executable, str(Path(__file__).with_name("plain_script.py")),
-              str(settings.store / "raw"), settings.mlflow_url, f"{as_of:%Y-%m-%d}"]  # fmt: skip
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-
-    def plain() -> None:
-        subprocess.run(script, check=True, env=env, stdout=subprocess.DEVNULL)
-
-    def ours() -> None:
-        for dag_id, instant in (
-            ("flight_delay__retrain", as_of),
-            ("flight_delay__score", as_of + timedelta(days=1)),
-        ):
-            run_dag(
-                api,
-                dag_id,
-                run_id=f"bench__{instant:%Y-%m-%d}",
-                conf={"as_of": instant.isoformat()},
-                console=quiet,
-            )
-
-    # MLflow's server works for the script too; Airflow's idling beside it is not the script's.
-    script_cost = measured(plain, lambda: own_children_cpu() + stack_cpu(settings, only="mlflow"))
-    return as_of, script_cost, measured(ours, lambda: stack_cpu(settings))
 
 
 if __name__ == "__main__":
-    main()
+    page = Console(width=140)
+    if "growth" in sys.argv:
+        growth(page)
+    else:
+        one_night(page)

@@ -1,8 +1,12 @@
 """
-One night as a plain script: the same flights, candidates, model files and drift report, no gates.
+One night as a plain script: what a careful person writes in one file, with the same libraries.
 
-What a careful person would write in one file; it shares the user's own functions (prepare and
-pipeline) and nothing else with Evergreen. Arguments: raw folder, MLflow address, as_of date.
+The flights of the trailing days joined with weather, checked, one boosting model, measured on the
+newest week, logged and registered in MLflow, loaded again, the day scored, Evidently's drift report
+written. It shares the user's own functions (prepare and pipeline) with Evergreen and nothing else.
+MLflow's dependency inference is off, as it is in Evergreen.
+
+``python plain_script.py raw-folder mlflow-address as_of [flights-folder]``
 """
 
 from __future__ import annotations
@@ -16,41 +20,60 @@ import pandas as pd
 import skops.io
 from evidently import DataDefinition, Dataset, Report
 from evidently.presets import DataDriftPreset
-from scipy.stats import loguniform
+from models.night import pipeline
+from models.night.prepare import prepare
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
-from sklearn.model_selection import RandomizedSearchCV, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
 from evergreen.spec import load_spec
-from evergreen.spec.policy import Range
-from models.flight_delay import pipeline
-from models.flight_delay.prepare import prepare
 
-SPEC = load_spec("flight_delay")
+SPEC = load_spec("night")
 INPUTS = list(SPEC.examples.features)
+LABEL = SPEC.examples.label
+#: As in the spec's window: days before the test week, a gap for late labels, the test week.
+DAYS = SPEC.window.train_days + SPEC.window.gap_days
+TEST_DAYS = SPEC.window.test_days
+NAME = "plain"
 
 
-def examples(raw: Path, first: date, end: date) -> pd.DataFrame:
-    days = [first + timedelta(days=n) for n in range((end - first).days)]
-    return pd.concat([one_day(raw, day) for day in days], ignore_index=True)
-
-
-def one_day(raw: Path, day: date) -> pd.DataFrame:
+def one_day(raw: Path, day: date, *, flights: str = "flights") -> pd.DataFrame:
     weather = [
         pd.read_parquet(raw / f"weather/{d}.parquet") for d in (day - timedelta(days=1), day)
     ]
-    flights = pd.read_parquet(raw / f"flights/{day}.parquet")
-    return prepare({"flights": flights, "weather": pd.concat(weather)}, day)
+    table = pd.read_parquet(raw / f"{flights}/{day}.parquet")
+    return prepare({"flights": table, "weather": pd.concat(weather)}, day)
 
 
-def known(frame: pd.DataFrame, as_of: date) -> pd.DataFrame:
-    rows = frame[frame["known_at"] <= pd.Timestamp(as_of, tz="UTC")]
-    return rows.assign(is_late=rows["is_late"].astype(bool))
+def read(raw: Path, as_of: date, *, flights: str = "flights") -> pd.DataFrame:
+    first = as_of - timedelta(days=DAYS + TEST_DAYS)
+    days = [first + timedelta(days=n) for n in range((as_of - first).days)]
+    frame = pd.concat([one_day(raw, day, flights=flights) for day in days], ignore_index=True)
+    known = frame[frame["known_at"] <= pd.Timestamp(as_of, tz="UTC")]
+    return known.assign(is_late=known["is_late"].astype(bool))
+
+
+def check(frame: pd.DataFrame) -> pd.DataFrame:
+    keys = list(SPEC.examples.entity_key)
+    assert not frame.duplicated(keys).any()
+    assert frame["distance"].between(1, 6000).all()
+    assert frame["hour"].between(0, 23).all()
+    assert set(frame["origin"]) <= {"EWR", "JFK", "LGA"}
+    return frame
+
+
+def split(frame: pd.DataFrame, as_of: date) -> tuple[pd.DataFrame, pd.DataFrame]:
+    day = frame["event_time"].dt.date
+    gap = timedelta(days=TEST_DAYS + SPEC.window.gap_days)
+    return frame[day < as_of - gap], frame[day >= as_of - timedelta(days=TEST_DAYS)]
+
+
+def fit(train: pd.DataFrame) -> Pipeline:
+    return pipeline.boosting(SPEC.examples, seed=0).fit(train[INPUTS], train[LABEL])
 
 
 def measure(model: Pipeline, rows: pd.DataFrame) -> dict[str, float]:
     scores = model.predict_proba(rows[INPUTS])[:, 1]
-    late = rows["is_late"]
+    late = rows[LABEL]
     return {
         "roc_auc": roc_auc_score(late, scores),
         "average_precision": average_precision_score(late, scores),
@@ -59,64 +82,58 @@ def measure(model: Pipeline, rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def fit(name: str, train: pd.DataFrame, validation: pd.DataFrame) -> tuple[Pipeline, dict]:
-    search = SPEC.candidates[name].search if name in SPEC.candidates else None
-    model = getattr(pipeline, "linear" if name == "baseline" else name)(SPEC.examples, seed=0)
-    if search:
-        space = {
-            key: loguniform(of.low, of.high) if isinstance(of, Range) else list(of)
-            for key, of in search.space.items()
-        }
-        found = RandomizedSearchCV(
-            model, space, n_iter=search.trials, cv=TimeSeriesSplit(search.folds),
-            scoring="roc_auc", refit=False, random_state=0,
-        ).fit(train[INPUTS], train["is_late"])  # fmt: skip
-        model.set_params(**found.best_params_)
-    reached = measure(model.fit(train[INPUTS], train["is_late"]), validation)
-    everything = pd.concat([train, validation])
-    return model.fit(everything[INPUTS], everything["is_late"]), reached
-
-
-def main(raw: Path, mlflow_uri: str, as_of: date) -> None:
-    frame = examples(raw, as_of - timedelta(days=68), as_of)
-    frame = known(frame, as_of)
-    day = frame["event_time"].dt.date
-    train = frame[day < as_of - timedelta(days=16)]
-    validation = frame[(day >= as_of - timedelta(days=15)) & (day < as_of - timedelta(days=8))]
-    test = frame[day >= as_of - timedelta(days=7)]
+def log_model(mlflow_uri: str, model: Pipeline, example: pd.DataFrame, reached: dict) -> str:
     mlflow.set_tracking_uri(mlflow_uri)
-    mlflow.set_experiment("plain")
-    fitted = {}
-    for name in (*SPEC.candidates, "baseline"):
-        with mlflow.start_run(run_name=name) as run:
-            model, reached = fit(name, train, validation)
-            mlflow.log_metrics(reached)
-            mlflow.sklearn.log_model(
-                model, name="model", input_example=train[INPUTS].head(5),
-                skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(model)),
-                pip_requirements=["scikit-learn", "pandas", "skops"],
-            )  # fmt: skip
-            fitted[name] = (reached["roc_auc"], model, run.info.run_id)
-    _, best, run_id = max(fitted.values(), key=lambda found: found[0])
-    print(measure(best, test), measure(fitted["baseline"][1], test))
-    version = mlflow.register_model(f"runs:/{run_id}/model", "plain")
-    mlflow.MlflowClient().set_registered_model_alias("plain", "champion", version.version)
+    mlflow.set_experiment(NAME)
+    with mlflow.start_run() as run:
+        mlflow.log_params({"candidate": "boosting"})
+        mlflow.log_metrics(reached)
+        mlflow.sklearn.log_model(
+            model, name="model", input_example=example,
+            skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(model)),
+            pip_requirements=["scikit-learn", "pandas", "skops"],
+        )  # fmt: skip
+    return run.info.run_id
+
+
+def register(mlflow_uri: str, run_id: str) -> None:
+    mlflow.set_tracking_uri(mlflow_uri)
+    version = mlflow.register_model(f"runs:/{run_id}/model", NAME)
+    mlflow.MlflowClient().set_registered_model_alias(NAME, "champion", version.version)
+
+
+def score(mlflow_uri: str, rows: pd.DataFrame, to: Path) -> None:
+    mlflow.set_tracking_uri(mlflow_uri)
+    model = mlflow.sklearn.load_model(f"models:/{NAME}@champion")
+    rows.assign(score=model.predict_proba(rows[INPUTS])[:, 1]).to_parquet(to)
+
+
+def report(train: pd.DataFrame, test: pd.DataFrame, to: Path) -> None:
     columns = DataDefinition(
         numerical_columns=list(SPEC.examples.numeric),
         categorical_columns=list(SPEC.examples.categorical),
     )
     reference, current = (
-        Dataset.from_pandas(f[INPUTS].sample(5000, random_state=0), data_definition=columns)
-        for f in (pd.concat([train, validation]), test)
+        Dataset.from_pandas(
+            f[INPUTS].sample(min(len(f), 5000), random_state=0), data_definition=columns
+        )
+        for f in (train, test)
     )
-    report = Report([DataDriftPreset()]).run(current, reference)
-    report.save_html(str(raw.parent / f"plain-{as_of}.html"))
-    report.save_json(str(raw.parent / f"plain-{as_of}.json"))
-    today = one_day(raw, as_of)
-    today.assign(score=best.predict_proba(today[INPUTS])[:, 1]).to_parquet(
-        raw.parent / f"plain-{as_of}.parquet"
-    )
+    found = Report([DataDriftPreset()]).run(current, reference)
+    found.save_html(f"{to}.html")
+    found.save_json(f"{to}.json")
+
+
+def main(raw: Path, mlflow_uri: str, as_of: date, flights: str = "flights") -> None:
+    train, test = split(check(read(raw, as_of, flights=flights)), as_of)
+    model = fit(train)
+    run_id = log_model(mlflow_uri, model, train[INPUTS].head(5), measure(model, test))
+    register(mlflow_uri, run_id)
+    to = raw.parent / "plain"
+    to.mkdir(exist_ok=True)
+    score(mlflow_uri, one_day(raw, as_of, flights=flights), to / f"{as_of}.parquet")
+    report(train, test, to / str(as_of))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], date.fromisoformat(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], date.fromisoformat(sys.argv[3]), *sys.argv[4:])
