@@ -154,15 +154,6 @@ def client(mlflow_uri):
     return MlflowClient(tracking_uri=mlflow_uri, registry_uri=mlflow_uri)
 
 
-@pytest.fixture(autouse=True)
-def _quick_probe(request, monkeypatch) -> None:
-    """Probe in the test's own process, which saves seconds each time; test_probing does not."""
-    if "real_probe" not in request.keywords:
-        from evergreen import probing
-
-        monkeypatch.setattr(probing, "ask_apart", probing.answer_to)
-
-
 @pytest.fixture
 def night(store, client, spec):
     """The nights of one model, stage by stage, on real flights and a real MLflow server."""

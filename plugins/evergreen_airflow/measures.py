@@ -41,7 +41,8 @@ class Cost:
 
     def __str__(self) -> str:
         return (
-            f"{self.cpu_s:.2f} CPU s in {self.wall_s:.2f} s, {self.peak_bytes / 1e6:.0f} MB of memory at most, "
+            f"{self.cpu_s:.2f} CPU s in {self.wall_s:.2f} s, "
+            f"{self.peak_bytes / 1e6:.0f} MB of memory at most, "
             f"{self.read_bytes / 1e6:.2f} MB read and {self.written_bytes / 1e6:.2f} MB written"
         )
 

@@ -5,29 +5,54 @@ Only where tasks are forked: LocalExecutor's forkserver and Celery's workers. Ne
 server, the DAG processor or the triggerer, which need none of it. ``EVERGREEN_WARM_WORKERS=off``
 leaves them out everywhere: each task then imports what it needs, and pays for it.
 
+Evergreen's own modules are among them, so that a new release needs a restart of scheduler or
+workers, as any plugin of Airflow does; DAG files and ``models.*`` are read by each task anew.
+
 Importing them starts no thread and opens no connection, so that the fork is safe
 (``tests/plugins/evergreen_airflow/test_warm_workers.py``); nothing is fitted in the parent.
 """
 
 from __future__ import annotations
 
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+
+import evergreen
+from evergreen_airflow import operators, sensors
+
 #: The variable that switches it, and what it means by default.
 VARIABLE, ON, OFF = "EVERGREEN_WARM_WORKERS", "on", "off"
 
 #: Modules, not packages: what a package imports lazily would be imported by each task again.
-MODULES = (
+LIBRARIES = (
+    "airflow.dag_processing.dagbag",
     "airflow.executors.local_executor",
+    "airflow.providers.standard.operators.hitl",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "pandas",
     "pyarrow.parquet",
     "sklearn.ensemble",
     "sklearn.compose",
+    "sklearn.inspection",
     "sklearn.linear_model",
+    "sklearn.model_selection",
     "skops.io",
     "pandera.pandas",
+    "mlflow.artifacts",
     "mlflow.sklearn",
     "mlflow.tracking",
+    "optuna",
     "evidently",
     "evidently.presets",
 )
+
+
+def _modules_in(package: ModuleType) -> Iterator[str]:
+    for found in pkgutil.iter_modules(package.__path__, prefix=f"{package.__name__}."):
+        if not found.ispkg:
+            yield found.name
+
+
+MODULES = (*LIBRARIES, *_modules_in(evergreen), *_modules_in(operators), *_modules_in(sensors))

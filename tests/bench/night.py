@@ -136,12 +136,14 @@ def growth(console: Console) -> None:
             used[scale] = nights.plain(FIRST), nights.evergreen(FIRST)
             console.print(f"x{scale}: plain {used[scale][0].cpu:.0f} CPU s, "
                           f"Evergreen {used[scale][1].cpu:.0f}")  # fmt: skip
-    table = Table("rows", "plain CPU s", "ours", "plain MB", "ours", "CPU, x its own x1: plain",
-                  "ours", "MB, x its own x1: plain", "ours", title="Growth, first night")  # fmt: skip
+    columns = ("rows", "plain CPU s", "ours", "plain MB", "ours",
+               "CPU, x its own x1: plain", "ours", "MB, x its own x1: plain", "ours")  # fmt: skip
+    table = Table(*columns, title="Growth, first night")
     for scale, both in used.items():
         start = used[SCALES[0]]
         table.add_row(
-            f"x{scale}", *(f"{one.cpu:.1f}" for one in both), *(f"{one.peak / 1e6:.0f}" for one in both),
+            f"x{scale}", *(f"{one.cpu:.1f}" for one in both),
+            *(f"{one.peak / 1e6:.0f}" for one in both),
             *(f"{one.cpu / was.cpu:.2f}" for one, was in zip(both, start, strict=True)),
             *(f"{one.peak / was.peak:.2f}" for one, was in zip(both, start, strict=True)),
         )  # fmt: skip

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import shutil
+import signal
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from evergreen import artefacts, probing
 from evergreen.errors import ArtefactError
 
-pytestmark = [pytest.mark.integration, pytest.mark.real_probe]
+pytestmark = pytest.mark.integration
 
 
 def in_store(mlflow_artifacts: Path, challenger) -> Path:
@@ -33,7 +40,10 @@ def registered(new_history, trained, mlflow_artifacts, tmp_path):
 
 def test_a_sound_version_answers_from_another_process(registered, monkeypatch):
     history, version, _ = registered
-    monkeypatch.setattr(probing, "answer_to", pytest.fail)  # not in this process
+    here, real = os.getpid(), probing.answer_to
+    monkeypatch.setattr(
+        probing, "answer_to", lambda q: pytest.fail("here") if os.getpid() == here else real(q)
+    )
 
     answer = probing.probe(history.client, history.spec, version)
 
@@ -63,38 +73,59 @@ def question(history) -> probing.Question:
     return probing.Question(folder=Path("/none"), name="m version 1", sha256="s", spec=history.spec)
 
 
-def test_a_process_that_dies_is_an_answer(new_history, monkeypatch, tmp_path):
+def test_a_process_that_dies_is_an_answer(new_history, monkeypatch):
     """As a segmentation fault or the kernel's out-of-memory killer would end it."""
-    program = tmp_path / "python"
-    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(probing.sys, "executable", str(program))
+    monkeypatch.setattr(probing, "answer_to", lambda _: os.kill(os.getpid(), signal.SIGSEGV))
 
     answer = probing.ask_apart(question(new_history()))
 
-    assert answer.fault is not None
-    assert "m version 1 broke its process (-11)" in answer.fault
+    assert answer.fault == "m version 1 broke its process (-11)."
 
 
-def test_a_process_that_hangs_is_an_answer(new_history, monkeypatch, tmp_path):
-    program = tmp_path / "python"
-    program.write_text(f"#!/bin/sh\nexec {shutil.which('sleep')} 60\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(probing.sys, "executable", str(program))
+def test_a_process_that_hangs_is_an_answer_and_is_ended(new_history, monkeypatch):
+    monkeypatch.setattr(probing, "answer_to", lambda _: time.sleep(60))
     monkeypatch.setattr(probing, "TIMEOUT_S", 0.5)
+    started = time.monotonic()
 
     answer = probing.ask_apart(question(new_history()))
 
     assert answer.fault == "m version 1 did not load and predict within 0.5 s."
+    assert time.monotonic() - started < 30
+    assert multiprocessing.active_children() == []
 
 
-def test_an_alias_never_moves_to_a_version_whose_process_breaks(new_history, monkeypatch, tmp_path):
+def test_an_error_nobody_foresaw_is_an_answer(new_history, monkeypatch):
+    monkeypatch.setattr(probing, "answer_to", lambda _: 1 / 0)
+
+    assert "ZeroDivisionError" in probing.ask_apart(question(new_history())).fault
+
+
+def test_what_this_process_did_to_the_users_code_is_unknown_there(new_history, monkeypatch):
+    """A patched or stale module of the user must not make a version look sound."""
+    monkeypatch.setitem(sys.modules, "models.patched", SimpleNamespace())
+    seen = "models.patched in sys.modules"
+    monkeypatch.setattr(
+        probing, "answer_to", lambda _: probing.Answer(rows=int("models.patched" in sys.modules))
+    )
+
+    assert probing.ask_apart(question(new_history())).rows == 0, seen
+
+
+def test_threads_that_worked_here_do_not_hang_it(registered):
+    """OpenMP's threads do not survive a fork: boosting has used them in this process."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    history, version, _ = registered
+    rows = np.random.default_rng(0).normal(size=(2000, 4))
+    HistGradientBoostingClassifier(max_iter=5).fit(rows, rows[:, 0] > 0)
+
+    assert probing.probe(history.client, history.spec, version).rows == 5
+
+
+def test_an_alias_never_moves_to_a_version_whose_process_breaks(new_history, monkeypatch):
     history = new_history()
-    program = tmp_path / "python"
-    program.write_text("#!/bin/sh\nexit 3\n")
-    program.chmod(0o755)
     registration = history.version(1)
-    monkeypatch.setattr(probing.sys, "executable", str(program))
+    monkeypatch.setattr(probing, "answer_to", lambda _: os._exit(3))
 
     with pytest.raises(ArtefactError, match="broke its process"):
         history.deploy(registration)
