@@ -181,8 +181,8 @@ def load_examples(
         for entry in manifest["days"]
         if entry["segment"] in segments
     ]
-    known = [examples.known(frame, spec=spec.examples, as_of=receipt.as_of) for frame in frames]
-    return pd.concat(known, ignore_index=True)
+    whole = pd.concat(frames, ignore_index=True)
+    return examples.known(whole, spec=spec.examples, as_of=receipt.as_of)
 
 
 @dataclass(frozen=True, kw_only=True)

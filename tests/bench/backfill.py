@@ -4,17 +4,14 @@ Backfill nights of the past through the real scheduler, against a plain loop ove
 The newest night runs first and becomes champion; then the others are history and run side by side.
 Five of them are reprocessed at the end, and a backtest turns all of them into a table and a plot.
 
-``NIGHTS`` (30) and ``LAST`` (2013-07-01) choose the range; ``PLAIN=no`` leaves the loop out;
+``NIGHTS`` (14) and ``LAST`` (2013-07-01) choose the range; ``PLAIN=no`` leaves the loop out;
 ``KEEP`` names a folder for the table and the plot.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import subprocess
 import sys
-import tempfile
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,33 +22,22 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from mlflow import MlflowClient
-from tests.bench.night import PORTS, measured, own_children_cpu, stack_cpu
-from tests.conftest import free_port
+from tests.bench.measure import cpu_by_program, measured, own_children_cpu, run_child, stack_cpu
+from tests.bench.project import bench_stack, land, store_of
 
 from evergreen import registry
 from evergreen.storage import FolderStore
-from evergreen_airflow.embedded import stack
+from evergreen_airflow.embedded import stack as embedded
 from evergreen_airflow.embedded.api import AirflowApi
 from evergreen_airflow.embedded.runs import run_dag
-from evergreen_airflow.embedded.settings import BACKFILL_SLOTS, read_settings
+from evergreen_airflow.embedded.settings import BACKFILL_SLOTS
 
-MODEL, DAG = "flight_delay", "flight_delay__retrain"
-NIGHTS = int(os.environ.get("NIGHTS", "30"))
+MODEL, DAG = "night", "night__retrain"
+NIGHTS = int(os.environ.get("NIGHTS", "14"))
 LAST = datetime.combine(
     date.fromisoformat(os.environ.get("LAST", "2013-07-01")), datetime.min.time(), UTC
 ) + timedelta(hours=6)  # the schedule's hour
 REPROCESSED = 5
-#: A word of the command line that only this program's processes have.
-PROGRAMS = {
-    "tasks": "airflow worker",
-    "forkserver": "forkserver",
-    "scheduler": "airflow scheduler",
-    "API server": "airflow api",
-    "DAG processor": "dag-processor",
-    "triggerer": "airflow triggerer",
-    "MLflow": "mlflow",
-    "PostgreSQL": "postgres",
-}
 
 
 class Past:
@@ -72,7 +58,7 @@ class Past:
             not b["completed_at"] for b in self.api.get("/backfills", dag_id=DAG)["backfills"]
         ):
             time.sleep(1)
-        assert stack.airflow(self.settings, command) == 0
+        assert embedded.airflow(self.settings, command) == 0
         done, started = 0, time.monotonic()
         while (left := self.unfinished()) or done == 0:
             done = 1
@@ -101,52 +87,36 @@ class Past:
         return sum(key.endswith(".html") for key in self.store.list(f"reports/{MODEL}/"))
 
 
-def plain_loop(settings, nights: list[datetime]) -> None:
+def plain_loop(stack, nights: list[datetime]) -> None:
     """Run the plain script for every night, in one warm process."""
     code = (
-        "import sys, pathlib, datetime\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import plain_script\n"
+        "import sys, pathlib, datetime, plain_script\n"
         "for day in sys.argv[3:]:\n"
         "    plain_script.main(pathlib.Path(sys.argv[1]), sys.argv[2],"
         " datetime.date.fromisoformat(day))\n"
     )
     days = [f"{night:%Y-%m-%d}" for night in nights]
-    command = [sys.executable, "-c", code, str(settings.store / "raw"), settings.mlflow_url, *days]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, env=env, capture_output=True)
-
-
-def cpu_by_program(settings) -> dict[str, float]:
-    """Return the CPU seconds of each program of the stack, ended children included."""
-    return {name: stack_cpu(settings, only=word) for name, word in PROGRAMS.items()}
+    os.environ["PYTHONPATH"] = stack.environ["PYTHONPATH"]
+    settings = stack.settings
+    run_child([sys.executable, "-c", code, str(settings.store / "raw"), settings.mlflow_url, *days])
 
 
 def main() -> None:
-    console, quiet = Console(), Console(file=io.StringIO())
+    console = Console(width=140)
     nights = [LAST - timedelta(days=n) for n in reversed(range(NIGHTS))]
-    with tempfile.TemporaryDirectory(prefix="eg-", ignore_cleanup_errors=True) as home:
-        ports = {f"EVERGREEN_{name}_PORT": str(free_port()) for name in PORTS}
-        asked = {"EVERGREEN_HOME": home, "EVERGREEN_SCHEDULES": "off", "EVERGREEN_SERVING": "off"}
-        settings = read_settings(asked | ports)
-        try:
-            known = stack.up(settings, quiet)
-            api = AirflowApi(settings, password=known["admin_password"])
-            past = Past(settings, api, console)
-            land = {"as_of": (LAST + timedelta(days=1)).isoformat(), "history_days": NIGHTS + 75}
-            run_dag(api, "flights_feed", run_id="feed", conf=land, console=quiet)
-            measure(past, nights, console)
-        finally:
-            stack.down(settings, quiet)
+    with bench_stack(scales=(1,)) as stack:
+        first = nights[0].date() - timedelta(days=75)
+        land(store_of(stack), first, LAST.date() + timedelta(days=1), scale=1)
+        measure(stack, Past(stack.settings, stack.api, console), nights, console)
 
 
-def measure(past: Past, nights: list[datetime], console: Console) -> None:
+def measure(stack, past: Past, nights: list[datetime], console: Console) -> None:
     settings = past.settings
     newest = {"as_of": LAST.isoformat(), "reason": "the newest night first"}
     plain = None
     if os.environ.get("PLAIN", "yes") == "yes":
         plain = measured(
-            lambda: plain_loop(settings, nights),
+            lambda: plain_loop(stack, nights),
             lambda: own_children_cpu() + stack_cpu(settings, only="mlflow"),
         )
 

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,6 +82,32 @@ def run_child(command: list[str]) -> float:
     return used.ru_maxrss * 1024.0
 
 
+class Memory(threading.Thread):
+    """While it runs, looks at every task's process: all it can see, and what is its own alone."""
+
+    def __init__(self, settings) -> None:
+        super().__init__(daemon=True)
+        self.settings, self.all, self.own, self.ended = settings, 0, 0, threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.wait(0.5):
+            for process in processes.ours(self.settings):
+                try:
+                    if "airflow worker --" in " ".join(process.cmdline()):
+                        found = process.memory_full_info()
+                        self.all, self.own = max(self.all, found.rss), max(self.own, found.uss)
+                except psutil.Error:
+                    continue
+
+    def __enter__(self) -> Memory:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self.join()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One task of a run: what its stage took, and what running it as a task took on top."""
@@ -110,7 +137,7 @@ def stages(stack: Stack, dag_id: str, run_id: str) -> list[Stage]:
         ended.append(end)
         if cost := re.search(r"Cost: ([\d.]+) CPU s in ([\d.]+) s, (\d+) MB", text):
             cpu, body, peak = (float(cost[n]) for n in (1, 2, 3))
-            name = task["task_id"] + (
+            name = f"{dag_id.rpartition('__')[2]}: {task['task_id']}" + (
                 f" {task['rendered_map_index']}" if task["map_index"] >= 0 else ""
             )
             overhead = (end - before).total_seconds() - body

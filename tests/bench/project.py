@@ -43,8 +43,7 @@ def make_project(root: Path, models: dict[str, int]) -> Path:
         shutil.copytree(sample, folder)
         spec = yaml.safe_load((sample / "model.yaml").read_text())
         spec["source"]["files"]["flights"] = f"raw/{table_of(scale)}/{{day}}.parquet"
-        spec |= {"model": model, "candidates": ["boosting"], "deployment": {"target": "batch"},
-                 "schedule": "0 6 29 2 *", "start_date": "2025-01-01"}  # fmt: skip
+        spec |= {"model": model, "candidates": ["boosting"], "deployment": {"target": "batch"}}
         # Every gate is asked, and a stormy week still has a champion.
         spec["gates"] |= {"floors": {}, "baseline": {"linear": -1}}
         (folder / "model.yaml").write_text(yaml.safe_dump(spec))
