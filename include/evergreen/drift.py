@@ -10,7 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from evergreen.evidently_report import keep_report
-from evergreen.preparation import load_examples
+from evergreen.preparation import load_examples, load_training
 from evergreen.receipts import DriftReceipt, ExamplesReceipt
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore, canonical_json, digest_of, put_json_once
@@ -29,10 +29,9 @@ def report_drift(store: ObjectStore, spec: ModelSpec, *, examples: ExamplesRecei
     folder = f"reports/{spec.model}/{examples.as_of:%Y-%m-%dT%H%M}"
     key = f"{folder}/{recipe}.json"
     if store.head(key) is None:
-        reference, current = (
-            _sample(load_examples(store, spec, receipt=examples, segments=segments), spec)
-            for segments in (("fit", "validation"), ("test",))
-        )
+        older = pd.concat(load_training(store, spec, receipt=examples), ignore_index=True)
+        newer = load_examples(store, spec, receipt=examples, segments=("test",))
+        reference, current = _sample(older, spec), _sample(newer, spec)
         kept = keep_report(
             store,
             folder=folder,

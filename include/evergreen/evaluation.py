@@ -24,7 +24,7 @@ from evergreen.gates import Contest, Judged, check_gates
 from evergreen.metrics import Truth, classes_among
 from evergreen.opponent import find_opponent
 from evergreen.prediction import are_sound, predict
-from evergreen.preparation import load_examples
+from evergreen.preparation import load_examples, load_training
 from evergreen.receipts import (
     Bin,
     CandidateReceipt,
@@ -151,7 +151,7 @@ def _evaluate(
     key: str,
 ) -> EvaluationReceipt:
     test = load_examples(store, spec, receipt=examples, segments=("test",))
-    train = load_examples(store, spec, receipt=examples, segments=("fit", "validation"))
+    train = pd.concat(load_training(store, spec, receipt=examples), ignore_index=True)
     linear = next((c for c in candidates if c.candidate == BASELINE), None)
     if linear is None:
         raise CandidateError("The baseline was not fitted, so no gate can be checked.")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 
 from evergreen import examples
@@ -167,22 +168,57 @@ def prepare_window(
 
 
 def load_examples(
-    store: ObjectStore, spec: ModelSpec, *, receipt: ExamplesReceipt, segments: tuple[str, ...]
+    store: ObjectStore,
+    spec: ModelSpec,
+    *,
+    receipt: ExamplesReceipt,
+    segments: tuple[str, ...],
+    share: float = 1.0,
 ) -> pd.DataFrame:
     """
     Return the labelled examples of *segments* that were known at the receipt's ``as_of``.
 
+    :param share: How many of each day's rows to draw, by the spec's seed; 1 takes all. No more than
+        the drawn rows and one whole day are in memory at once.
     :return: Shape ``(rows, columns)`` in order of event time; the label is True for the positive
         class, the text of its class, or a number, as the problem asks.
     """
     manifest = json.loads(read(store, receipt.manifest))
-    frames = [
-        from_parquet(read(store, ObjectRef.model_validate(entry["data"])))
-        for entry in manifest["days"]
-        if entry["segment"] in segments
-    ]
-    whole = pd.concat(frames, ignore_index=True)
-    return examples.known(whole, spec=spec.examples, as_of=receipt.as_of)
+    days = [entry for entry in manifest["days"] if entry["segment"] in segments]
+    frames = (from_parquet(read(store, ObjectRef.model_validate(day["data"]))) for day in days)
+    if share >= 1:
+        whole = pd.concat(frames, ignore_index=True)
+        return examples.known(whole, spec=spec.examples, as_of=receipt.as_of)
+    drawn = []
+    for day, frame in zip(days, frames, strict=True):
+        known = examples.known(frame, spec=spec.examples, as_of=receipt.as_of)
+        rng = np.random.default_rng([spec.seed, date.fromisoformat(day["day"]).toordinal()])
+        rows = rng.choice(len(known), round(share * len(known)), replace=False)
+        drawn.append(known.iloc[np.sort(rows)])
+    return pd.concat(drawn, ignore_index=True)
+
+
+def load_training(
+    store: ObjectStore, spec: ModelSpec, *, receipt: ExamplesReceipt
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """
+    Return the labelled examples to fit on and those to rank by, as :func:`load_examples` does.
+
+    More of them than ``window.max_train_rows`` are thinned out evenly, and the log says so.
+    """
+    rows = receipt.labelled["fit"] + receipt.labelled["validation"]
+    most = spec.window.max_train_rows or rows
+    share = min(1.0, most / rows)
+    if share < 1:
+        log.info(
+            "training on %.1f%% of each day's rows, %d of %d: window.max_train_rows is %d",
+            100 * share, round(share * rows), rows, most,
+        )  # fmt: skip
+    fit, validation = (
+        load_examples(store, spec, receipt=receipt, segments=(segment,), share=share)
+        for segment in ("fit", "validation")
+    )
+    return fit, validation
 
 
 @dataclass(frozen=True, kw_only=True)

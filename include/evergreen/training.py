@@ -29,7 +29,7 @@ from evergreen.identity import code_digest, load_identity, spec_digest, version_
 from evergreen.metrics import Truth
 from evergreen.opponent import find_opponent
 from evergreen.prediction import are_sound, classes_of, predict
-from evergreen.preparation import load_examples
+from evergreen.preparation import load_training
 from evergreen.receipts import CandidateReceipt, ExamplesReceipt, Params
 from evergreen.search import Trial, search_parameters
 from evergreen.spec import ModelSpec
@@ -159,17 +159,16 @@ def fit_for(
 
     :param search: As in :func:`fit_candidate`, and so are *params*.
     """
-    frame = load_examples(store, spec, receipt=examples, segments=("fit", "validation"))
-    fit_rows = examples.labelled["fit"]
+    fit, validation = load_training(store, spec, receipt=examples)
     fitted = fit_candidate(
         build_candidate(spec, candidate),
-        fit=frame.iloc[:fit_rows],
-        validation=frame.iloc[fit_rows:],
+        fit=fit,
+        validation=validation,
         spec=spec,
         search=search,
         params=params,
     )
-    return fitted, frame
+    return fitted, pd.concat([fit, validation], ignore_index=True)
 
 
 def candidate_key(spec: ModelSpec, *, candidate: str, examples: ExamplesReceipt) -> str:
@@ -309,7 +308,9 @@ def _log_run(
 
     run_id = run.info.run_id
     params = {k: str(v)[:500] for k, v in fitted.params.items()}
-    params |= {"train_rows": str(len(frame)), "examples_digest": examples.digest}
+    known = examples.labelled["fit"] + examples.labelled["validation"]
+    params |= {"train_rows": str(len(frame)), "train_rows_known": str(known),
+               "examples_digest": examples.digest}  # fmt: skip
     client.log_batch(
         run_id,
         metrics=[Metric(METRIC_PREFIX + k, v, 0, 0) for k, v in fitted.validation.items()],

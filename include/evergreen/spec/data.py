@@ -192,6 +192,9 @@ class WindowSpec(Frozen):
     ``label_delay_days`` are left out at the end because their labels are not known yet; then come
     ``test_days``, ``gap_days``, and ``train_days`` of which the last ``validation_days`` rank
     the candidates (with the same gap before them).
+
+    Of more labelled training rows than ``max_train_rows`` every day gives the same share, drawn by
+    the spec's seed: for a window that does not fit into memory. Test days are never thinned out.
     """
 
     train_days: PositiveDays = 60
@@ -199,6 +202,7 @@ class WindowSpec(Frozen):
     gap_days: Days = 1
     test_days: PositiveDays = 7
     label_delay_days: Days = 0
+    max_train_rows: int | None = Field(default=None, ge=1_000)
 
     @model_validator(mode="after")
     def _leaves_days_to_fit_on(self) -> Self:

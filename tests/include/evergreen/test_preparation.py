@@ -10,7 +10,7 @@ from tests.conftest import AS_OF
 
 from evergreen import examples
 from evergreen.errors import CandidateError, DataContractError
-from evergreen.preparation import load_examples, prepare_window
+from evergreen.preparation import load_examples, load_training, prepare_window
 from evergreen.receipts import ExamplesReceipt
 from evergreen.spec.data import Examples
 from evergreen.validation import validate_window
@@ -64,6 +64,45 @@ def test_flights_in_the_air_have_no_label_yet(prepare, store, spec):
     assert rows["known_at"].max() <= AS_OF
     assert rows["event_time"].max() < AS_OF
     assert rows["is_late"].dtype == bool
+
+
+def capped(spec, most: int):
+    window = spec.window.model_copy(update={"max_train_rows": most})
+    return spec.model_copy(update={"window": window})
+
+
+def test_a_window_that_is_too_large_is_thinned_out_evenly_and_says_so(prepare, store, spec, caplog):
+    receipt = prepare()
+    caplog.set_level("INFO")
+    all_rows = sum(receipt.labelled[s] for s in ("fit", "validation"))
+
+    some = pd.concat(load_training(store, capped(spec, 2_000), receipt=receipt))
+    every = pd.concat(load_training(store, spec, receipt=receipt))
+
+    shares = some["event_time"].dt.date.value_counts() / every["event_time"].dt.date.value_counts()
+    assert len(every) == all_rows > 10_000
+    assert abs(len(some) - 2_000) <= 20
+    assert shares.max() - shares.min() < 0.01
+    assert some["event_time"].is_monotonic_increasing
+    assert f"of {all_rows}: window.max_train_rows is 2000" in caplog.text
+
+
+def test_the_same_rows_are_drawn_each_time_and_others_by_another_seed(prepare, store, spec):
+    receipt = prepare()
+
+    def drawn(seed: int) -> pd.DataFrame:
+        seeded = capped(spec, 2_000).model_copy(update={"seed": seed})
+        return pd.concat(load_training(store, seeded, receipt=receipt), ignore_index=True)
+
+    pd.testing.assert_frame_equal(drawn(0), drawn(0))
+    assert not drawn(0).equals(drawn(1))
+
+
+def test_test_days_are_never_thinned_out(prepare, store, spec):
+    receipt = prepare()
+    rows = load_examples(store, capped(spec, 1_000), receipt=receipt, segments=("test",))
+
+    assert len(rows) == receipt.labelled["test"]
 
 
 def test_what_lands_after_as_of_changes_nothing(prepare, rewrite):
