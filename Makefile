@@ -11,7 +11,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce evidently secrets doctor check-state test check bench bench-backfill bench-monitor bench-pages bench-serving docs lock
+.PHONY: help setup demo up down airflow reproduce evidently secrets doctor check-state test check bench bench-monitor bench-pages bench-serving docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -56,8 +56,8 @@ check: $(CHECK)  ## Lint, format and types only.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(CHECK)  ## Measure a night against the plain script that does the same job.
-	$(BIN)/python tests/bench/night.py
+bench: $(CHECK)  ## Measure nights, backfill, growth and parsing against a plain script; writes docs/benchmarks.md.
+	$(BIN)/python -m tests.bench.run
 
 bench-pages: $(CHECK)  ## Measure the pages in Airflow with two years of nights (NIGHTS=730).
 	$(BIN)/python tests/bench/pages.py
@@ -67,9 +67,6 @@ bench-serving: $(CHECK)  ## Measure the model server beside mlflow models serve.
 
 bench-monitor: $(CHECK)  ## Monitor the flights of 2013 day by day and draw the year.
 	$(BIN)/python tests/bench/monitored_year.py
-
-bench-backfill: $(CHECK)  ## Measure 30 backfilled nights against a plain loop (NIGHTS=30).
-	$(BIN)/python tests/bench/backfill.py
 
 docs: $(CHECK)  ## Generate what is generated in docs/: the schema, and pictures of the pages.
 	@$(BIN)/python -m evergreen.spec > docs/model.schema.json

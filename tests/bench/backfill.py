@@ -16,13 +16,11 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from mlflow import MlflowClient
 from tests.bench.measure import cpu_by_program, measured, own_children_cpu, run_child, stack_cpu
+from tests.bench.page import Page
 from tests.bench.project import bench_stack, land, store_of
 
 from evergreen import registry
@@ -43,7 +41,7 @@ REPROCESSED = 5
 class Past:
     """A stack, and the nights that are made on it."""
 
-    def __init__(self, settings, api: AirflowApi, page: Console) -> None:
+    def __init__(self, settings, api: AirflowApi, page: Page) -> None:
         self.settings, self.api, self.page = settings, api, page
         self.store = FolderStore(settings.store)
         self.client = MlflowClient(settings.mlflow_url, settings.mlflow_url)
@@ -62,7 +60,7 @@ class Past:
         done, started = 0, time.monotonic()
         while (left := self.unfinished()) or done == 0:
             done = 1
-            self.page.print(f"{left} nights to go, {time.monotonic() - started:.0f} s")
+            self.page.progress(f"{left} nights to go, {time.monotonic() - started:.0f} s")
             time.sleep(5)
 
     def unfinished(self) -> int:
@@ -101,16 +99,15 @@ def plain_loop(stack, nights: list[datetime]) -> None:
     run_child([sys.executable, "-c", code, str(settings.store / "raw"), settings.mlflow_url, *days])
 
 
-def main() -> None:
-    console = Console(width=140)
+def backfill(page: Page) -> None:
     nights = [LAST - timedelta(days=n) for n in reversed(range(NIGHTS))]
     with bench_stack(scales=(1,)) as stack:
         first = nights[0].date() - timedelta(days=75)
         land(store_of(stack), first, LAST.date() + timedelta(days=1), scale=1)
-        measure(stack, Past(stack.settings, stack.api, console), nights, console)
+        measure(stack, Past(stack.settings, stack.api, page), nights, page)
 
 
-def measure(stack, past: Past, nights: list[datetime], console: Console) -> None:
+def measure(stack, past: Past, nights: list[datetime], page: Page) -> None:
     settings = past.settings
     newest = {"as_of": LAST.isoformat(), "reason": "the newest night first"}
     plain = None
@@ -121,7 +118,7 @@ def measure(stack, past: Past, nights: list[datetime], console: Console) -> None
         )
 
     def ours() -> None:
-        run_dag(past.api, DAG, run_id="newest", conf=newest, console=past.page)
+        run_dag(past.api, DAG, run_id="newest", conf=newest, console=page.console)
         past.backfill(nights[0], nights[-2])
 
     before_by = cpu_by_program(settings)
@@ -133,9 +130,8 @@ def measure(stack, past: Past, nights: list[datetime], console: Console) -> None
     after = past.digests(), past.reports(), registry.aliases_of(past.client, MODEL)
     conf = {"first": f"{nights[0]:%Y-%m-%d}", "last": f"{nights[-1]:%Y-%m-%d}"}
     started = time.monotonic()
-    run_dag(past.api, f"{MODEL}__backtest", run_id="all", conf=conf, console=past.page)
+    run_dag(past.api, f"{MODEL}__backtest", run_id="all", conf=conf, console=page.console)
     found = past.api.receipt(f"{MODEL}__backtest", "all", "backtest_champion")
-    table = Table("what", "found", title=f"{len(nights)} nights, the newest first")
     champion = past.client.get_model_version_by_alias(MODEL, "champion")
     lines = {
         "versions": len(before[0]),
@@ -151,9 +147,10 @@ def measure(stack, past: Past, nights: list[datetime], console: Console) -> None
         "backtest s": f"{time.monotonic() - started:.0f}",
         "backtest": {k: found[k] for k in ("nights", "promotions", "days", "rows", "pooled")},
     }  # fmt: skip
-    for what, value in lines.items():
-        table.add_row(what, str(value))
-    console.print(table)
+    page.table(
+        f"{len(nights)} nights, the newest first", ("what", "found"),
+        [(what, str(value)) for what, value in lines.items()],
+    )  # fmt: skip
     if folder := os.environ.get("KEEP"):
         for name in ("table", "plot"):
             key = found[name]["key"]
@@ -161,4 +158,4 @@ def measure(stack, past: Past, nights: list[datetime], console: Console) -> None
 
 
 if __name__ == "__main__":
-    main()
+    backfill(Page())

@@ -16,8 +16,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from rich.console import Console
-from rich.table import Table
 from tests.bench.measure import (
     Memory,
     Stage,
@@ -30,6 +28,7 @@ from tests.bench.measure import (
     stack_cpu,
     stages,
 )
+from tests.bench.page import Page
 from tests.bench.project import bench_stack, land, model_of, runner, store_of, table_of
 
 FIRST = datetime(2013, 7, 1, tzinfo=UTC)
@@ -75,7 +74,7 @@ class Nights:
                 for s in stages(self.stack, f"{self.model}__{kind}", day)]  # fmt: skip
 
 
-def one_night(console: Console) -> None:
+def one_night(page: Page) -> None:
     with bench_stack(scales=(1,)) as stack:
         last = FIRST + (NIGHTS + 1) * DAY
         land(store_of(stack), (FIRST - 75 * DAY).date(), last.date(), scale=1)
@@ -89,52 +88,49 @@ def one_night(console: Console) -> None:
             after = cpu_by_program(stack.settings)
             by_program = {k: after[k] - before[k] for k in after}
             rows.append((as_of, plain, seven, ours))
-            console.print(f"{as_of:%Y-%m-%d}: plain {plain.cpu:.1f} CPU s, seven tasks "
+            page.progress(f"{as_of:%Y-%m-%d}: plain {plain.cpu:.1f} CPU s, seven tasks "
                           f"{seven.cpu:.1f}, Evergreen {ours.cpu:.1f}")  # fmt: skip
         found = [s for as_of, *_ in rows[1:] for s in nights.stages(as_of)]
         extra = FIRST + NIGHTS * DAY  # looked at from outside, so not among those that are timed
         with Memory(stack.settings) as memory:
             nights.evergreen(extra)
-    show_nights(console, rows)
-    show_stages(console, found, by_program)
-    console.print(f"A task's process sees at most {memory.all / 1e6:.0f} MB, of which "
-                  f"{memory.own / 1e6:.0f} MB are its own and the rest is its parent's.")  # fmt: skip
+    show_nights(page, rows)
+    show_stages(page, found, by_program)
+    page.say(f"A task's process sees at most {memory.all / 1e6:.0f} MB; {memory.own / 1e6:.0f} MB "
+             "of it are its own, the rest is its parent's.")  # fmt: skip
 
 
-def show_nights(console: Console, rows: list[tuple[datetime, Used, Used, Used]]) -> None:
-    table = Table("night", "way", "CPU s", "x plain", "wall s", "x plain", title="One night")
+def show_nights(page: Page, rows: list[tuple[datetime, Used, Used, Used]]) -> None:
     later = rows[1:] or rows
     middles = [
         Used(cpu=middle([row[n].cpu for row in later]), wall=middle([row[n].wall for row in later]))
         for n in (1, 2, 3)
     ]
-    first = rows[0]
-    for name, used in (("the first", first[1:]), (f"median of {len(later)} later", middles)):
-        for way, one in zip(("plain script", "its job as seven tasks", "Evergreen"), used,
-                            strict=True):  # fmt: skip
-            table.add_row(name, way, f"{one.cpu:.1f}", f"{one.cpu / used[0].cpu:.2f}",
-                          f"{one.wall:.1f}", f"{one.wall / used[0].wall:.2f}")  # fmt: skip
-    console.print(table)
+    ways = ("plain script", "its job as seven tasks", "Evergreen: gates, evidence, report")
+    shown = []
+    for name, used in (("the first", rows[0][1:]), (f"median of {len(later)} later", middles)):
+        for way, one in zip(ways, used, strict=True):
+            shown.append((name, way, f"{one.cpu:.1f}", f"{one.cpu / used[0].cpu:.2f}",
+                          f"{one.wall:.1f}", f"{one.wall / used[0].wall:.2f}"))  # fmt: skip
+    page.table("One night", ("night", "way", "CPU s", "x plain", "wall s", "x plain"), shown)
 
 
-def show_stages(console: Console, found: list[Stage], by_program: dict[str, float]) -> None:
-    table = Table("stage", "CPU s", "s", "MB at most", "s of overhead",
-                  title="Evergreen's later nights, medians")  # fmt: skip
+def show_stages(page: Page, found: list[Stage], by_program: dict[str, float]) -> None:
+    shown = []
     for name in dict.fromkeys(stage.name for stage in found):
         same = [stage for stage in found if stage.name == name]
-        table.add_row(name, *(f"{middle([getattr(s, k) for s in same]):.2f}"
-                              for k in ("cpu", "body")),
-                      f"{max(s.peak for s in same):.0f}",
-                      f"{middle([s.overhead for s in same]):.2f}")  # fmt: skip
-    table.add_row("median over all tasks", "", "", "", f"{middle([s.overhead for s in found]):.2f}")
-    console.print(table)
-    programs = Table("program", "CPU s", title="Where the CPU seconds of the last one went")
-    for name, cpu in by_program.items():
-        programs.add_row(name, f"{cpu:.1f}")
-    console.print(programs)
+        shown.append((
+            name, *(f"{middle([getattr(s, k) for s in same]):.2f}" for k in ("cpu", "body")),
+            f"{max(s.peak for s in same):.0f}", f"{middle([s.overhead for s in same]):.2f}",
+        ))  # fmt: skip
+    shown.append(("all tasks", "", "", "", f"{middle([s.overhead for s in found]):.2f}"))
+    columns = ("stage", "CPU s", "s", "MB at most", "s of overhead")
+    page.table("Evergreen's later nights, medians", columns, shown)
+    programs = [(name, f"{cpu:.1f}") for name, cpu in by_program.items()]
+    page.table("Where the CPU seconds of the last one went", ("program", "CPU s"), programs)
 
 
-def growth(console: Console) -> None:
+def growth(page: Page) -> None:
     """The first night at each scale, so that nothing is in a cache."""
     used = {}
     with bench_stack(scales=SCALES) as stack:
@@ -142,25 +138,21 @@ def growth(console: Console) -> None:
             land(store_of(stack), (FIRST - 75 * DAY).date(), (FIRST + DAY).date(), scale=scale)
             nights = Nights(stack, scale)
             used[scale] = nights.plain(FIRST), nights.evergreen(FIRST)
-            console.print(f"x{scale}: plain {used[scale][0].cpu:.0f} CPU s, "
+            page.progress(f"x{scale}: plain {used[scale][0].cpu:.0f} CPU s, "
                           f"Evergreen {used[scale][1].cpu:.0f}")  # fmt: skip
-    columns = ("rows", "plain CPU s", "ours", "plain MB", "ours",
-               "CPU, x its own x1: plain", "ours", "MB, x its own x1: plain", "ours")  # fmt: skip
-    table = Table(*columns, title="Growth, first night")
+    shown = []
     for scale, both in used.items():
         start = used[SCALES[0]]
-        table.add_row(
+        shown.append((
             f"x{scale}", *(f"{one.cpu:.1f}" for one in both),
             *(f"{one.peak / 1e6:.0f}" for one in both),
             *(f"{one.cpu / was.cpu:.2f}" for one, was in zip(both, start, strict=True)),
             *(f"{one.peak / was.peak:.2f}" for one, was in zip(both, start, strict=True)),
-        )  # fmt: skip
-    console.print(table)
+        ))  # fmt: skip
+    columns = ("rows", "plain CPU s", "ours", "plain MB", "ours",
+               "CPU, x its own x1: plain", "ours", "MB, x its own x1: plain", "ours")  # fmt: skip
+    page.table("Growth, a first night at each scale", columns, shown)
 
 
 if __name__ == "__main__":
-    page = Console(width=140)
-    if "growth" in sys.argv:
-        growth(page)
-    else:
-        one_night(page)
+    one_night(Page())

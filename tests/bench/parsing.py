@@ -11,8 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from rich.console import Console
-from rich.table import Table
+from tests.bench.page import Page
 from tests.bench.project import make_project
 
 COUNTS = (1, 10, 100)
@@ -48,9 +47,8 @@ def parse(root: Path, path: Path, **environ: str) -> tuple[float, int]:
     return seconds, dags
 
 
-def main(console: Console) -> None:
-    table = Table("models", "DAGs", "s, all files", "ms a DAG", "ms, a task's own file and DAG",
-                  title="Parsing")  # fmt: skip
+def parsing(page: Page) -> None:
+    shown = []
     for count in COUNTS:
         with tempfile.TemporaryDirectory(prefix="eg-bench-") as folder:
             names = ["night", *(f"night_{n}" for n in range(1, count))]
@@ -63,10 +61,11 @@ def main(console: Console) -> None:
                 _AIRFLOW_PARSING_CONTEXT_TASK_ID="train_candidate",
             )  # fmt: skip
             assert one == 1
-            table.add_row(str(count), str(dags), f"{seconds:.2f}", f"{1000 * seconds / dags:.1f}",
-                          f"{1000 * own:.0f}")  # fmt: skip
-    console.print(table)
+            shown.append((str(count), str(dags), f"{seconds:.2f}", f"{1000 * seconds / dags:.1f}",
+                          f"{1000 * own:.0f}"))  # fmt: skip
+    columns = ("models", "DAGs", "s, all files", "ms a DAG", "ms, a task's own file and DAG")
+    page.table("Parsing", columns, shown)
 
 
 if __name__ == "__main__":
-    main(Console(width=140))
+    parsing(Page())
