@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import signal
 import sys
 import tempfile
 import time
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 
 #: A version that takes longer to load and predict a few rows would take a server down.
 TIMEOUT_S = 120
+#: What Airflow handles in a task would keep a child of it alive: after a real SIGSEGV for ever.
+INHERITED = (signal.SIGSEGV, signal.SIGTERM, signal.SIGINT)
 #: Predictions may differ by this much between two processors, as a share.
 TOLERANCE = 1e-6
 
@@ -109,6 +112,8 @@ def ask_apart(question: Question) -> Answer:
 
 def _answer_in_child(question: Question, to: Connection) -> None:
     """Send the answer, or why there is none; nothing of the parent's user code is left."""
+    for number in INHERITED:
+        signal.signal(number, signal.SIG_DFL)
     for name in [name for name in sys.modules if name.split(".")[0] == "models"]:
         del sys.modules[name]
     try:
