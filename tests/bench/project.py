@@ -45,7 +45,7 @@ def make_project(root: Path, models: dict[str, int]) -> Path:
         spec["source"]["files"]["flights"] = f"raw/{table_of(scale)}/{{day}}.parquet"
         spec |= {"model": model, "candidates": ["boosting"], "deployment": {"target": "batch"}}
         # Every gate is asked, and a stormy week still has a champion.
-        spec["gates"] |= {"floors": {}, "baseline": {"linear": -1}}
+        spec["gates"] |= {"floors": {}, "baseline": {"linear": -1}, "max_calibration_error": 0.5}
         (folder / "model.yaml").write_text(yaml.safe_dump(spec))
     shutil.rmtree(sample)
     here = Path(__file__).parent
