@@ -1,9 +1,9 @@
 """
 Load a version and predict its example in a process of its own, as a server would.
 
-A model that hangs or kills its process takes nobody with it. On Linux the process is a fork: it
-has this one's libraries, which take seconds to import, but not its user code (``models.*`` is read
-again), and a task that probes has trained nothing. Elsewhere it is a new interpreter.
+A model that hangs or kills its process takes nobody with it. The process is a fork: it has this
+one's libraries, which take seconds to import, but not its user code (``models.*`` is read again),
+and a task that probes has trained nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from threadpoolctl import threadpool_limits
 
@@ -31,6 +32,7 @@ from evergreen.artefacts import (
     read_example,
 )
 from evergreen.errors import ArtefactError
+from evergreen.processes import die_with_parent
 from evergreen.spec import ModelSpec
 from evergreen.values import Frozen
 
@@ -90,37 +92,42 @@ def probe(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> Answe
 
 def ask_apart(question: Question) -> Answer:
     """Ask *question* in a process of its own; one that dies or hangs has answered too."""
-    method = "fork" if sys.platform == "linux" else "spawn"
-    processes: Any = multiprocessing.get_context(method)
-    ours, theirs = processes.Pipe(duplex=False)
-    process = processes.Process(target=_answer_in_child, args=(question, theirs))
-    process.start()
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    # Not multiprocessing.Process: Celery's workers are daemons, and it refuses those a child.
+    child = os.fork()
+    if not child:
+        _answer_in_child(question, theirs)
     theirs.close()  # its end is then closed when the child ends, however it does
     try:
         if not ours.poll(TIMEOUT_S):
             return Answer(fault=f"{question.name} did not load and predict within {TIMEOUT_S} s.")
         answer: Answer = ours.recv()
     except EOFError:
-        process.join()
-        return Answer(fault=f"{question.name} broke its process ({process.exitcode}).")
+        (_, status), child = os.waitpid(child, 0), 0
+        code = os.waitstatus_to_exitcode(status)
+        return Answer(fault=f"{question.name} broke its process ({code}).")
     finally:
-        process.kill()
-        process.join()
         ours.close()
+        if child:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
     return answer
 
 
-def _answer_in_child(question: Question, to: Connection) -> None:
-    """Send the answer, or why there is none; nothing of the parent's user code is left."""
-    for number in INHERITED:
-        signal.signal(number, signal.SIG_DFL)
-    for name in [name for name in sys.modules if name.split(".")[0] == "models"]:
-        del sys.modules[name]
+def _answer_in_child(question: Question, to: Connection) -> NoReturn:
+    """Send the answer, or why there is none, and end; no user code of the parent is left."""
     try:
+        die_with_parent()
+        for number in INHERITED:
+            signal.signal(number, signal.SIG_DFL)
+        for name in [name for name in sys.modules if name.split(".")[0] == "models"]:
+            del sys.modules[name]
         with threadpool_limits(limits=1):  # a team of threads does not survive a fork
             to.send(answer_to(question))
     except Exception as error:  # noqa: BLE001  whatever the model's own code raises
         to.send(Answer(fault=f"{question.name} broke its process: {error!r}."))
+    finally:
+        os._exit(0)
 
 
 def answer_to(question: Question) -> Answer:

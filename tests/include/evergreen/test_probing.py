@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from evergreen import artefacts, probing
@@ -51,6 +52,14 @@ def test_a_sound_version_answers_from_another_process(registered, monkeypatch):
     assert answer.load_s > 0
 
 
+def test_a_worker_of_celery_may_ask(registered, monkeypatch):
+    """Its processes are daemons, and multiprocessing refuses those a child."""
+    history, version, _ = registered
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+
+    assert probing.probe(history.client, history.spec, version).rows == 5
+
+
 def test_other_predictions_than_in_training_are_refused(registered):
     history, version, folder = registered
     expected = json.loads((folder / artefacts.EXPECTED).read_text())
@@ -87,13 +96,14 @@ def test_a_process_that_dies_is_an_answer(new_history, monkeypatch, request):
 def test_a_process_that_hangs_is_an_answer_and_is_ended(new_history, monkeypatch):
     monkeypatch.setattr(probing, "answer_to", lambda _: time.sleep(60))
     monkeypatch.setattr(probing, "TIMEOUT_S", 0.5)
-    started = time.monotonic()
+    asked = question(new_history())
+    started, before = time.monotonic(), set(psutil.Process().children())
 
-    answer = probing.ask_apart(question(new_history()))
+    answer = probing.ask_apart(asked)
 
     assert answer.fault == "m version 1 did not load and predict within 0.5 s."
     assert time.monotonic() - started < 30
-    assert multiprocessing.active_children() == []
+    assert set(psutil.Process().children()) == before
 
 
 def test_an_error_nobody_foresaw_is_an_answer(new_history, monkeypatch):

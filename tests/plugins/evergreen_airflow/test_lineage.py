@@ -39,19 +39,20 @@ def asked(operator):
     )
 
 
+def validated(spec) -> ValidateDataOperator:
+    """A task that has validated the window."""
+    run = {"model": spec.model, "as_of": AS_OF.isoformat(), "reason": "r", "partitions": 1}
+    operator = ValidateDataOperator(task_id="t", model=spec.model, run=run, scope="training")
+    operator.receipt = operator.run_stage({})
+    return operator
+
+
 def named(datasets) -> dict[tuple[str, str], object]:
     return {(d.namespace, d.name): d for d in datasets}
 
 
 def test_a_validation_read_the_raw_tables_and_says_what_the_contract_said(connected, spec):
-    run = {
-        "model": spec.model,
-        "as_of": AS_OF.isoformat(),
-        "reason": "r",
-        "partitions": 1,
-    }
-    operator = ValidateDataOperator(task_id="t", model=spec.model, run=run, scope="training")
-    operator.receipt = operator.run_stage({})
+    operator = validated(spec)
 
     found = asked(operator)
 
@@ -70,14 +71,7 @@ def test_a_validation_read_the_raw_tables_and_says_what_the_contract_said(connec
 
 
 def test_what_one_stage_writes_the_next_one_reads(connected, spec):
-    run = {
-        "model": spec.model,
-        "as_of": AS_OF.isoformat(),
-        "reason": "r",
-        "partitions": 1,
-    }
-    first = ValidateDataOperator(task_id="t", model=spec.model, run=run, scope="training")
-    first.receipt = first.run_stage({})
+    first = validated(spec)
     given = first.receipt.model_dump(mode="json")
     second = PrepareExamplesOperator(task_id="u", model=spec.model, validation=given)
     second.receipt = second.run_stage({})
