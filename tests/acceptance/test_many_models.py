@@ -21,14 +21,25 @@ def running_fits(model, run_id: str) -> int:
     return sum(t["task_id"] == "train_candidate" and t["state"] == "running" for t in tasks)
 
 
+def most_at_once(model, run_id: str) -> int:
+    """The most tasks of a run that ran at one moment, by when each began and ended."""
+    tasks = [t for t in model.tasks("retrain", run_id) if t["start_date"] and t["end_date"]]
+    return max(
+        sum(other["start_date"] <= one["start_date"] < other["end_date"] for other in tasks)
+        for one in tasks
+    )
+
+
 def test_a_model_with_many_slow_candidates_leaves_a_slot_for_the_others(workflow):
     greedy, modest = workflow("greedy"), workflow("known")
     greedy.start("retrain", "long", as_of=night(1).isoformat())
-    wait_until(lambda: running_fits(greedy, "long") == MODEL_SLOTS, within_s=90, what="the fits")
+    wait_until(lambda: running_fits(greedy, "long") >= 2, within_s=90, what="the fits")
 
     modest.run("housekeeping", "meanwhile")
 
-    assert running_fits(greedy, "long") == MODEL_SLOTS
+    assert running_fits(greedy, "long") > 0
+    greedy.wait_for("retrain", "long")
+    assert most_at_once(greedy, "long") == MODEL_SLOTS
 
 
 def test_a_rollback_goes_before_everything_that_waits():
