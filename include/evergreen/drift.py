@@ -29,7 +29,7 @@ def report_drift(store: ObjectStore, spec: ModelSpec, *, examples: ExamplesRecei
     folder = f"reports/{spec.model}/{examples.as_of:%Y-%m-%dT%H%M}"
     key = f"{folder}/{recipe}.json"
     if store.head(key) is None:
-        older = pd.concat(load_training(store, spec, receipt=examples), ignore_index=True)
+        older, _ = load_training(store, spec, receipt=examples)
         newer = load_examples(store, spec, receipt=examples, segments=("test",))
         reference, current = _sample(older, spec), _sample(newer, spec)
         kept = keep_report(

@@ -151,7 +151,7 @@ def _evaluate(
     key: str,
 ) -> EvaluationReceipt:
     test = load_examples(store, spec, receipt=examples, segments=("test",))
-    train = pd.concat(load_training(store, spec, receipt=examples), ignore_index=True)
+    train, _ = load_training(store, spec, receipt=examples)
     linear = next((c for c in candidates if c.candidate == BASELINE), None)
     if linear is None:
         raise CandidateError("The baseline was not fitted, so no gate can be checked.")

@@ -200,11 +200,14 @@ def load_examples(
 
 def load_training(
     store: ObjectStore, spec: ModelSpec, *, receipt: ExamplesReceipt
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, int]:
     """
-    Return the labelled examples to fit on and those to rank by, as :func:`load_examples` does.
+    Return the labelled examples of the training days, as :func:`load_examples` does.
 
     More of them than ``window.max_train_rows`` are thinned out evenly, and the log says so.
+
+    :return: The examples, and how many of them, from the first on, are older than the validation
+        days.
     """
     rows = receipt.labelled["fit"] + receipt.labelled["validation"]
     most = spec.window.max_train_rows or rows
@@ -218,7 +221,7 @@ def load_training(
         load_examples(store, spec, receipt=receipt, segments=(segment,), share=share)
         for segment in ("fit", "validation")
     )
-    return fit, validation
+    return pd.concat([fit, validation], ignore_index=True), len(fit)
 
 
 @dataclass(frozen=True, kw_only=True)

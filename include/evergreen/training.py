@@ -159,16 +159,16 @@ def fit_for(
 
     :param search: As in :func:`fit_candidate`, and so are *params*.
     """
-    fit, validation = load_training(store, spec, receipt=examples)
+    frame, fit_rows = load_training(store, spec, receipt=examples)
     fitted = fit_candidate(
         build_candidate(spec, candidate),
-        fit=fit,
-        validation=validation,
+        fit=frame.iloc[:fit_rows],
+        validation=frame.iloc[fit_rows:],
         spec=spec,
         search=search,
         params=params,
     )
-    return fitted, pd.concat([fit, validation], ignore_index=True)
+    return fitted, frame
 
 
 def candidate_key(spec: ModelSpec, *, candidate: str, examples: ExamplesReceipt) -> str:

@@ -76,8 +76,8 @@ def test_a_window_that_is_too_large_is_thinned_out_evenly_and_says_so(prepare, s
     caplog.set_level("INFO")
     all_rows = sum(receipt.labelled[s] for s in ("fit", "validation"))
 
-    some = pd.concat(load_training(store, capped(spec, 2_000), receipt=receipt))
-    every = pd.concat(load_training(store, spec, receipt=receipt))
+    some, _ = load_training(store, capped(spec, 2_000), receipt=receipt)
+    every, _ = load_training(store, spec, receipt=receipt)
 
     shares = some["event_time"].dt.date.value_counts() / every["event_time"].dt.date.value_counts()
     assert len(every) == all_rows > 10_000
@@ -92,7 +92,7 @@ def test_the_same_rows_are_drawn_each_time_and_others_by_another_seed(prepare, s
 
     def drawn(seed: int) -> pd.DataFrame:
         seeded = capped(spec, 2_000).model_copy(update={"seed": seed})
-        return pd.concat(load_training(store, seeded, receipt=receipt), ignore_index=True)
+        return load_training(store, seeded, receipt=receipt)[0]
 
     pd.testing.assert_frame_equal(drawn(0), drawn(0))
     assert not drawn(0).equals(drawn(1))
