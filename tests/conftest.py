@@ -126,6 +126,14 @@ def mlflow_uri(mlflow_home) -> Iterator[str]:
         yield url
 
 
+def embedded_environment() -> dict[str, str]:
+    """What the embedded stack tells its processes by default, with secrets nobody looks at."""
+    from evergreen_airflow.embedded.settings import environment, read_settings
+
+    secrets = dict.fromkeys(("fernet_key", "api_secret_key", "jwt_secret", "serving_token"), "none")
+    return environment(read_settings({}), secrets, database_url="sqlite://")
+
+
 @contextmanager
 def mlflow_server(home: Path) -> Iterator[str]:
     home.mkdir(exist_ok=True)

@@ -8,18 +8,14 @@ import pytest
 import yaml
 from airflow.configuration import conf
 
-from evergreen_airflow.embedded.settings import environment, read_settings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, embedded_environment
 
 #: Our own section.
 OURS = "evergreen"
-SECRETS = dict.fromkeys(
-    ("fernet_key", "api_secret_key", "jwt_secret", "serving_token"), "not looked at"
-)
 
 
 def of_embedded() -> set[str]:
-    return set(environment(read_settings({}), SECRETS, database_url="sqlite://"))
+    return set(embedded_environment())
 
 
 def of_compose() -> set[str]:

@@ -133,7 +133,7 @@ def stages(stack: Stack, dag_id: str, run_id: str) -> list[Stage]:
     for task in sorted(tasks, key=lambda t: t["end_date"]):
         start, end = (datetime.fromisoformat(task[k]) for k in ("start_date", "end_date"))
         text = "\n".join(stack.api.log(dag_id, run_id, task))
-        before = max(e for e in ended if e <= start) if any(e <= start for e in ended) else start
+        before = max((e for e in ended if e <= start), default=start)
         ended.append(end)
         if cost := re.search(r"Cost: ([\d.]+) CPU s in ([\d.]+) s, (\d+) MB", text):
             cpu, body, peak = (float(cost[n]) for n in (1, 2, 3))

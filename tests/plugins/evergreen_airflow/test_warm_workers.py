@@ -8,14 +8,11 @@ import sys
 
 import pytest
 import yaml
-from tests.conftest import ROOT
+from tests.conftest import ROOT, embedded_environment
 
-from evergreen_airflow.embedded.settings import environment, read_settings
+from evergreen_airflow.embedded.settings import read_settings
 from evergreen_airflow.warm_workers import MODULES, OFF, VARIABLE
 
-SECRETS = dict.fromkeys(
-    ("fernet_key", "api_secret_key", "jwt_secret", "serving_token"), "not looked at"
-)
 #: What keeps libraries from starting threads.
 THREADS = ("OMP_NUM_THREADS", "JE_ARROW_MALLOC_CONF")
 #: Imports as the parent does, looks at itself, and lets a child fit.
@@ -38,7 +35,7 @@ print("child", os.waitpid(child, 0)[1])
 
 def asked(code: str, **environ: str) -> str:
     paths = os.pathsep.join(str(ROOT / name) for name in ("include", "plugins"))
-    given = environment(read_settings({}), SECRETS, database_url="sqlite://")
+    given = embedded_environment()
     threads = {name: given[name] for name in THREADS}
     environ = os.environ | {"PYTHONPATH": paths} | threads | environ
     done = subprocess.run(
@@ -59,7 +56,7 @@ def test_the_parent_has_no_thread_and_no_connection_and_its_child_can_fit():
 CELERY = """
 import sys
 from airflow.providers.celery.executors import celery_executor_utils as utils
-app = utils.create_celery_app(utils.conf) if hasattr(utils, "create_celery_app") else utils.app
+app = utils.app
 print("sends", "pandas" in sys.modules)
 app.loader.import_default_modules()
 print("works", "pandas" in sys.modules, "evidently.presets" in sys.modules)
@@ -85,14 +82,14 @@ def test_the_embedded_stack_is_switched_by_the_same_variable():
 
 
 def test_no_other_process_of_the_stack_is_told_of_them():
-    shared = environment(read_settings({}), SECRETS, database_url="sqlite://")
+    shared = embedded_environment()
 
     assert not [name for name in shared if "PRELOAD" in name or "START_METHOD" in name]
 
 
 def test_production_allows_no_other_threads_than_the_embedded_stack():
     services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
-    given = environment(read_settings({}), SECRETS, database_url="sqlite://")
+    given = embedded_environment()
 
     assert {n: services["worker"]["environment"][n] for n in THREADS} == {
         n: given[n] for n in THREADS
