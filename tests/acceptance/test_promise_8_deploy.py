@@ -24,7 +24,7 @@ from evergreen.preparation import load_examples
 from evergreen.receipts import CandidateReceipt, DeploymentReceipt
 from evergreen.spec import load_spec
 from evergreen.targets import Waiting
-from tests.conftest import ROOT, small
+from tests.conftest import ROOT, small, wait_until
 from tests.night import History
 from tests.serving import calling, live_rows, model_server, split
 
@@ -237,25 +237,30 @@ def test_the_same_entity_is_answered_by_the_same_version_and_a_larger_step_only_
     registration = online.version(10, logged=online.fitted())
     seen: dict[str, dict[str, set]] = {}
     http = online.server.http
+
+    def stage_is_on() -> bool:
+        return online.server.about(MODEL)["stage"] == online.way(registration.version)[-1]
+
     with calling(online.server, MODEL, rows) as callers:
         while isinstance(online.deploy(registration, now=datetime.now(UTC)), Waiting):
-            stage = online.server.about(MODEL)["stage"] or ""
-            if stage.startswith("canary"):
-                seen.setdefault(stage, {})
-                for n in range(60):
-                    one = split(rows.iloc[n : n + 1])
-                    said = http.post(f"/models/{MODEL}/invocations", json=one).json()
-                    if online.server.about(MODEL)["stage"] == stage:
-                        seen[stage].setdefault(str(n), set()).update(said["model_versions"])
+            stage = online.way(registration.version)[-1]
+            if stage in seen or not stage.startswith("canary"):
+                time.sleep(0.2)
+                continue
+            # Nobody asks for the next stage meanwhile, so this one stays on.
+            wait_until(stage_is_on, within_s=30, what=f"{stage} on the model server")
+            seen[stage] = {}
+            for n in range(60):
+                one = split(rows.iloc[n : n + 1])
+                said = http.post(f"/models/{MODEL}/invocations", json=one).json()
+                seen[stage].setdefault(str(n), set()).update(said["model_versions"])
     assert_all_answered(callers)
 
     new = {stage: {n for n, by in found.items() if by == {registration.version}}
            for stage, found in seen.items()}  # fmt: skip
     assert all(len(by) == 1 for found in seen.values() for by in found.values())
     assert {before} != set.union(*seen["canary 20%"].values())
-    both = seen["canary 20%"].keys() & seen["canary 60%"].keys()
-    assert len(both) > 20
-    assert new["canary 20%"] & both <= new["canary 60%"]
+    assert new["canary 20%"] < new["canary 60%"]
 
 
 def assert_all_answered(callers) -> None:
