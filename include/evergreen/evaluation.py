@@ -61,6 +61,8 @@ def rank(spec: ModelSpec, candidates: Sequence[CandidateReceipt]) -> CandidateRe
         raise CandidateError(
             "No candidate but the baseline was fitted, so nothing can be promoted."
         )
+    if len(real) == 1:
+        return real[0]
     return max(
         real, key=lambda c: (metrics.merit(spec.metric, c.validation[spec.metric]), c.candidate)
     )

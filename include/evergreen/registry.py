@@ -212,6 +212,19 @@ def set_champion(client: MlflowClient, model: str, version: str) -> None:
             return
 
 
+def add_tag(client: MlflowClient, version: ModelVersion, name: str, value: str) -> None:
+    """Add a tag that may not be there yet; of two who add the same at once, both have done it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_model_version_tag(version.name, version.version, name, value)
+    except MlflowException:
+        # MLflow inserts what it did not find, so the second of two is refused.
+        found = find_version(client, version.name, version.version)
+        if found is None or found.tags.get(name) != value:
+            raise
+
+
 def tag(version: ModelVersion, name: str) -> str:
     """
     Return the value of one of our tags.

@@ -26,7 +26,7 @@ from evergreen.baselines import linear_baseline
 from evergreen.engine import running_on
 from evergreen.errors import ArtefactError, CandidateError
 from evergreen.identity import code_digest, load_identity, spec_digest, version_key
-from evergreen.metrics import Truth
+from evergreen.metrics import Predictions, Truth
 from evergreen.opponent import find_opponent
 from evergreen.prediction import are_sound, classes_of, predict
 from evergreen.preparation import load_training
@@ -50,6 +50,7 @@ class Fitted:
     """
     A pipeline fitted on all training days, and what it reached on the validation days before.
 
+    ``validation`` is empty where nothing had to be ranked.
     ``trials`` are those of its search, best first; the first one's parameters are ``params``.
     """
 
@@ -91,34 +92,35 @@ def build_candidate(spec: ModelSpec, candidate: str) -> Pipeline:
 def fit_candidate(
     pipeline: Pipeline,
     *,
-    fit: pd.DataFrame,
-    validation: pd.DataFrame,
+    rows: pd.DataFrame,
+    fit_rows: int,
     spec: ModelSpec,
+    is_ranked: bool,
     search: Search | None = None,
     params: Params | None = None,
 ) -> Fitted:
     """
     Choose parameters within the fit days, measure them on the validation days, then fit on both.
 
-    :param fit: Labelled examples of the older days, shape ``(rows, columns)``.
-    :param validation: Labelled examples of the newer days.
+    :param rows: Labelled examples of all training days, shape ``(rows, columns)``, oldest first.
+    :param fit_rows: How many of them are fit days; the others are validation days.
+    :param is_ranked: Whether there is a rival; without one the fit that measures is left out.
     :param search: What to search; None searches nothing.
     :param params: Without a search, the parameters to use; with one, those to try first.
     :raises CandidateError: If fitting fails or a prediction is not a finite number.
     """
+    older, newer = rows.iloc[:fit_rows], rows.iloc[fit_rows:]
     given, trials = params or {}, list[Trial]()
     if search is not None:
-        trials = search_parameters(pipeline, rows=fit, spec=spec, search=search, start=given)
+        trials = search_parameters(pipeline, rows=older, spec=spec, search=search, start=given)
         given = trials[0].params
-    older = _fit(pipeline, given, rows=fit, spec=spec)
-    measured = _measure(older, validation, spec=spec)
-    everything = pd.concat([fit, validation], ignore_index=True)
-    return Fitted(
-        model=_fit(pipeline, given, rows=everything, spec=spec),
-        params=given,
-        validation=measured,
-        trials=tuple(trials),
-    )
+    measured: dict[Metric, float] = {}
+    if is_ranked:
+        measured = _measure(_fit(pipeline, given, rows=older, spec=spec), newer, spec=spec)
+    model = _fit(pipeline, given, rows=rows, spec=spec)
+    if not is_ranked:
+        _predictions(model, newer, spec=spec)
+    return Fitted(model=model, params=given, validation=measured, trials=tuple(trials))
 
 
 def _fit(pipeline: Pipeline, params: Params, *, rows: pd.DataFrame, spec: ModelSpec) -> Pipeline:
@@ -133,6 +135,11 @@ def _fit(pipeline: Pipeline, params: Params, *, rows: pd.DataFrame, spec: ModelS
 
 
 def _measure(model: Pipeline, rows: pd.DataFrame, *, spec: ModelSpec) -> dict[Metric, float]:
+    truth = Truth.of(rows, spec=spec.examples, classes=classes_of(model, rows, spec=spec.examples))
+    return metrics.measure(truth, _predictions(model, rows, spec=spec))
+
+
+def _predictions(model: Pipeline, rows: pd.DataFrame, *, spec: ModelSpec) -> Predictions:
     classes = classes_of(model, rows, spec=spec.examples)
     # A forest adds up its trees in the order in which threads end: one at a time, the sum is one.
     with parallel_config(backend="sequential"):
@@ -142,7 +149,7 @@ def _measure(model: Pipeline, rows: pd.DataFrame, *, spec: ModelSpec) -> dict[Me
             f"Some of {len(rows)} predictions for the validation days are not finite, or no "
             "probability. Nothing was logged. Check what the pipeline does with missing values."
         )
-    return metrics.measure(Truth.of(rows, spec=spec.examples, classes=classes), said)
+    return said
 
 
 def fit_for(
@@ -162,9 +169,10 @@ def fit_for(
     frame, fit_rows = load_training(store, spec, receipt=examples)
     fitted = fit_candidate(
         build_candidate(spec, candidate),
-        fit=frame.iloc[:fit_rows],
-        validation=frame.iloc[fit_rows:],
+        rows=frame,
+        fit_rows=fit_rows,
         spec=spec,
+        is_ranked=spec.is_ranked(candidate),
         search=search,
         params=params,
     )

@@ -72,6 +72,10 @@ class ModelSpec(Frozen):
         """Everything that is fitted in a run: the user's candidates and the linear baseline."""
         return (*self.candidates, BASELINE)
 
+    def is_ranked(self, candidate: str) -> bool:
+        """Return whether *candidate* has a rival: the baseline has none, nor has one alone."""
+        return candidate != BASELINE and len(self.candidates) > 1
+
     @property
     def tables(self) -> tuple[str, ...]:
         """Names of the source's tables, as ``prepare`` receives them."""

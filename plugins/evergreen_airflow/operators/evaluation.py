@@ -53,13 +53,15 @@ class EvaluateChallengerOperator(StageOperator):
         verdict = "passes every gate" if receipt.passed else f"misses {', '.join(missed)}"
         self.log.info("Challenger %s %s", receipt.challenger.candidate, verdict)
         metric = self.spec.metric
-        ranking = sorted(fitted, key=lambda c: -merit(metric, c.validation[metric]))
-        log_table(
-            self.log,
-            "Candidates on the validation days",
-            ("candidate", metric),
-            [(c.candidate, c.validation[metric]) for c in ranking],
-        )
+        rivals = [c for c in fitted if c.validation]
+        if rivals:
+            ranking = sorted(rivals, key=lambda c: -merit(metric, c.validation[metric]))
+            log_table(
+                self.log,
+                "Candidates on the validation days",
+                ("candidate", metric),
+                [(c.candidate, c.validation[metric]) for c in ranking],
+            )
         names = list(receipt.metrics["challenger"])
         log_table(
             self.log,

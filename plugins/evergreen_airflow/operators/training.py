@@ -64,9 +64,11 @@ class TrainCandidateOperator(StageOperator):
             experiment_id=self.client.get_run(receipt.run_id).info.experiment_id,
             run_id=receipt.run_id,
         )
+        reached = receipt.validation.get(self.spec.metric)
         self.log.info(
-            "%s: %s %.4f on the validation days",
-            receipt.candidate, self.spec.metric, receipt.validation[self.spec.metric],
+            "%s: %s", receipt.candidate,
+            "fitted once, for nothing is ranked against it" if reached is None
+            else f"{self.spec.metric} {reached:.4f} on the validation days",
         )  # fmt: skip
         rows = [
             *(("validation " + name, value) for name, value in receipt.validation.items()),

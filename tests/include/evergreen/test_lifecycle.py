@@ -65,6 +65,20 @@ def test_the_champion_beats_the_baseline_on_real_flights(night):
     assert found.champion_version is None
 
 
+def test_only_rivals_are_fitted_twice_and_ranked(night):
+    alone = night.candidates(night.examples())
+    rivals = night.at(
+        night.as_of,
+        candidates={"linear": CandidateSpec(), "late": CandidateSpec(function="linear")},
+    )
+    together = rivals.candidates(rivals.examples())
+
+    assert {c.candidate for c in alone if c.validation} == set()
+    assert {c.candidate for c in together if c.validation} == {"linear", "late"}
+    # The fit that ranks changes nothing about the one that serves.
+    assert alone[0].artefact_sha256 == together[0].artefact_sha256
+
+
 def test_a_version_says_what_made_it(night):
     receipt = night.registration()
 
