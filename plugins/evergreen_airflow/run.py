@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +72,7 @@ def as_of_of(context: Context, *, now: datetime) -> datetime:
     :raises AsOfError: If the run gives a bad ``as_of``, one after *now*, or an empty interval.
     """
     dag_run = context["dag_run"]
-    _refuse_strange_conf(dag_run.conf or {}, known=set(context["params"]))
+    refuse_strange_conf(context)
     if asked := context["params"].get("as_of"):
         as_of = parse_instant(asked)
     elif (end := context.get("data_interval_end")) is not None:
@@ -99,7 +98,7 @@ def as_of_or_now(context: Context, *, now: datetime) -> datetime:
 
     :raises AsOfError: If the run gives a bad ``as_of``, or one after *now*.
     """
-    _refuse_strange_conf(context["dag_run"].conf or {}, known=set(context["params"]))
+    refuse_strange_conf(context)
     asked = context["params"].get("as_of")
     as_of = parse_instant(asked) if asked else now
     _refuse_future(as_of, now=now)
@@ -112,7 +111,7 @@ def range_of(context: Context) -> tuple[datetime, datetime]:
 
     :raises AsOfError: If one is no date, or *last* lies before *first*.
     """
-    _refuse_strange_conf(context["dag_run"].conf or {}, known=set(context["params"]))
+    refuse_strange_conf(context)
     first, last = (_parse_date(context["params"][name]) for name in ("first", "last"))
     if last < first:
         raise AsOfError(f"The range ends on {last} and begins on {first}. Turn it round.")
@@ -186,7 +185,13 @@ def _parse_date(text: str) -> date:
         raise AsOfError(f"{text!r} is no date. Expected for example 2013-07-01.") from None
 
 
-def _refuse_strange_conf(conf: Mapping[str, Any], *, known: set[str]) -> None:
+def refuse_strange_conf(context: Context) -> None:
+    """
+    Take the run's configuration for what it is: nothing but params of its DAG.
+
+    :raises AsOfError: If it has a key that is none, or is too long for a request.
+    """
+    conf, known = context["dag_run"].conf or {}, set(context["params"])
     if len(str(conf)) > MAX_CONF_CHARS:
         raise AsOfError(f"The run's configuration is longer than {MAX_CONF_CHARS} characters.")
     if strangers := set(conf) - known:

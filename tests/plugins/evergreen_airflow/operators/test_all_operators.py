@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import BaseOperator
 
+from evergreen.errors import AsOfError
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.operators.base import ModelOperator, StageOperator, WatcherOperator
@@ -69,6 +71,19 @@ def test_every_template_field_is_a_plain_attribute(cls):
 @pytest.mark.parametrize("cls", OPERATORS, ids=lambda c: c.__name__)
 def test_it_says_what_makes_a_second_try_safe(cls):
     assert "Safe to retry" in (cls.__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    "cls", [c for c in OPERATORS if issubclass(c, StageOperator)], ids=lambda c: c.__name__
+)
+def test_a_stage_refuses_what_its_form_does_not_ask(cls, monkeypatch):
+    """A misspelt key must not be a run that does something else."""
+    for hook in (ObjectStoreHook, ModelRegistryHook):
+        monkeypatch.setattr(hook, "get_connection", pytest.fail)
+    run = SimpleNamespace(conf={"dry_rum": True})
+
+    with pytest.raises(AsOfError, match=r"unknown keys \['dry_rum'\]; known are \['dry_run'\]"):
+        build(cls).execute({"dag_run": run, "params": {"dry_run": False}})
 
 
 @pytest.mark.parametrize("hook", [ObjectStoreHook, ModelRegistryHook], ids=lambda c: c.__name__)
