@@ -19,7 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from mlflow import MlflowClient
-from tests.bench.measure import cpu_by_program, measured, own_children_cpu, run_child, stack_cpu
+from tests.bench.measure import Used, cpu_by_program, measured, measured_script, stack_cpu, stages
+from tests.bench.night import show_stages
 from tests.bench.page import Page
 from tests.bench.project import bench_stack, land, store_of
 
@@ -74,6 +75,10 @@ class Past:
         found = self.api.get(f"/dags/{DAG}/dagRuns", state="failed", limit=100)["dag_runs"]
         return [run["dag_run_id"] for run in found]
 
+    def backfilled(self) -> list[str]:
+        found = self.api.get(f"/dags/{DAG}/dagRuns", run_type="backfill", limit=100)["dag_runs"]
+        return [run["dag_run_id"] for run in found]
+
     def digests(self) -> dict[str, str]:
         """Return, by version and its ``as_of``, the digest of its artefact."""
         return {
@@ -85,7 +90,7 @@ class Past:
         return sum(key.endswith(".html") for key in self.store.list(f"reports/{MODEL}/"))
 
 
-def plain_loop(stack, nights: list[datetime]) -> None:
+def plain_loop(stack, nights: list[datetime]) -> Used:
     """Run the plain script for every night, in one warm process."""
     code = (
         "import sys, pathlib, datetime, plain_script\n"
@@ -94,9 +99,10 @@ def plain_loop(stack, nights: list[datetime]) -> None:
         " datetime.date.fromisoformat(day))\n"
     )
     days = [f"{night:%Y-%m-%d}" for night in nights]
-    os.environ["PYTHONPATH"] = stack.environ["PYTHONPATH"]
     settings = stack.settings
-    run_child([sys.executable, "-c", code, str(settings.store / "raw"), settings.mlflow_url, *days])
+    return measured_script(
+        stack, ["-c", code, str(settings.store / "raw"), settings.mlflow_url, *days]
+    )
 
 
 def backfill(page: Page) -> None:
@@ -110,12 +116,7 @@ def backfill(page: Page) -> None:
 def measure(stack, past: Past, nights: list[datetime], page: Page) -> None:
     settings = past.settings
     newest = {"as_of": LAST.isoformat(), "reason": "the newest night first"}
-    plain = None
-    if os.environ.get("PLAIN", "yes") == "yes":
-        plain = measured(
-            lambda: plain_loop(stack, nights),
-            lambda: own_children_cpu() + stack_cpu(settings, only="mlflow"),
-        )
+    plain = plain_loop(stack, nights) if os.environ.get("PLAIN", "yes") == "yes" else None
 
     def ours() -> None:
         run_dag(past.api, DAG, run_id="newest", conf=newest, console=page.console)
@@ -125,6 +126,7 @@ def measure(stack, past: Past, nights: list[datetime], page: Page) -> None:
     cost = measured(ours, lambda: stack_cpu(settings))
     spent = {k: round(v - before_by.get(k, 0)) for k, v in cpu_by_program(settings).items()}
     assert past.failed() == []
+    replayed = [s for run_id in past.backfilled() for s in stages(stack, DAG, run_id)]
     before = past.digests(), past.reports(), registry.aliases_of(past.client, MODEL)
     past.backfill(nights[0], nights[REPROCESSED - 1], "--reprocess-behavior", "completed")
     after = past.digests(), past.reports(), registry.aliases_of(past.client, MODEL)
@@ -151,6 +153,7 @@ def measure(stack, past: Past, nights: list[datetime], page: Page) -> None:
         f"{len(nights)} nights, the newest first", ("what", "found"),
         [(what, str(value)) for what, value in lines.items()],
     )  # fmt: skip
+    show_stages(page, "Its stages, medians", replayed)
     if folder := os.environ.get("KEEP"):
         for name in ("table", "plot"):
             key = found[name]["key"]

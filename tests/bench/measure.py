@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -59,7 +60,7 @@ def cpu_by_program(settings) -> dict[str, float]:
     return {name: stack_cpu(settings, only=word) for name, word in PROGRAMS.items()}
 
 
-def own_children_cpu() -> float:
+def _own_children_cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -71,9 +72,22 @@ def measured(work: Callable[[], object], cpu: Callable[[], float]) -> Used:
     return Used(cpu=cpu() - before, wall=wall, peak=peak if isinstance(peak, float) else 0.0)
 
 
-def run_child(command: list[str]) -> float:
-    """Run a command to its end with one thread, as tasks have, and return its most bytes."""
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+def measured_script(stack: Stack, words: list[str]) -> Used:
+    """
+    Run Python with *words* beside the stack, with one thread as tasks have.
+
+    MLflow's server works for the script too and is counted; Airflow's idling beside it is not.
+    """
+    environ = {"PYTHONPATH": stack.environ["PYTHONPATH"]}
+    return measured(
+        lambda: _run_child([sys.executable, *words], environ),
+        lambda: _own_children_cpu() + stack_cpu(stack.settings, only="mlflow"),
+    )
+
+
+def _run_child(command: list[str], environ: dict[str, str]) -> float:
+    """Run a command to its end and return its most bytes."""
+    env = os.environ | environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = status

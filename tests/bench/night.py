@@ -22,9 +22,8 @@ from tests.bench.measure import (
     Used,
     cpu_by_program,
     measured,
+    measured_script,
     middle,
-    own_children_cpu,
-    run_child,
     stack_cpu,
     stages,
 )
@@ -46,12 +45,9 @@ class Nights:
 
     def plain(self, as_of: datetime) -> Used:
         script = Path(self.settings.project) / "include" / "plain_script.py"
-        command = [sys.executable, str(script), str(self.settings.store / "raw"),
-                   self.settings.mlflow_url, f"{as_of:%Y-%m-%d}", table_of(self.scale)]  # fmt: skip
-        os.environ["PYTHONPATH"] = self.stack.environ["PYTHONPATH"]
-        # MLflow's server works for the script too; Airflow's idling beside it is not the script's.
-        cpu = lambda: own_children_cpu() + stack_cpu(self.settings, only="mlflow")  # noqa: E731
-        return measured(lambda: run_child(command), cpu)
+        words = [str(script), str(self.settings.store / "raw"), self.settings.mlflow_url,
+                 f"{as_of:%Y-%m-%d}", table_of(self.scale)]  # fmt: skip
+        return measured_script(self.stack, words)
 
     def seven_tasks(self, as_of: datetime) -> Used:
         raw, url = str(self.settings.store / "raw"), self.settings.mlflow_url
@@ -95,7 +91,9 @@ def one_night(page: Page) -> None:
         with Memory(stack.settings) as memory:
             nights.evergreen(extra)
     show_nights(page, rows)
-    show_stages(page, found, by_program)
+    show_stages(page, "Evergreen's later nights, medians", found)
+    programs = [(name, f"{cpu:.1f}") for name, cpu in by_program.items()]
+    page.table("Where the CPU seconds of the last one went", ("program", "CPU s"), programs)
     page.say(f"A task's process sees at most {memory.all / 1e6:.0f} MB; {memory.own / 1e6:.0f} MB "
              "of it are its own, the rest is its parent's.")  # fmt: skip
 
@@ -115,7 +113,7 @@ def show_nights(page: Page, rows: list[tuple[datetime, Used, Used, Used]]) -> No
     page.table("One night", ("night", "way", "CPU s", "x plain", "wall s", "x plain"), shown)
 
 
-def show_stages(page: Page, found: list[Stage], by_program: dict[str, float]) -> None:
+def show_stages(page: Page, title: str, found: list[Stage]) -> None:
     shown = []
     for name in dict.fromkeys(stage.name for stage in found):
         same = [stage for stage in found if stage.name == name]
@@ -125,9 +123,7 @@ def show_stages(page: Page, found: list[Stage], by_program: dict[str, float]) ->
         ))  # fmt: skip
     shown.append(("all tasks", "", "", "", f"{middle([s.overhead for s in found]):.2f}"))
     columns = ("stage", "CPU s", "s", "MB at most", "s of overhead")
-    page.table("Evergreen's later nights, medians", columns, shown)
-    programs = [(name, f"{cpu:.1f}") for name, cpu in by_program.items()]
-    page.table("Where the CPU seconds of the last one went", ("program", "CPU s"), programs)
+    page.table(title, columns, shown)
 
 
 def growth(page: Page) -> None:
