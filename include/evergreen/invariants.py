@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
@@ -60,6 +61,7 @@ def check_state(
     versions = registry.all_versions(client, spec.model)
     return [
         _check("the alias is where the ledger put it", _moved(client, spec, book)),
+        _check("the ledger's checkpoints repeat its entries", _strange(store, spec.model)),
         _check("no change of champion is left open", _open(spec, book, now=now)),
         _check("every model server answers with the champion", _behind(store, book, now=now)),
         _check("champions only move forward in as_of", _backwards(book)),
@@ -92,6 +94,16 @@ def _moved(client: MlflowClient, spec: ModelSpec, book: ledger.Ledger) -> Iterat
     expected = book.champion.version if book.champion else None
     if found != expected and book.pending is None:
         yield f"alias at version {found}, ledger says {expected}"
+
+
+def _strange(store: ObjectStore, model: str) -> Iterator[str]:
+    """Yield every checkpoint that says something else than the entries, which are the truth."""
+    keys = list(store.list(f"ledger/{model}/"))
+    for place in store.list(f"ledger_checkpoints/{model}/"):
+        number = int(PurePosixPath(place).stem)
+        entries = ledger.read_entries(store, keys[number - ledger.CHECKPOINT_EVERY : number])
+        if ledger.read_checkpoint(store, model, number) != entries:
+            yield f"{place} differs from the entries it repeats; delete it"
 
 
 def _open(spec: ModelSpec, book: ledger.Ledger, *, now: datetime) -> Iterator[str]:

@@ -5,20 +5,29 @@ One immutable object per entry, numbered without gaps. A number belongs to whoev
 so the ledger is also the lock of the champion alias: an *intent* is a decision that anybody may
 finish, its *outcome* says that it is done.
 
+Every hundred entries are kept once more in one object, a checkpoint, so that a long ledger is read
+in few requests. It only repeats them: without it, they are read one by one.
+
 Two clocks run through it. ``recorded_at`` is when an entry was written. ``serves_from`` is when its
 version starts to serve in the time of the runs: a replayed night of last June promotes in June.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
+from pydantic import ValidationError
+
 from evergreen.spec.policy import Stage
 from evergreen.storage import ObjectStore, canonical_json
 from evergreen.values import Frozen
+
+#: Entries in a checkpoint.
+CHECKPOINT_EVERY = 100
 
 Step = Literal[
     "intent", "outcome", "abandoned", "refused", "stage", "backed_out", "stopped", "sent"
@@ -51,6 +60,10 @@ class Entry(Frozen):
     reason: str
     recorded_at: datetime
     stage: Stage | None = None
+
+
+class _Checkpoint(Frozen):
+    entries: tuple[Entry, ...]
 
 
 class LedgerConflictError(Exception):
@@ -149,10 +162,28 @@ class Ledger:
 
 def read(store: ObjectStore, model: str) -> Ledger:
     """Return the ledger of *model*."""
-    keys = store.list(f"ledger/{model}/")
-    return Ledger(
-        model=model, entries=tuple(Entry.model_validate_json(store.get(key)) for key in keys)
-    )
+    keys = list(store.list(f"ledger/{model}/"))
+    entries = list[Entry]()
+    for start in range(0, len(keys), CHECKPOINT_EVERY):
+        part = keys[start : start + CHECKPOINT_EVERY]
+        is_full = len(part) == CHECKPOINT_EVERY
+        kept = read_checkpoint(store, model, start + CHECKPOINT_EVERY) if is_full else ()
+        entries += kept or read_entries(store, part)
+    return Ledger(model=model, entries=tuple(entries))
+
+
+def read_entries(store: ObjectStore, keys: Sequence[str]) -> tuple[Entry, ...]:
+    """Return the entries under *keys*, one request each."""
+    return tuple(Entry.model_validate_json(store.get(key)) for key in keys)
+
+
+def read_checkpoint(store: ObjectStore, model: str, number: int) -> tuple[Entry, ...]:
+    """Return the entries up to *number* that its checkpoint repeats, none if it is of no use."""
+    try:
+        found = _Checkpoint.model_validate_json(store.get(_checkpoint_key(model, number)))
+    except (FileNotFoundError, ValidationError):
+        return ()
+    return found.entries
 
 
 def is_newest(store: ObjectStore, ledger: Ledger) -> bool:
@@ -174,7 +205,22 @@ def append(store: ObjectStore, ledger: Ledger, entry: Entry) -> Ledger:
     key = f"ledger/{entry.model}/{len(ledger.entries) + 1:08d}.json"
     if not store.put_if_absent(key, canonical_json(entry.model_dump(mode="json"))):
         raise LedgerConflictError(key)
-    return Ledger(model=ledger.model, entries=(*ledger.entries, entry))
+    longer = Ledger(model=ledger.model, entries=(*ledger.entries, entry))
+    _keep_checkpoint(store, longer)
+    return longer
+
+
+def _keep_checkpoint(store: ObjectStore, ledger: Ledger) -> None:
+    """Keep the newest full checkpoint, which whoever wrote its last entry may have died before."""
+    number = len(ledger.entries) - len(ledger.entries) % CHECKPOINT_EVERY
+    if number:
+        repeated = _Checkpoint(entries=ledger.entries[number - CHECKPOINT_EVERY : number])
+        content = canonical_json(repeated.model_dump(mode="json"))
+        store.put_if_absent(_checkpoint_key(ledger.model, number), content)
+
+
+def _checkpoint_key(model: str, number: int) -> str:
+    return f"ledger_checkpoints/{model}/{number:08d}.json"
 
 
 def append_once(store: ObjectStore, entry: Entry) -> Ledger:

@@ -43,6 +43,20 @@ def test_a_moved_alias(healthy):
     }
 
 
+def test_a_checkpoint_of_the_ledger_that_says_something_else(new_history, monkeypatch):
+    monkeypatch.setattr(ledger, "CHECKPOINT_EVERY", 2)
+    history = new_history()
+    history.deploy(history.version(1))
+    history.deploy(history.version(2))
+    assert faults(history) == {}
+    place = f"ledger_checkpoints/{history.spec.model}/00000004.json"
+    history.store.put(place, history.store.get(place).replace(b"promote", b"rollback"))
+
+    assert faults(history)["the ledger's checkpoints repeat its entries"] == (
+        f"{place} differs from the entries it repeats; delete it"
+    )
+
+
 def test_a_stage_that_nobody_watches_any_more(healthy):
     book = healthy.ledger()
     stage = {"step": "stage", "stage": Stage(kind="canary", share=0.1, minutes=5), "version": "1"}

@@ -121,6 +121,55 @@ def test_the_number_belongs_to_the_first(tmp_path):
     assert not ledger.is_newest(store, empty)
 
 
+class Watched(FolderStore):
+    """Remembers what was read."""
+
+    def get(self, key: str) -> bytes:
+        self.seen.append(key)
+        return super().get(key)
+
+
+@pytest.fixture
+def long(tmp_path, monkeypatch) -> Watched:
+    """Seven entries, three to a checkpoint."""
+    monkeypatch.setattr(ledger, "CHECKPOINT_EVERY", 3)
+    store = Watched(tmp_path)
+    store.seen = []
+    for n in range(1, 8):
+        ledger.append(store, ledger.read(store, "m"), entry(n, n))
+    store.seen.clear()
+    return store
+
+
+def test_a_long_ledger_is_read_in_few_requests(long):
+    found = ledger.read(long, "m")
+
+    assert found.entries == tuple(entry(n, n) for n in range(1, 8))
+    assert long.seen == [
+        "ledger_checkpoints/m/00000003.json",
+        "ledger_checkpoints/m/00000006.json",
+        "ledger/m/00000007.json",
+    ]
+
+
+@pytest.mark.parametrize("content", [None, b"{"])
+def test_a_checkpoint_that_is_of_no_use_is_done_without(long, content):
+    place = "ledger_checkpoints/m/00000006.json"
+    long.delete(place)
+    if content is not None:
+        long.put(place, content)
+
+    assert [e.version for e in ledger.read(long, "m").entries] == list("1234567")
+
+
+def test_a_checkpoint_that_a_crash_left_out_is_made_by_the_next_entry(long):
+    long.delete("ledger_checkpoints/m/00000006.json")
+
+    ledger.append(long, ledger.read(long, "m"), entry(8, 8))
+
+    assert ledger.read_checkpoint(long, "m", 6) == tuple(entry(n, n) for n in (4, 5, 6))
+
+
 moves = st.lists(st.tuples(st.booleans(), st.integers(1, 6)), max_size=12)
 
 
