@@ -13,7 +13,6 @@ import math
 import os
 import statistics
 import sys
-import tempfile
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,14 +22,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.bench.night import PORTS
-from tests.conftest import free_port
+from tests.e2e.conftest import running_stack
 
 from evergreen import ledger
 from evergreen.storage import FolderStore, canonical_json
-from evergreen_airflow.embedded import demo, stack
+from evergreen_airflow.embedded import demo
 from evergreen_airflow.embedded.api import AirflowApi
-from evergreen_airflow.embedded.settings import read_settings
 
 NIGHTS = int(os.environ.get("NIGHTS", "730"))
 MODEL = demo.MODEL
@@ -72,18 +69,11 @@ def window(last: date, metric: str) -> dict:
 
 
 def main() -> None:
-    console, quiet = Console(), Console(file=io.StringIO())
-    with tempfile.TemporaryDirectory(prefix="eg-", ignore_cleanup_errors=True) as home:
-        ports = {f"EVERGREEN_{name}_PORT": str(free_port()) for name in PORTS}
-        asked = {"EVERGREEN_HOME": home, "EVERGREEN_SCHEDULES": "off", "EVERGREEN_SERVING": "off"}
-        settings = read_settings(asked | ports)
-        try:
-            password = stack.up(settings, quiet)["admin_password"]
-            demo.run_demo(settings, password=password, as_of=AS_OF, console=quiet)
-            grow(FolderStore(settings.store), NIGHTS)
-            measure(AirflowApi(settings, password=password), console)
-        finally:
-            stack.down(settings, quiet)
+    quiet = Console(file=io.StringIO())
+    with running_stack() as stack:
+        demo.run_demo(stack.settings, password=stack.password, as_of=AS_OF, console=quiet)
+        grow(FolderStore(stack.settings.store), NIGHTS)
+        measure(stack.api, Console())
 
 
 def measure(api: AirflowApi, console: Console) -> None:
