@@ -122,14 +122,23 @@ class Memory(threading.Thread):
         self.join()
 
 
+#: What a task's log says of its cost.
+COST = re.compile(r"Cost: ([\d.]+) CPU s in ([\d.]+) s, (\d+) MB of .*, ([\d.]+) MB read")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One task of a run: what its stage took, and what running it as a task took on top."""
+    """
+    One task of a run: what its stage took, and what running it as a task took on top.
+
+    CPU seconds, seconds, the most memory and the objects it read in MB, seconds.
+    """
 
     name: str
     cpu: float
     body: float
     peak: float
+    read: float
     overhead: float
 
 
@@ -149,13 +158,15 @@ def stages(stack: Stack, dag_id: str, run_id: str) -> list[Stage]:
         text = "\n".join(stack.api.log(dag_id, run_id, task))
         before = max((e for e in ended if e <= start), default=start)
         ended.append(end)
-        if cost := re.search(r"Cost: ([\d.]+) CPU s in ([\d.]+) s, (\d+) MB", text):
-            cpu, body, peak = (float(cost[n]) for n in (1, 2, 3))
+        if cost := COST.search(text):
+            cpu, body, peak, read = map(float, cost.groups())
             name = f"{dag_id.rpartition('__')[2]}: {task['task_id']}" + (
                 f" {task['rendered_map_index']}" if task["map_index"] >= 0 else ""
             )
             overhead = (end - before).total_seconds() - body
-            found.append(Stage(name=name, cpu=cpu, body=body, peak=peak, overhead=overhead))
+            found.append(
+                Stage(name=name, cpu=cpu, body=body, peak=peak, read=read, overhead=overhead)
+            )
     return found
 
 
