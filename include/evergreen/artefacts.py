@@ -52,23 +52,30 @@ def save_model(
     :raises ArtefactError: If the model holds a type that nobody reviewed.
     """
     import mlflow.sklearn
+    import skops.io
+    from mlflow.exceptions import MlflowException
     from mlflow.models import infer_signature
 
     from evergreen.prediction import predict
 
     allowed = [*TRUSTED_TYPES, *spec.trusted_types]
-    _refuse_untrusted(model, allowed=allowed)
+    is_number = spec.examples.problem == "regression"
     predictions = predict(model, example, spec=spec.examples)
-    mlflow.sklearn.save_model(
-        model,
-        str(folder),
-        serialization_format="skops",
-        skops_trusted_types=allowed,
-        signature=infer_signature(example, predictions),
-        input_example=example,
-        pip_requirements=_requirements(),  # inference would import everything again, in seconds
-        pyfunc_predict_fn="predict" if spec.examples.problem == "regression" else "predict_proba",
-    )
+    try:
+        mlflow.sklearn.save_model(
+            model,
+            str(folder),
+            serialization_format="skops",
+            skops_trusted_types=allowed,
+            signature=infer_signature(example, predictions),
+            input_example=example,
+            pip_requirements=_requirements(),  # inference would import all again, in seconds
+            pyfunc_predict_fn="predict" if is_number else "predict_proba",
+        )
+    except MlflowException as error:
+        if unknown := _untrusted(skops.io.dumps(model), allowed=allowed):
+            raise ArtefactError(_explain_untrusted(unknown)) from error
+        raise
     (folder / EXPECTED).write_text(json.dumps(predictions.tolist()))
     data = canonical_skops((folder / ARTEFACT).read_bytes())
     (folder / ARTEFACT).write_bytes(data)
@@ -129,6 +136,7 @@ def load_artefact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ..
     :raises ArtefactError: If *data* differs from *sha256*, or holds a type nobody reviewed.
     """
     import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
 
     found = sha256_of(data)
     if found != sha256:
@@ -138,10 +146,11 @@ def load_artefact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ..
             "backup, or roll back to another version."
         )
     allowed = [*TRUSTED_TYPES, *trusted]
-    unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(allowed))
-    if unknown:
-        raise ArtefactError(_explain_untrusted(unknown))
-    return skops.io.loads(data, trusted=allowed)
+    try:
+        return skops.io.loads(data, trusted=allowed)
+    except UntrustedTypesFoundException as error:
+        unknown = _untrusted(data, allowed=allowed)
+        raise ArtefactError(_explain_untrusted(unknown)) from error
 
 
 def read_example(path: Path, *, spec: Examples) -> pd.DataFrame:
@@ -169,12 +178,10 @@ def download(client: MlflowClient, model_id: str, name: str, *, folder: Path) ->
     )
 
 
-def _refuse_untrusted(model: Any, *, allowed: list[str]) -> None:
+def _untrusted(data: bytes, *, allowed: list[str]) -> list[str]:
     import skops.io
 
-    unknown = sorted(set(skops.io.get_untrusted_types(data=skops.io.dumps(model))) - set(allowed))
-    if unknown:
-        raise ArtefactError(_explain_untrusted(unknown))
+    return sorted(set(skops.io.get_untrusted_types(data=data)) - set(allowed))
 
 
 def _explain_untrusted(unknown: list[str]) -> str:

@@ -185,13 +185,13 @@ def load_examples(
     """
     manifest = json.loads(read(store, receipt.manifest))
     days = [entry for entry in manifest["days"] if entry["segment"] in segments]
-    frames = (from_parquet(read(store, ObjectRef.model_validate(day["data"]))) for day in days)
+    stored = (read(store, ObjectRef.model_validate(day["data"])) for day in days)
     if share >= 1:
-        whole = pd.concat(frames, ignore_index=True)
+        whole = from_parquet(*stored)
         return examples.known(whole, spec=spec.examples, as_of=receipt.as_of)
     drawn = []
-    for day, frame in zip(days, frames, strict=True):
-        known = examples.known(frame, spec=spec.examples, as_of=receipt.as_of)
+    for day, data in zip(days, stored, strict=True):
+        known = examples.known(from_parquet(data), spec=spec.examples, as_of=receipt.as_of)
         rng = np.random.default_rng([spec.seed, date.fromisoformat(day["day"]).toordinal()])
         rows = rng.choice(len(known), round(share * len(known)), replace=False)
         drawn.append(known.iloc[np.sort(rows)])

@@ -9,7 +9,8 @@ Evergreen's own modules are among them, so that a new release needs a restart of
 workers, as any plugin of Airflow does; DAG files and ``models.*`` are read by each task anew.
 
 Importing them starts no thread and opens no connection, so that the fork is safe
-(``tests/plugins/evergreen_airflow/test_warm_workers.py``); nothing is fitted in the parent.
+(``tests/plugins/evergreen_airflow/test_warm_workers.py``); nothing is fitted in the parent, and
+``evergreen.first_report`` is the one module that does something: what reports are made with.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from evergreen_airflow import operators, sensors
 #: The variable that switches it, and what it means by default.
 VARIABLE, ON, OFF = "EVERGREEN_WARM_WORKERS", "on", "off"
 
-#: Modules, not packages: what a package imports lazily would be imported by each task again.
+#: Modules, not packages: what a package imports lazily would be imported by each task again. Some
+#: are named only because their libraries put them off until they are first used.
 LIBRARIES = (
     "airflow.dag_processing.dagbag",
     "airflow.executors.local_executor",
@@ -40,9 +42,21 @@ LIBRARIES = (
     "sklearn.model_selection",
     "skops.io",
     "pandera.pandas",
+    "pandera.accessors.pandas_accessor",
+    "pandera.backends.pandas.builtin_checks",
+    "pandera.backends.pandas.builtin_hypotheses",
+    "pandera.backends.pandas.register",
+    "pandera.strategies.pandas_strategies",
     "mlflow.artifacts",
+    "mlflow.pyfunc.model",
     "mlflow.sklearn",
     "mlflow.tracking",
+    "mlflow.tracking.request_header.databricks_request_header_provider",
+    "mlflow.tracking.request_header.registry",
+    "narwhals._interchange.dataframe",
+    "narwhals._pandas_like.dataframe",
+    "narwhals._pandas_like.namespace",
+    "narwhals.stable.v2._namespace",
     "optuna",
     "evidently",
     "evidently.presets",

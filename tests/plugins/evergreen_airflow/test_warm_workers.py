@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -51,6 +52,43 @@ def test_the_parent_has_no_thread_and_no_connection_and_its_child_can_fit():
     assert "threads 1 ['MainThread']" in found
     assert "connections []" in found
     assert "child 0" in found
+
+
+#: Does for the first time what stages do, and says what had to be imported for it.
+FIRST_TASK = f"""
+import importlib, sys, tempfile
+for name in {MODULES!r}:
+    importlib.import_module(name)
+before = set(sys.modules)
+import mlflow.sklearn
+import pandas as pd
+import pandera.pandas as pa
+from datetime import datetime, UTC
+from pathlib import Path
+from sklearn.linear_model import Ridge
+from evergreen.evidently_report import keep_report
+from evergreen.storage import FolderStore
+rows = pd.DataFrame({{"a": [0.0, 1.0, 2.0], "b": ["x", "y", "y"]}})
+pa.DataFrameSchema({{"a": pa.Column(None, checks=[pa.Check.ge(0)])}}).validate(rows, lazy=True)
+with tempfile.TemporaryDirectory() as home:
+    model = Ridge().fit(rows[["a"]], rows["a"])
+    mlflow.sklearn.save_model(
+        model, home + "/model", serialization_format="skops", input_example=rows[["a"]],
+        signature=mlflow.models.infer_signature(rows[["a"]], rows["a"]),
+        pip_requirements=["skops"],
+    )
+    keep_report(
+        FolderStore(Path(home)), folder="reports/m", reference=rows, current=rows, note="",
+        name="n", at=datetime.now(UTC),
+    )
+print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_what_libraries_put_off_until_they_are_used_is_there_as_well():
+    late = ast.literal_eval(asked(FIRST_TASK).splitlines()[-1])
+
+    assert len(late) < 20, late
 
 
 CELERY = """
