@@ -60,8 +60,8 @@ def fill(store: ObjectStore, client: MlflowClient, model: str) -> None:
         run = client.create_run(experiment, tags=tags)
         client.set_terminated(run.info.run_id)
         made = client.create_model_version(
-            model, source=champion.source, run_id=run.info.run_id, tags=champion.tags | tags,
-            await_creation_for=0,
+            model, source=champion.source, run_id=champion.run_id, await_creation_for=0,
+            model_id=champion.tags[registry.TAG_MODEL_ID], tags=champion.tags | tags,
         )  # fmt: skip
         for version in (made.version, champion.version):  # the real one is back at once
             for step in ("intent", "outcome"):
