@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
@@ -96,11 +95,9 @@ def importances(model: Pipeline, spec: ModelSpec, *, test: pd.DataFrame) -> list
         found = predict(fitted, shuffled, spec=spec.examples, classes=classes)
         return metrics.merit(spec.metric, metrics.value(truth, spec.metric, found))
 
-    # The same values in another order need no second look at whether they are finite.
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        found = permutation_importance(
-            model, inputs, truth.values, scoring=worth, n_repeats=REPEATS, random_state=spec.seed
-        )
+    found = permutation_importance(
+        model, inputs, truth.values, scoring=worth, n_repeats=REPEATS, random_state=spec.seed
+    )
     errors = found.importances_std / np.sqrt(REPEATS)
     costs = zip(inputs.columns, found.importances_mean, errors, strict=True)
     worths = [Importance(name=name, cost=float(c), error=float(e)) for name, c, e in costs]
