@@ -112,12 +112,12 @@ def _summary(
         t["map_index"] for t in api.tasks(dag_id, run_id) if t["task_id"] == "train_candidate"
     ]
     fitted = [api.receipt(dag_id, run_id, "train_candidate", index) for index in sorted(mapped)]
-    names = list(fitted[0]["validation"])
+    names = list(evaluation["metrics"]["challenger"])
     _table(
         console,
         "Candidates on the validation days",
         ("candidate", *names),
-        [(c["candidate"], *(c["validation"][n] for n in names)) for c in fitted],
+        [(c["candidate"], *(c["validation"][n] for n in names)) for c in fitted if c["validation"]],
     )
     _table(
         console,
