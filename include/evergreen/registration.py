@@ -109,7 +109,7 @@ def _show(client: MlflowClient, version: ModelVersion, pack: EvidencePack, evide
     run_id = pack.challenger.run_id
     client.log_text(run_id, pack.model_dump_json(indent=1), f"{EVIDENCE}/{DATA}")
     client.log_text(run_id, render(pack), f"{EVIDENCE}/{PAGE}")
-    registry.add_tag(client, version, registry.TAG_EVIDENCE, evidence)
+    registry.set_tag(client, version, registry.TAG_EVIDENCE, evidence)
 
 
 def _identity(

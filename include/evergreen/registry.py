@@ -6,6 +6,7 @@ Names of tags are here and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -195,34 +196,27 @@ def champion_of(client: MlflowClient, model: str) -> ModelVersion | None:
 
 
 def set_champion(client: MlflowClient, model: str, version: str) -> None:
-    """
-    Put the alias at *version*; several processes may do so at once.
+    """Put the alias at *version*; several processes may do so at once."""
+    _set(lambda: client.set_registered_model_alias(model, CHAMPION, version))
 
-    Of two that set the first alias of a model MLflow refuses one, whose second try finds it there.
-    """
+
+def set_tag(client: MlflowClient, version: ModelVersion, name: str, value: str) -> None:
+    """Put a tag on *version*; several processes may do so at once."""
+    _set(lambda: client.set_model_version_tag(version.name, version.version, name, value))
+
+
+def _set(write: Callable[[], None]) -> None:
+    """Write; of two that set the same for the first time MLflow refuses one, which tries again."""
     from mlflow.exceptions import MlflowException
 
     for attempt in range(SET_ATTEMPTS):
         try:
-            client.set_registered_model_alias(model, CHAMPION, version)
+            write()
         except MlflowException as error:
             if error.error_code != "BAD_REQUEST" or attempt == SET_ATTEMPTS - 1:
                 raise
         else:
             return
-
-
-def add_tag(client: MlflowClient, version: ModelVersion, name: str, value: str) -> None:
-    """Add a tag that may not be there yet; of two who add the same at once, both have done it."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.set_model_version_tag(version.name, version.version, name, value)
-    except MlflowException:
-        # MLflow inserts what it did not find, so the second of two is refused.
-        found = find_version(client, version.name, version.version)
-        if found is None or found.tags.get(name) != value:
-            raise
 
 
 def tag(version: ModelVersion, name: str) -> str:
