@@ -37,7 +37,7 @@ from evergreen.storage import (
 from evergreen.tables import from_parquet, to_parquet
 from evergreen.validation import DayVerdict, load_verdicts
 from evergreen.values import Frozen
-from evergreen.window import SEGMENTS, Days, Window
+from evergreen.window import SEGMENTS, Days, Window, start_of, training_window
 
 log = logging.getLogger(__name__)
 
@@ -217,11 +217,9 @@ def load_training(
             "training on %.1f%% of each day's rows, %d of %d: window.max_train_rows is %d",
             100 * share, round(share * rows), rows, most,
         )  # fmt: skip
-    fit, validation = (
-        load_examples(store, spec, receipt=receipt, segments=(segment,), share=share)
-        for segment in ("fit", "validation")
-    )
-    return pd.concat([fit, validation], ignore_index=True), len(fit)
+    frame = load_examples(store, spec, receipt=receipt, segments=("fit", "validation"), share=share)
+    fit_end = start_of(training_window(receipt.as_of, spec.window).fit.end)
+    return frame, int((frame[spec.examples.event_time] < fit_end).sum())
 
 
 @dataclass(frozen=True, kw_only=True)

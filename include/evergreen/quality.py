@@ -267,8 +267,8 @@ def _span(window: Window) -> Days:
 
 
 def _rows(store: ObjectStore, spec: ModelSpec, days: Mapping[date, JoinedDay], span: Days) -> Rows:
-    frames = [from_parquet(read(store, days[d].data)) for d in span if d in days]
-    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"label": []})
+    stored = [read(store, days[d].data) for d in span if d in days]
+    found = from_parquet(*stored) if stored else pd.DataFrame({"label": []})
     return Rows(spec=spec, frame=found)
 
 
@@ -381,8 +381,9 @@ def _versions(
     oldest = max(days) - timedelta(days=spec.quality.lookback_days - 1)
     for number in sorted({f.version for d, f in days.items() if d >= oldest}, key=int):
         mine = [d for d, found in days.items() if d >= oldest and found.version == number]
-        frames = [from_parquet(read(store, days[d].data)) for d in mine]
-        rows = Rows(spec=spec, frame=pd.concat(frames, ignore_index=True)).labelled
+        rows = Rows(
+            spec=spec, frame=from_parquet(*(read(store, days[d].data) for d in mine))
+        ).labelled
         yield VersionQuality(
             version=number,
             days=len(mine),

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from tests.bench.measure import Stage, Used, middle
 from tests.bench.night import DAY, FIRST, Nights
 from tests.bench.page import Page
-from tests.bench.project import bench_stack, land, store_of
+from tests.bench.project import bench_stack, land, model_of, store_of
 
 from evergreen import ledger, registry
 from evergreen.mirror import mirror_ledger
@@ -30,7 +30,7 @@ MEASURED = 3
 
 
 def history(page: Page) -> None:
-    with bench_stack(scales=(1,)) as stack:
+    with bench_stack({model_of(1): 1}) as stack:
         land(store_of(stack), (FIRST - 75 * DAY).date(), (FIRST + 9 * DAY).date(), scale=1)
         nights = Nights(stack, 1)
         all_nights = [FIRST + n * DAY for n in range(1 + 2 * MEASURED)]

@@ -71,7 +71,7 @@ class Nights:
 
 
 def one_night(page: Page) -> None:
-    with bench_stack(scales=(1,)) as stack:
+    with bench_stack({model_of(1): 1}) as stack:
         last = FIRST + (NIGHTS + 1) * DAY
         land(store_of(stack), (FIRST - 75 * DAY).date(), last.date(), scale=1)
         nights = Nights(stack, 1)
@@ -129,7 +129,7 @@ def show_stages(page: Page, title: str, found: list[Stage]) -> None:
 def growth(page: Page) -> None:
     """At each scale a first night, which prepares every day, and the one after it."""
     used: dict[str, dict[int, tuple[Used, Used]]] = {"first": {}, "second": {}}
-    with bench_stack(scales=SCALES) as stack:
+    with bench_stack({model_of(scale): scale for scale in SCALES}) as stack:
         for scale in SCALES:
             land(store_of(stack), (FIRST - 75 * DAY).date(), (FIRST + 2 * DAY).date(), scale=scale)
             nights = Nights(stack, scale)

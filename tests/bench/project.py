@@ -20,9 +20,6 @@ from evergreen.storage import FolderStore, ObjectStore
 from evergreen.tables import from_parquet, to_parquet
 from evergreen_airflow.embedded.runs import run_dag
 
-#: Raw rows beside the real ones: each flight so many times, under flight numbers of its own.
-SCALES = (1, 4, 16)
-
 
 def model_of(scale: int) -> str:
     return "night" if scale == 1 else f"night_x{scale}"
@@ -70,9 +67,10 @@ def land(store: ObjectStore, first: date, last: date, *, scale: int) -> None:
 
 
 @contextmanager
-def bench_stack(scales: tuple[int, ...] = SCALES, **environ: str) -> Iterator[Stack]:
+def bench_stack(models: dict[str, int], **environ: str) -> Iterator[Stack]:
+    """Run a stack on a project with *models*, each with so many rows for every real one."""
     with tempfile.TemporaryDirectory(prefix="eg-bench-") as folder:
-        root = make_project(Path(folder), {model_of(scale): scale for scale in scales})
+        root = make_project(Path(folder), models)
         with running_stack(EVERGREEN_PROJECT=str(root), **environ) as stack:
             yield stack
 
