@@ -1,5 +1,5 @@
 """
-A night with a year of nights behind it, against the second one.
+A night with a year of nights behind it, against the first few.
 
 Real nights; between them the registry, the experiment and the ledger are filled with what a year of
 nights leaves there, each of which was champion.
@@ -8,44 +8,40 @@ nights leaves there, each of which was champion.
 from __future__ import annotations
 
 import os
-import sys
-from datetime import timedelta
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from mlflow import MlflowClient
 from tests.bench.measure import Stage, Used, middle
-from tests.bench.night import DAY, FIRST, Nights
 from tests.bench.page import Page
-from tests.bench.project import bench_stack, land, model_of, store_of
+from tests.bench.project import store_of
+from tests.bench.ways import FIRST, Nights
 
 from evergreen import ledger, registry
 from evergreen.mirror import mirror_ledger
 from evergreen.storage import ObjectStore
 
-#: Nights that lie behind the measured ones, and how many are measured before and after.
+#: Nights that are put behind the measured ones, and how many are measured after them.
 BEHIND = int(os.environ.get("BEHIND", "365"))
 MEASURED = 3
 
 
-def history(page: Page) -> None:
-    with bench_stack({model_of(1): 1}) as stack:
-        land(store_of(stack), (FIRST - 75 * DAY).date(), (FIRST + 9 * DAY).date(), scale=1)
-        nights = Nights(stack, 1)
-        all_nights = [FIRST + n * DAY for n in range(1 + 2 * MEASURED)]
-        few, many = all_nights[1 : 1 + MEASURED], all_nights[1 + MEASURED :]
-        nights.evergreen(FIRST)
-        before = [nights.evergreen(as_of) for as_of in few]
-        url = stack.settings.mlflow_url
-        fill(store_of(stack), MlflowClient(url, url), nights.model)
-        after = [nights.evergreen(as_of) for as_of in many]
-        shown = [
-            row("the second to the fourth", before, [nights.stages(as_of) for as_of in few]),
-            row(f"after {BEHIND} more", after, [nights.stages(as_of) for as_of in many]),
-        ]
+def after_a_year(
+    nights: Nights, before: Sequence[tuple[datetime, Used]], later: Sequence[datetime]
+) -> list[tuple[str, ...]]:
+    """Leave a year behind the nights that were measured, do the *later* ones, and compare."""
+    url = nights.settings.mlflow_url
+    fill(store_of(nights.stack), MlflowClient(url, url), nights.model)
+    after = [(as_of, nights.evergreen(as_of)) for as_of in later]
+    return [
+        row(name, [used for _, used in some], [nights.stages(as_of) for as_of, _ in some])
+        for name, some in (("those above", before), (f"after {BEHIND} more", after))
+    ]
+
+
+def show_years(page: Page, rows: list[tuple[str, ...]]) -> None:
     columns = ("nights, medians", "CPU s", "wall s", "CPU s of its stages", "MB read")
-    page.table("A night after a year of nights", columns, shown)
+    page.table("A night after a year of nights", columns, rows)
 
 
 def fill(store: ObjectStore, client: MlflowClient, model: str) -> None:
@@ -78,7 +74,3 @@ def row(name: str, used: list[Used], stages: list[list[Stage]]) -> tuple[str, ..
         f"{middle([sum(s.cpu for s in night) for night in stages]):.1f}",
         f"{middle([sum(s.read for s in night) for night in stages]):.1f}",
     )
-
-
-if __name__ == "__main__":
-    history(Page())

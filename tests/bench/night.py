@@ -11,68 +11,24 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.bench.measure import (
-    Memory,
-    Stage,
-    Used,
-    cpu_by_program,
-    measured,
-    measured_script,
-    middle,
-    stack_cpu,
-    stages,
-)
+from tests.bench.history import MEASURED, after_a_year, show_years
+from tests.bench.measure import Memory, Stage, Used, cpu_by_program, middle
 from tests.bench.page import Page
-from tests.bench.project import bench_stack, land, model_of, runner, store_of, table_of
+from tests.bench.project import bench_stack, land, model_of, store_of
+from tests.bench.ways import DAY, FIRST, Nights
 
-FIRST = datetime(2013, 7, 1, tzinfo=UTC)
 NIGHTS = int(os.environ.get("NIGHTS", "4"))
 SCALES = tuple(int(n) for n in os.environ.get("SCALES", "1,4,16").split(","))
-DAY = timedelta(days=1)
-
-
-class Nights:
-    """The three ways to do one night."""
-
-    def __init__(self, stack, scale: int) -> None:
-        self.stack, self.scale, self.model = stack, scale, model_of(scale)
-        self.settings, self.run = stack.settings, runner(stack)
-
-    def plain(self, as_of: datetime) -> Used:
-        script = Path(self.settings.project) / "include" / "plain_script.py"
-        words = [str(script), str(self.settings.store / "raw"), self.settings.mlflow_url,
-                 f"{as_of:%Y-%m-%d}", table_of(self.scale)]  # fmt: skip
-        return measured_script(self.stack, words)
-
-    def seven_tasks(self, as_of: datetime) -> Used:
-        raw, url = str(self.settings.store / "raw"), self.settings.mlflow_url
-        day = f"{as_of:%Y-%m-%d}"
-        work = lambda: self.run("plain_night", day, raw=raw, mlflow=url, as_of=day)  # noqa: E731
-        return measured(work, lambda: stack_cpu(self.settings))
-
-    def evergreen(self, as_of: datetime) -> Used:
-        return measured(lambda: self._night(as_of), lambda: stack_cpu(self.settings))
-
-    def _night(self, as_of: datetime) -> float:
-        day = f"{as_of:%Y-%m-%d}"
-        self.run(f"{self.model}__retrain", day, as_of=as_of.isoformat())
-        self.run(f"{self.model}__score", day, as_of=(as_of + DAY).isoformat())
-        return max(stage.peak for stage in self.stages(as_of)) * 1e6
-
-    def stages(self, as_of: datetime) -> list[Stage]:
-        day = f"{as_of:%Y-%m-%d}"
-        return [s for kind in ("retrain", "score")
-                for s in stages(self.stack, f"{self.model}__{kind}", day)]  # fmt: skip
 
 
 def one_night(page: Page) -> None:
     with bench_stack({model_of(1): 1}) as stack:
-        last = FIRST + (NIGHTS + 1) * DAY
+        last = FIRST + (NIGHTS + MEASURED + 1) * DAY
         land(store_of(stack), (FIRST - 75 * DAY).date(), last.date(), scale=1)
         nights = Nights(stack, 1)
         rows, by_program = [], {}
@@ -90,12 +46,15 @@ def one_night(page: Page) -> None:
         extra = FIRST + NIGHTS * DAY  # looked at from outside, so not among those that are timed
         with Memory(stack.settings) as memory:
             nights.evergreen(extra)
+        later = [extra + n * DAY for n in range(1, MEASURED + 1)]
+        years = after_a_year(nights, [(as_of, ours) for as_of, *_, ours in rows[1:]], later)
     show_nights(page, rows)
     show_stages(page, "Evergreen's later nights, medians", found)
     programs = [(name, f"{cpu:.1f}") for name, cpu in by_program.items()]
     page.table("Where the CPU seconds of the last one went", ("program", "CPU s"), programs)
     page.say(f"A task's process sees at most {memory.all / 1e6:.0f} MB; {memory.own / 1e6:.0f} MB "
              "of it are its own, the rest is its parent's.")  # fmt: skip
+    show_years(page, years)
 
 
 def show_nights(page: Page, rows: list[tuple[datetime, Used, Used, Used]]) -> None:

@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.bench.backfill import backfill
-from tests.bench.history import history
 from tests.bench.night import growth, one_night
 from tests.bench.page import Page
 from tests.bench.parsing import parsing
@@ -27,7 +26,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 def main() -> None:
     page, started = Page(), time.monotonic()
-    for part in (parsing, one_night, history, backfill, growth):
+    for part in (parsing, one_night, backfill, growth):
         page.progress(f"{part.__name__}, after {(time.monotonic() - started) / 60:.0f} min")
         part(page)
     heading = HEADING.format(
