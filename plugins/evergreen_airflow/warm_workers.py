@@ -10,7 +10,8 @@ workers, as any plugin of Airflow does; DAG files and ``models.*`` are read by e
 
 Importing them starts no thread and opens no connection, so that the fork is safe
 (``tests/plugins/evergreen_airflow/test_warm_workers.py``); nothing is fitted in the parent, and
-``evergreen.first_report`` is the one module that does something: what reports are made with.
+only ``evergreen.first_report`` and ``evergreen.first_model`` do something: what libraries do once
+in a process, when it makes its first report and saves its first model.
 """
 
 from __future__ import annotations
