@@ -6,6 +6,8 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 export UV_PYTHON_DOWNLOADS = never
+# uv leaves compiling to Python's first import; told not to, each process would compile all again.
+export PYTHONDONTWRITEBYTECODE =
 export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 
 SETUP := .venv/.ready

@@ -137,6 +137,14 @@ def test_an_image_is_of_the_lock_and_does_not_run_as_root(file):
     assert all((ROOT / source).exists() for source in sources)
 
 
+@pytest.mark.parametrize("file", sorted(DEPLOY.glob("*.Dockerfile")), ids=lambda p: p.name)
+def test_an_image_holds_its_code_compiled_as_who_runs_it_may_not_write(file):
+    copied, _, after = file.read_text().rpartition("\nCOPY ")
+
+    assert "RUN python -m compileall -q /opt/evergreen\n" in after
+    assert "RUN pip install" in copied  # pip compiles what it installs
+
+
 def test_secrets_are_private_random_and_never_made_twice(tmp_path, monkeypatch, capsys):
     file = tmp_path / ".env"
     one, other = make_secrets(file), make_secrets(tmp_path / "other.env")

@@ -14,6 +14,8 @@ COPY plugins/evergreen_airflow/airflow_local_settings.py /opt/airflow/config/air
 COPY include /opt/evergreen/include
 COPY plugins /opt/evergreen/plugins
 COPY dags /opt/evergreen/dags
+# Whoever runs here may not write, and would compile it again in every process.
+RUN python -m compileall -q /opt/evergreen
 ARG GIT_SHA=unknown
 ENV PYTHONPATH=/opt/evergreen/include:/opt/evergreen/plugins GIT_SHA=$GIT_SHA
 

@@ -8,6 +8,8 @@ COPY requirements.txt /tmp/requirements.txt
 RUN pip install --no-cache-dir --require-hashes -r /tmp/requirements.txt
 
 COPY include /opt/evergreen/include
+# Whoever runs here may not write, and would compile it again in every process.
+RUN python -m compileall -q /opt/evergreen
 ENV PYTHONPATH=/opt/evergreen/include
 
 USER server
