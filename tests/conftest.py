@@ -47,6 +47,11 @@ LANDED_DAYS = 24
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what shares the acceptance stack last: it idles beside nothing else."""
+    items.sort(key=lambda item: "stack" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def raw_days(tmp_path_factory) -> Path:
     """A store with real flights and weather before AS_OF, and one day after it; never written."""

@@ -47,7 +47,7 @@ def slow(examples: Examples, *, seed: int) -> Pipeline:
     """The poor one, after a while."""
     import time
 
-    time.sleep(20)
+    time.sleep(8)
     return poor(examples, seed=seed)
 '''
 #: Nights that are run, and days before the first that monitor compares with.
