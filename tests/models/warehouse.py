@@ -20,4 +20,4 @@ def flights(first: date, last: date) -> pd.DataFrame:
 
 def load(engine: Engine, rows: pd.DataFrame) -> None:
     """Make the table anew with *rows*."""
-    rows.to_sql("flights", engine, if_exists="replace", index=False, method="multi", chunksize=2000)
+    rows.to_sql("flights", engine, if_exists="replace", index=False)

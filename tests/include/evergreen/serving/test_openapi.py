@@ -18,7 +18,7 @@ from evergreen.spec import load_spec
 pytestmark = pytest.mark.integration
 
 #: Questions per page and kind of data; enough to try each field, few enough for every test run.
-EXAMPLES = 200
+EXAMPLES = 100
 INPUTS = load_spec("flight_delay").examples
 
 
