@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from evergreen.receipts import DriftColumns, KeptReport
-from evergreen.storage import ObjectStore, canonical_json, put_once
+from evergreen.storage import ObjectStore, put_once
 
 if TYPE_CHECKING:
     from evidently import Dataset
@@ -135,5 +135,10 @@ def _columns(
 
 
 def _finite_json(text: str) -> bytes:
-    """Return *text* as strict JSON: Evidently writes NaN, which other readers refuse."""
-    return canonical_json(json.loads(text, parse_constant=lambda name: None))
+    """
+    Return *text* as strict JSON: Evidently writes NaN, which other readers refuse.
+
+    On one line: Python writes JSON in C only without indentation, and these are megabytes.
+    """
+    content = json.loads(text, parse_constant=lambda name: None)
+    return json.dumps(content, sort_keys=True, allow_nan=False, ensure_ascii=False).encode()
