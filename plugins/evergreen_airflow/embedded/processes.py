@@ -22,8 +22,10 @@ from evergreen_airflow.embedded import database
 from evergreen_airflow.embedded.settings import MARK, Settings
 from evergreen_airflow.warm_workers import MODULES
 
-#: Programs that are started once the database is ready, in this order.
-SERVICES = ("mlflow", "api-server", "scheduler", "dag-processor", "triggerer")
+#: Programs that are started once Airflow's database is ready, in this order.
+SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer")
+#: It has a database of its own, and makes that while Airflow's is made.
+MLFLOW = "mlflow"
 MODEL_SERVER = "model-server"
 POSTGRES = "postgres"
 #: A Unix socket's path may not be longer (sun_path in unix(7), less the supervisor's suffix).
@@ -33,7 +35,7 @@ STOP_TIMEOUT_S = 90
 
 def start(settings: Settings, env: Mapping[str, str], chosen: database.Database) -> None:
     """
-    Start supervisord and, through it, the private database server if there is one.
+    Start supervisord and, through it, MLflow and the private database server if there is one.
 
     :raises StackError: If the folder's path is too long for a socket, or supervisord fails.
     """
@@ -55,7 +57,7 @@ def start(settings: Settings, env: Mapping[str, str], chosen: database.Database)
 
 
 def start_services(settings: Settings) -> None:
-    """Start everything that needs the database."""
+    """Start everything that needs Airflow's database, and the model server."""
     for name in _services(settings):
         _rpc(settings).supervisor.startProcess(name, False)
 
@@ -157,30 +159,35 @@ def _config(settings: Settings, chosen: database.Database) -> str:
     airflow = Path(python).with_name("airflow")
     commands = {
         # One worker: with four, a slow machine makes uvicorn kill its own children (FACTS).
-        "mlflow": f"{python} -m mlflow server --host 127.0.0.1 "
+        MLFLOW: f"{python} -m mlflow server --host 127.0.0.1 "
         f"--port {settings.mlflow.number} -w 1 "
         f"--backend-store-uri sqlite:///{home}/mlflow.db --serve-artifacts "
         f"--artifacts-destination {home}/mlflow-artifacts "
         f"--allowed-hosts 127.0.0.1:{settings.mlflow.number},localhost:{settings.mlflow.number}",
-        **{name: f"{airflow} {name}" for name in SERVICES if name != "mlflow"},
+        **{name: f"{airflow} {name}" for name in SERVICES},
         MODEL_SERVER: f"{python} -m evergreen.serving",
     }
     programs = [
         _PROGRAM.format(name=name, command=commands[name], priority=n, logs=settings.logs)
-        for n, name in enumerate(_services(settings), start=1)
+        for n, name in enumerate((MLFLOW, *_services(settings)), start=1)
     ]
+    programs[0] = _autostarted(programs[0])
     if settings.warm_workers:
         preload = f"environment = {PRELOAD_VARIABLES.format(modules=','.join(MODULES))}\n"
-        programs[SERVICES.index("scheduler")] += preload
+        programs[1 + SERVICES.index("scheduler")] += preload
     if chosen.is_postgres:
         command = database.server_command(settings, chosen)
         server = _PROGRAM.format(name=POSTGRES, command=command, priority=0, logs=settings.logs)
         # Started first and stopped last; INT is PostgreSQL's fast shutdown.
-        server = server.replace("autostart = false", "autostart = true\nstopsignal = INT")
+        server = _autostarted(server) + "stopsignal = INT\n"
         if user := database.system_user():
             server += f"user = {user}\n"
         programs.append(server)
     return _HEADER.format(home=home, socket=_socket(settings)) + "\n".join(programs)
+
+
+def _autostarted(program: str) -> str:
+    return program.replace("autostart = false", "autostart = true")
 
 
 def _services(settings: Settings) -> tuple[str, ...]:
