@@ -17,11 +17,12 @@ from evergreen_airflow.warm_workers import MODULES, OFF, VARIABLE
 #: What keeps libraries from starting threads.
 THREADS = ("OMP_NUM_THREADS", "JE_ARROW_MALLOC_CONF")
 #: Imports as the parent does, looks at itself, and lets a child fit.
-PROBE = f"""
+PARENT = f"""
 import importlib, os, sys, threading
 import psutil
 for name in {MODULES!r}:
     importlib.import_module(name)
+before = set(sys.modules)
 me = psutil.Process()
 print("threads", me.num_threads(), [t.name for t in threading.enumerate()])
 print("connections", me.net_connections())
@@ -46,20 +47,10 @@ def asked(code: str, **environ: str) -> str:
     return done.stdout
 
 
-def test_the_parent_has_no_thread_and_no_connection_and_its_child_can_fit():
-    found = asked(PROBE)
-
-    assert "threads 1 ['MainThread']" in found
-    assert "connections []" in found
-    assert "child 0" in found
-
-
 #: Does for the first time what stages do, and says what had to be imported for it.
-FIRST_TASK = f"""
-import importlib, sys, tempfile
-for name in {MODULES!r}:
-    importlib.import_module(name)
-before, opened = set(sys.modules), []
+FIRST_TASK = """
+import tempfile
+opened = []
 sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
 import mlflow.sklearn
 import pandas as pd
@@ -69,8 +60,8 @@ from pathlib import Path
 from sklearn.linear_model import Ridge
 from evergreen.evidently_report import keep_report
 from evergreen.storage import FolderStore
-rows = pd.DataFrame({{"a": [0.0, 1.0, 2.0], "b": ["x", "y", "y"]}})
-pa.DataFrameSchema({{"a": pa.Column(None, checks=[pa.Check.ge(0)])}}).validate(rows, lazy=True)
+rows = pd.DataFrame({"a": [0.0, 1.0, 2.0], "b": ["x", "y", "y"]})
+pa.DataFrameSchema({"a": pa.Column(None, checks=[pa.Check.ge(0)])}).validate(rows, lazy=True)
 with tempfile.TemporaryDirectory() as home:
     model = Ridge().fit(rows[["a"]], rows["a"])
     mlflow.sklearn.save_model(
@@ -87,8 +78,20 @@ print(sorted(set(sys.modules) - before))
 """
 
 
-def test_what_libraries_put_off_until_they_are_used_is_there_as_well():
-    packages, modules = asked(FIRST_TASK).splitlines()[-2:]
+@pytest.fixture(scope="module")
+def parent() -> str:
+    """What the parent of all tasks says of itself, and then of its first work."""
+    return asked(PARENT + FIRST_TASK)
+
+
+def test_the_parent_has_no_thread_and_no_connection_and_its_child_can_fit(parent):
+    assert "threads 1 ['MainThread']" in parent
+    assert "connections []" in parent
+    assert "child 0" in parent
+
+
+def test_what_libraries_put_off_until_they_are_used_is_there_as_well(parent):
+    packages, modules = parent.splitlines()[-2:]
     late = ast.literal_eval(modules)
 
     assert len(late) < 20, late
