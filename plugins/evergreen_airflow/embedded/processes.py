@@ -167,27 +167,29 @@ def _config(settings: Settings, chosen: database.Database) -> str:
         **{name: f"{airflow} {name}" for name in SERVICES},
         MODEL_SERVER: f"{python} -m evergreen.serving",
     }
-    programs = [
-        _PROGRAM.format(name=name, command=commands[name], priority=n, logs=settings.logs)
+    programs = {
+        name: _program(settings, name, commands[name], priority=n, autostart=name == MLFLOW)
         for n, name in enumerate((MLFLOW, *_services(settings)), start=1)
-    ]
-    programs[0] = _autostarted(programs[0])
+    }
     if settings.warm_workers:
         preload = f"environment = {PRELOAD_VARIABLES.format(modules=','.join(MODULES))}\n"
-        programs[1 + SERVICES.index("scheduler")] += preload
+        programs["scheduler"] += preload
     if chosen.is_postgres:
         command = database.server_command(settings, chosen)
-        server = _PROGRAM.format(name=POSTGRES, command=command, priority=0, logs=settings.logs)
         # Started first and stopped last; INT is PostgreSQL's fast shutdown.
-        server = _autostarted(server) + "stopsignal = INT\n"
+        server = _program(settings, POSTGRES, command, priority=0, autostart=True)
+        server += "stopsignal = INT\n"
         if user := database.system_user():
             server += f"user = {user}\n"
-        programs.append(server)
-    return _HEADER.format(home=home, socket=_socket(settings)) + "\n".join(programs)
+        programs[POSTGRES] = server
+    return _HEADER.format(home=home, socket=_socket(settings)) + "\n".join(programs.values())
 
 
-def _autostarted(program: str) -> str:
-    return program.replace("autostart = false", "autostart = true")
+def _program(settings: Settings, name: str, command: str, *, priority: int, autostart: bool) -> str:
+    return _PROGRAM.format(
+        name=name, command=command, priority=priority, autostart=str(autostart).lower(),
+        logs=settings.logs,
+    )  # fmt: skip
 
 
 def _services(settings: Settings) -> tuple[str, ...]:
@@ -220,7 +222,7 @@ _PROGRAM = """\
 [program:{name}]
 command = {command}
 priority = {priority}
-autostart = false
+autostart = {autostart}
 autorestart = true
 startsecs = 5
 startretries = 3
