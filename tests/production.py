@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -145,10 +145,20 @@ class Production:
 
     def kill(self, name: str) -> None:
         """Take a service and all it started away at once, as a machine that loses its power."""
-        tree = psutil.Process(self.processes[name].pid)
-        for process in (tree, *tree.children(recursive=True)):
-            process.send_signal(signal.SIGKILL)
+        for process in self._family(name):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
         self.processes.pop(name).wait()
+
+    def commands(self, name: str) -> Iterator[str]:
+        """Name what a service and all it started run; what ends meanwhile is left out."""
+        for process in self._family(name):
+            with suppress(psutil.NoSuchProcess):
+                yield " ".join(process.cmdline())
+
+    def _family(self, name: str) -> list[psutil.Process]:
+        leader = psutil.Process(self.processes[name].pid)
+        return [leader, *leader.children(recursive=True)]
 
     def log(self, name: str) -> str:
         return (self.home / f"{name}.log").read_text(errors="replace")

@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import httpx
-import psutil
 import psycopg2
 import pytest
 from mlflow import MlflowClient
@@ -261,8 +260,7 @@ def worker_of_slow(model, production) -> str | None:
     found = [t["id"] for t in tasks
              if t["state"] == "running" and t["rendered_map_index"] == "slow"]  # fmt: skip
     for name in ("worker", "worker-2"):
-        tree = psutil.Process(production.processes[name].pid).children(recursive=True)
-        if found and any(found[0] in " ".join(process.cmdline()) for process in tree):
+        if found and any(found[0] in command for command in production.commands(name)):
             return name
     return None
 
