@@ -51,7 +51,7 @@ check-state: $(SETUP)  ## Ask whether all that must hold holds (MODEL=flight_del
 
 test: $(CHECK)  ## Run every check and every test, with a real scheduler and a real MLflow.
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 check: $(CHECK)  ## Lint, format and types only.
 	$(BIN)/ruff check .

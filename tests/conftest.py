@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,13 +45,39 @@ from evergreen.storage import FolderStore  # noqa: E402
 #: The instant the small runs of the tests live at, and how many days before it have data.
 AS_OF = datetime(2013, 3, 1, tzinfo=UTC)
 LANDED_DAYS = 24
+#: The tests that only one process may run: two stacks at once are too much for two cores.
+STACKS = "stacks"
 
 _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what shares the acceptance stack last: it idles beside nothing else."""
-    items.sort(key=lambda item: "stack" in getattr(item, "fixturenames", ()))
+    """Run what starts a stack first; of this, what shares one last: it idles beside no other."""
+    items.sort(key=lambda item: (_group(item.nodeid) != STACKS, _shares_stack(item)))
+
+
+def _shares_stack(item: pytest.Item) -> bool:
+    return "stack" in getattr(item, "fixturenames", ())
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Give one process all that starts a stack, and the others a module at a time."""
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Scheduling(config, log)
+
+
+@cache
+def _starts_stack(module: str) -> bool:
+    return "pytest.mark.e2e" in (ROOT / module).read_text()
+
+
+def _group(nodeid: str) -> str:
+    module = nodeid.partition("::")[0]
+    return STACKS if _starts_stack(module) else module
 
 
 @pytest.fixture(scope="session")
