@@ -199,23 +199,24 @@ def load_examples(
 
 
 def load_training(
-    store: ObjectStore, spec: ModelSpec, *, receipt: ExamplesReceipt
+    store: ObjectStore, spec: ModelSpec, *, receipt: ExamplesReceipt, candidate: str | None = None
 ) -> tuple[pd.DataFrame, int]:
     """
     Return the labelled examples of the training days, as :func:`load_examples` does.
 
-    More of them than ``window.max_train_rows`` are thinned out evenly, and the log says so.
+    More of them than the spec allows are thinned out evenly, and the log says so.
 
+    :param candidate: Whom they are for; the baseline gets no more than its gate says.
     :return: The examples, and how many of them, from the first on, are older than the validation
         days.
     """
     rows = receipt.labelled["fit"] + receipt.labelled["validation"]
-    most = spec.window.max_train_rows or rows
+    setting, most = spec.row_limit(candidate) or ("", rows)
     share = min(1.0, most / rows)
     if share < 1:
         log.info(
-            "training on %.1f%% of each day's rows, %d of %d: window.max_train_rows is %d",
-            100 * share, round(share * rows), rows, most,
+            "training on %.1f%% of each day's rows, %d of %d: %s is %d",
+            100 * share, round(share * rows), rows, setting, most,
         )  # fmt: skip
     frame = load_examples(store, spec, receipt=receipt, segments=("fit", "validation"), share=share)
     fit_end = start_of(training_window(receipt.as_of, spec.window).fit.end)

@@ -166,7 +166,7 @@ def fit_for(
 
     :param search: As in :func:`fit_candidate`, and so are *params*.
     """
-    frame, fit_rows = load_training(store, spec, receipt=examples)
+    frame, fit_rows = load_training(store, spec, receipt=examples, candidate=candidate)
     fitted = fit_candidate(
         build_candidate(spec, candidate),
         rows=frame,

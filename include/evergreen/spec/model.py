@@ -76,6 +76,14 @@ class ModelSpec(Frozen):
         """Return whether *candidate* has a rival: the baseline has none, nor has one alone."""
         return candidate != BASELINE and len(self.candidates) > 1
 
+    def row_limit(self, candidate: str | None = None) -> tuple[str, int] | None:
+        """Return the setting that bounds the training rows of *candidate*, and how many."""
+        limits = {"window.max_train_rows": self.window.max_train_rows}
+        if candidate == BASELINE:
+            limits["gates.baseline.max_rows"] = self.gates.baseline.max_rows
+        given = [(name, most) for name, most in limits.items() if most is not None]
+        return min(given, key=lambda limit: limit[1], default=None)
+
     @property
     def tables(self) -> tuple[str, ...]:
         """Names of the source's tables, as ``prepare`` receives them."""

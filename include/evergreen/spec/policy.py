@@ -79,10 +79,14 @@ class BaselineGate(Frozen):
     which a challenger may fall a little behind: a week is noisy, and the user's own model may be
     linear too. In units of the metric, or, for an
     error in the label's own units, as a share of the baseline's.
+
+    The linear model is fitted on at most ``max_rows`` training rows, every day's share of them: its
+    some hundred numbers are known from so many as well as from millions.
     """
 
     trivial: float = Field(default=0.01, ge=0)
     linear: float = -0.01
+    max_rows: int = Field(default=200_000, ge=1_000)
 
 
 class ChampionGate(Frozen):

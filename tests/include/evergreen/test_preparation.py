@@ -13,6 +13,8 @@ from evergreen.errors import CandidateError, DataContractError
 from evergreen.preparation import load_examples, load_training, prepare_window
 from evergreen.receipts import ExamplesReceipt
 from evergreen.spec.data import Examples
+from evergreen.spec.policy import BASELINE
+from evergreen.training import fit_for
 from evergreen.validation import validate_window
 from evergreen.window import start_of, training_window
 
@@ -85,6 +87,26 @@ def test_a_window_that_is_too_large_is_thinned_out_evenly_and_says_so(prepare, s
     assert shares.max() - shares.min() < 0.01
     assert some["event_time"].is_monotonic_increasing
     assert f"of {all_rows}: window.max_train_rows is 2000" in caplog.text
+
+
+def test_the_baseline_alone_is_bounded_by_its_gate(prepare, store, spec, caplog):
+    receipt = prepare()
+    caplog.set_level("INFO")
+    baseline = spec.gates.baseline.model_copy(update={"max_rows": 2_000})
+    bounded = spec.model_copy(
+        update={"gates": spec.gates.model_copy(update={"baseline": baseline})}
+    )
+
+    def rows_for(candidate: str, of=bounded) -> int:
+        _, frame = fit_for(
+            store, of, candidate=candidate, examples=receipt, search=None, params=None
+        )
+        return len(frame)
+
+    assert abs(rows_for(BASELINE) - 2_000) <= 20
+    assert "gates.baseline.max_rows is 2000" in caplog.text
+    assert rows_for("linear") == rows_for("linear", of=spec) > 10_000
+    assert abs(rows_for(BASELINE, of=capped(bounded, 1_000)) - 1_000) <= 20
 
 
 def test_the_same_rows_are_drawn_each_time_and_others_by_another_seed(prepare, store, spec):
