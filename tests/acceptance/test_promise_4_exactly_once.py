@@ -8,18 +8,13 @@ What was broken to turn these red is in docs/promises.md.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from evergreen import registry
 from evergreen.invariants import check_state
 from evergreen.receipts import CandidateReceipt
 from evergreen.training import train_candidate
-from evergreen_airflow.embedded import processes
-from evergreen_airflow.embedded.api import FINISHED
-from tests.acceptance.conftest import Workflow
-from tests.acceptance.conftest import night as night_of
 from tests.conftest import AS_OF
 from tests.faults import forked, killed_after_each_effect
 from tests.night import NOW, History, Night
@@ -167,39 +162,3 @@ def test_many_deployments_at_once_leave_one_champion_and_a_ledger_that_agrees(ne
         e.as_of for e in history.ledger().outcomes
     )
     assert faults(history) == []
-
-
-@pytest.mark.e2e
-def test_a_task_killed_by_the_kernel_is_done_once_by_its_retry(workflow):
-    """In Airflow: SIGKILL while a run of MLflow is open, as the out-of-memory killer would."""
-    model = workflow("killed")
-    for number in range(1, 6):
-        run_id = f"night-{number}"
-        model.stack.api.trigger(
-            "killed__retrain", run_id=run_id, conf={"as_of": night_of(number).isoformat()}
-        )
-        hit = kill_while_training(model, run_id)
-        model.wait_for_backfill("retrain")
-        if hit:
-            break
-    else:
-        pytest.fail("five nights were over before their training could be killed")
-
-    tries = {t["try_number"] for t in model.tasks("retrain", run_id)
-             if t["task_id"] == "train_candidate"}  # fmt: skip
-    assert max(tries) == 2
-    assert list(model.versions()) == [str(n) for n in range(1, number + 1)]
-    assert model.faults() == []
-
-
-def kill_while_training(model: Workflow, run_id: str) -> bool:
-    """Kill the task processes once MLflow shows an open run; False if the night was faster."""
-    while model.stack.api.state("killed__retrain", run_id) not in FINISHED:
-        if registry.running_since(model.client, "killed", before=datetime.now(UTC)):
-            for process in processes.ours(model.stack.settings):
-                title = " ".join(process.cmdline())
-                if "LocalExecutor" in title and "<idle>" not in title:
-                    for task in process.children():
-                        task.kill()
-            return bool(registry.running_since(model.client, "killed", before=datetime.now(UTC)))
-    return False
