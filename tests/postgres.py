@@ -37,7 +37,7 @@ def make_cluster(folder: Path, *, port: int, password: str) -> tuple[list[str], 
 
 def wait_for_postgres(port: int) -> None:
     ready = ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-    wait_until(lambda: subprocess.run(ready).returncode == 0, within_s=30, what="PostgreSQL")
+    wait_until(lambda: subprocess.run(ready).returncode == 0, within_s=90, what="PostgreSQL")
 
 
 @contextmanager

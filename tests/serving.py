@@ -68,7 +68,7 @@ def model_server(
         server = Server(url=f"http://127.0.0.1:{port}", process=process, log=log)
         try:
             if wait:
-                wait_until(server.ready, within_s=90, what=f"the model server, see {log}")
+                wait_until(server.ready, within_s=180, what=f"the model server, see {log}")
             yield server
         finally:
             process.terminate()

@@ -187,7 +187,7 @@ class Workflow:
         # Airflow marks a backfill as ended on a timer, and allows one at a time.
         wait_until(
             lambda: all(b["completed_at"] for b in self._backfills(workflow)),
-            within_s=90,
+            within_s=180,
             what="the backfill before this one",
         )
         # A scheduled run's logical date is the start of its interval, a day before its as_of.

@@ -56,7 +56,7 @@ def test_a_version_proves_itself_deferred_and_reaches_everybody(workflow, stack,
     token = ensure_secrets(stack.settings)[0]["serving_token"]
     bearer = {"Authorization": f"Bearer {token}"}
     ready = f"{stack.settings.serving_url}/v2/models/canaried/ready"
-    wait_until(lambda: httpx.get(ready, headers=bearer).is_success, within_s=60, what="the server")
+    wait_until(lambda: httpx.get(ready, headers=bearer).is_success, within_s=180, what="the server")
     heard = asking()
 
     run_id = "night-2"
@@ -80,7 +80,7 @@ def test_a_version_proves_itself_deferred_and_reaches_everybody(workflow, stack,
     for words in ("1 servers loaded and probed it; now shadow", "Its way to the callers",
                   "Version 2 is the new champion"):  # fmt: skip
         assert words in log, log
-    wait_until(lambda: heard[-1][1] == "2", within_s=30, what="version 2 for everybody")
+    wait_until(lambda: heard[-1][1] == "2", within_s=90, what="version 2 for everybody")
     assert {status for status, _ in heard} == {200}
     assert {version for _, version in heard} == {"1", "2"}
     assert model.faults() == []

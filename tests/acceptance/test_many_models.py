@@ -33,7 +33,7 @@ def most_at_once(model, run_id: str) -> int:
 def test_a_model_with_many_slow_candidates_leaves_a_slot_for_the_others(workflow):
     greedy, modest = workflow("greedy"), workflow("known")
     greedy.start("retrain", "long", as_of=night(1).isoformat())
-    wait_until(lambda: running_fits(greedy, "long") >= 2, within_s=90, what="the fits")
+    wait_until(lambda: running_fits(greedy, "long") >= 2, within_s=180, what="the fits")
 
     modest.run("housekeeping", "meanwhile")
 

@@ -125,7 +125,7 @@ def requested(model: Workflow) -> list[dict]:
 def moved(watched, hook):
     """The third drifted day is the first that calls for a retrain; then two more of them."""
     first = monitor(watched, DRIFTED[2])
-    wait_until(lambda: bool(requested(watched)), within_s=60, what="the retrain that was asked for")
+    wait_until(lambda: bool(requested(watched)), within_s=180, what="the retrain that was asked for")
     (run,) = requested(watched)
     watched.wait_for("retrain", run["dag_run_id"])
     for number in DRIFTED[3:]:
@@ -190,7 +190,7 @@ def test_a_late_run_is_told_of(watched, moved, hook):
     """By the triggerer, from Airflow's deadlines; each retrain here takes more than 3.6 s."""
     late = f"{MODEL}: {MODEL}__retrain is late"
 
-    wait_until(lambda: any(late in str(heard) for heard in hook[1]), within_s=60, what=late)
+    wait_until(lambda: any(late in str(heard) for heard in hook[1]), within_s=180, what=late)
 
 
 def test_a_run_again_changes_nothing_and_starts_nothing(watched, moved):

@@ -89,7 +89,7 @@ def newest_run(model, workflow: str, *, known: set[str]) -> str:
     def new() -> set[str]:
         return {run["dag_run_id"] for run in model.runs(workflow)} - known
 
-    wait_until(lambda: bool(new()), within_s=60, what=f"a run of {workflow}")
+    wait_until(lambda: bool(new()), within_s=180, what=f"a run of {workflow}")
     return new().pop()
 
 
@@ -154,7 +154,7 @@ def test_from_the_list_of_models_to_a_rollback(page, model):
     assert answer.value.ok, answer.value.text()
     wait_until(
         lambda: "awaiting_input" not in {t["state"] for t in model.tasks("retrain", run_id)},
-        within_s=60,
+        within_s=180,
         what="Airflow to take the answer",
     )
     model.wait_for("retrain", run_id)

@@ -225,7 +225,7 @@ def test_the_model_server_serves_the_champion(first_night, production):
         answer = httpx.get(f"{url}/v2/models/{MODEL}", headers=headers, timeout=10)
         return answer.is_success and answer.json()["versions"] == ["1"]
 
-    wait_until(serves, within_s=60, what="version 1 on the model server")
+    wait_until(serves, within_s=180, what="version 1 on the model server")
 
 
 def test_a_worker_that_dies_while_it_trains_costs_only_time(first_night, production):
@@ -281,7 +281,7 @@ def test_metrics_of_tasks_and_models_are_pushed_under_the_names_that_dashboards_
     wanted = {name.removesuffix("_total") for expression in expressions().values()
               for name in re.findall(r"airflow_\w+", expression)}  # fmt: skip
     only_if_failed = {"airflow_ti_failures"}
-    wait_until(lambda: wanted - only_if_failed <= named(), within_s=90, what="all metrics")
+    wait_until(lambda: wanted - only_if_failed <= named(), within_s=180, what="all metrics")
     assert {"model", "task"} <= production.metrics["airflow.evergreen.task_cpu_seconds"]
 
 

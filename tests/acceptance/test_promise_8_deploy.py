@@ -248,7 +248,7 @@ def test_the_same_entity_is_answered_by_the_same_version_and_a_larger_step_only_
                 time.sleep(0.2)
                 continue
             # Nobody asks for the next stage meanwhile, so this one stays on.
-            wait_until(stage_is_on, within_s=30, what=f"{stage} on the model server")
+            wait_until(stage_is_on, within_s=90, what=f"{stage} on the model server")
             seen[stage] = {}
             for n in range(60):
                 one = split(rows.iloc[n : n + 1])

@@ -133,7 +133,7 @@ def test_a_missing_day_waits_in_the_triggerer_and_goes_on_when_it_lands(loop):
         tasks = loop.api.tasks(dag_id, run_id)
         return [t["state"] for t in tasks if t["task_id"] == "wait_for_data"] == ["deferred"]
 
-    wait_until(waiting, within_s=60, what="wait_for_data to be deferred")
+    wait_until(waiting, within_s=180, what="wait_for_data to be deferred")
     quiet = Console(file=io.StringIO())
     run_dag(
         loop.api,

@@ -202,7 +202,7 @@ def test_the_request_log_is_what_monitor_reads(server, serving, rows, serves):
         keys = serving.store.list(f"requests/{MODEL}/{day}/")
         return pd.concat([from_parquet(serving.store.get(key)) for key in keys])
 
-    wait_until(lambda: len(list(serving.store.list(f"requests/{MODEL}/{day}/"))) > 0, within_s=20,
+    wait_until(lambda: len(list(serving.store.list(f"requests/{MODEL}/{day}/"))) > 0, within_s=60,
                what="the request log")  # fmt: skip
     time.sleep(1.5)
     found = measure_service(serving.store, serving.spec, as_of=as_of)
@@ -278,7 +278,7 @@ def test_registry_and_store_down_it_starts_again_and_serves(
 
     with model_server(store.uri, registry, tmp_path / "cache", models=MODEL) as server:
         said = server.http.post(f"/v2/models/{MODEL}/infer", json=tensors(rows)).json()
-        wait_until(lambda: server.about(MODEL)["trouble"], within_s=20, what="trouble")
+        wait_until(lambda: server.about(MODEL)["trouble"], within_s=60, what="trouble")
 
         assert said["outputs"][0]["data"] == pytest.approx(truth, rel=1e-9)
         assert server.about(MODEL)["champion"] == before["champion"]
@@ -297,7 +297,7 @@ def test_a_model_that_rotted_on_disk_is_not_served(serving, tmp_path, rows):
     with model_server(
         "file:///nowhere/at/all", "http://127.0.0.1:9", tmp_path, models=MODEL, wait=False
     ) as server:
-        wait_until(lambda: answers(server), within_s=30, what="the server")
+        wait_until(lambda: answers(server), within_s=90, what="the server")
         time.sleep(1)
 
         assert not server.ready()
