@@ -125,7 +125,9 @@ def requested(model: Workflow) -> list[dict]:
 def moved(watched, hook):
     """The third drifted day is the first that calls for a retrain; then two more of them."""
     first = monitor(watched, DRIFTED[2])
-    wait_until(lambda: bool(requested(watched)), within_s=180, what="the retrain that was asked for")
+    wait_until(
+        lambda: bool(requested(watched)), within_s=180, what="the retrain that was asked for"
+    )
     (run,) = requested(watched)
     watched.wait_for("retrain", run["dag_run_id"])
     for number in DRIFTED[3:]:
