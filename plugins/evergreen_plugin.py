@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
+from evergreen_airflow import warm_parsing
+
 PREFIX = "evergreen"
 
 
@@ -13,6 +15,7 @@ class EvergreenPlugin(AirflowPlugin):
     """Puts the models into Airflow's navigation, and their reports onto DAGs, runs and tasks."""
 
     name = "evergreen"
+    listeners: ClassVar[list[Any]] = [warm_parsing]
     external_views: ClassVar[list[dict[str, Any]]] = [
         {
             "name": "Models",

@@ -2,8 +2,9 @@
 Which heavy modules the parent of all tasks imports once; forked tasks start with them.
 
 Only where tasks are forked: LocalExecutor's forkserver and Celery's workers. Never in the API
-server, the DAG processor or the triggerer, which need none of it. ``EVERGREEN_WARM_WORKERS=off``
-leaves them out everywhere: each task then imports what it needs, and pays for it.
+server, the DAG processor (see ``warm_parsing``) or the triggerer, which need none of it.
+``EVERGREEN_WARM_WORKERS=off`` leaves them out everywhere: each task then imports what it needs, and
+pays for it.
 
 Evergreen's own modules are among them, so that a new release needs a restart of scheduler or
 workers, as any plugin of Airflow does; DAG files and ``models.*`` are read by each task anew.
@@ -64,10 +65,11 @@ LIBRARIES = (
 )
 
 
-def _modules_in(package: ModuleType) -> Iterator[str]:
+def modules_in(package: ModuleType) -> Iterator[str]:
+    """Name the modules of a package, its subpackages left out."""
     for found in pkgutil.iter_modules(package.__path__, prefix=f"{package.__name__}."):
         if not found.ispkg:
             yield found.name
 
 
-MODULES = (*LIBRARIES, *_modules_in(evergreen), *_modules_in(operators), *_modules_in(sensors))
+MODULES = (*LIBRARIES, *modules_in(evergreen), *modules_in(operators), *modules_in(sensors))
