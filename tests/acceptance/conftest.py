@@ -150,9 +150,13 @@ class Workflow:
     def wait_for(self, workflow: str, run_id: str) -> None:
         """Wait for the end of a run, which must be green."""
         dag_id = f"{self.model}__{workflow}"
-        wait_until(
-            lambda: self.stack.api.state(dag_id, run_id) in FINISHED, within_s=300, what=run_id
-        )
+        try:
+            wait_until(
+                lambda: self.stack.api.state(dag_id, run_id) in FINISHED, within_s=300, what=run_id
+            )
+        except AssertionError as error:
+            states = {t["task_id"]: t["state"] for t in self.tasks(workflow, run_id)}
+            raise AssertionError(f"{error}; its tasks: {states}") from None
         assert self.stack.api.state(dag_id, run_id) == "success"
 
     def retrain(self, number: int, *, run_id: str | None = None, **conf) -> str:
