@@ -8,6 +8,7 @@ What was broken to turn these red is in docs/promises.md.
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from playwright.sync_api import Page
@@ -52,6 +53,7 @@ def answer(page: Page, model: Workflow, run_id: str, *, button: str, words: str)
     )
     page.locator("[name=element_words]").fill(words)
     shown = page.inner_text("body")
+    time.sleep(3)  # to read it, see test_pages.wait_for_question
     page.get_by_role("button", name=button, exact=True).click()
     model.wait_for("retrain", run_id)
     return shown

@@ -192,6 +192,9 @@ def environment(
         "SCHEDULER__USE_JOB_SCHEDULE": settings.schedules,
         # The first request builds the execution API, which takes longer than the default 5 s.
         "WORKERS__EXECUTION_API_TIMEOUT": 60,
+        # At the default of 5 s a task that ended may hold its slot as long, and an answer to a
+        # question that was parked meanwhile is taken for a fault: it is lost, and asked again.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
         "LOGGING__BASE_LOG_FOLDER": home / "airflow" / "logs",
         "LOGGING__WORKER_LOG_SERVER_PORT": settings.worker_logs.number,
         "LOGGING__TRIGGER_LOG_SERVER_PORT": settings.triggerer_logs.number,
