@@ -167,6 +167,17 @@ def embedded_environment() -> dict[str, str]:
     return environment(read_settings({}), secrets, database_url="sqlite://")
 
 
+def said_by_python(code: str, **environ: str) -> str:
+    """Run *code* in a new interpreter that finds ours, and return what it printed."""
+    paths = os.pathsep.join(str(ROOT / name) for name in ("include", "plugins"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths} | environ,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @contextmanager
 def mlflow_server(home: Path) -> Iterator[str]:
     home.mkdir(exist_ok=True)

@@ -16,18 +16,17 @@ import sys
 
 from airflow.listeners import hookimpl
 
-from evergreen_airflow import operators, sensors, triggers
-from evergreen_airflow.warm_workers import modules_in
-
-MODULES = (
-    "evergreen_airflow.defaults",
-    *modules_in(operators), *modules_in(sensors), *modules_in(triggers),
-)  # fmt: skip
-
 
 @hookimpl
 def on_starting(component: object) -> None:
     """Import them if this is the DAG processor; Airflow's job does not know yet which it is."""
-    if sys.argv[1:2] == ["dag-processor"]:
-        for name in MODULES:
-            importlib.import_module(name)
+    if sys.argv[1:2] != ["dag-processor"]:
+        return
+    # Here, for every task loads this module with our plugin and needs none of it.
+    from evergreen_airflow import operators, sensors, triggers
+    from evergreen_airflow.warm_workers import modules_in
+
+    packages = (operators, sensors, triggers)
+    of_stages = (name for package in packages for name in modules_in(package))
+    for name in ("evergreen_airflow.defaults", *of_stages):
+        importlib.import_module(name)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
-import sys
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, said_by_python
 
 #: Starts as a component of Airflow does, then parses every DAG file and says what that imported.
 COMPONENT = f"""
-import pathlib, sys
-sys.argv = ["airflow", sys.argv[1]]
+import sys
+sys.argv = ["airflow", component]
 from airflow.jobs.job import Job
 Job()
 before = set(sys.modules)
@@ -27,13 +24,8 @@ print(sorted({{"pandas", "sklearn", "mlflow", "evidently"}} & set(sys.modules)))
 
 def found(component: str) -> list[list[str]]:
     """Return what parsing imports of ours in a component, and which heavy libraries it then has."""
-    paths = os.pathsep.join(str(ROOT / name) for name in ("include", "plugins"))
-    done = subprocess.run(
-        [sys.executable, "-c", COMPONENT, component],
-        env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return [ast.literal_eval(line) for line in done.stdout.splitlines()[-2:]]
+    said = said_by_python(f"component = {component!r}\n{COMPONENT}")
+    return [ast.literal_eval(line) for line in said.splitlines()[-2:]]
 
 
 def test_a_fork_of_the_dag_processor_imports_nothing_of_ours_again():

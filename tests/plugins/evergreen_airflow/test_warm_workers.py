@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
-import sys
 
 import pytest
 import yaml
-from tests.conftest import ROOT, embedded_environment
+from tests.conftest import ROOT, embedded_environment, said_by_python
 
 from evergreen_airflow.embedded.settings import read_settings
 from evergreen_airflow.warm_workers import MODULES, OFF, VARIABLE
@@ -36,15 +33,8 @@ print("child", os.waitpid(child, 0)[1])
 
 
 def asked(code: str, **environ: str) -> str:
-    paths = os.pathsep.join(str(ROOT / name) for name in ("include", "plugins"))
     given = embedded_environment()
-    threads = {name: given[name] for name in THREADS}
-    environ = os.environ | {"PYTHONPATH": paths} | threads | environ
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return said_by_python(code, **{name: given[name] for name in THREADS}, **environ)
 
 
 #: Does for the first time what stages do, and says what had to be imported for it.
