@@ -9,7 +9,7 @@ challenger that lost in between is never taken. It also settles an alias that wa
 |---|---|
 | **Reads** | the ledger; the version in MLflow and its artefact |
 | **Writes** | the champion alias; two entries in the ledger, with your name and reason |
-| **Safe to re-run** | Yes. A version that serves already is left alone. |
+| **Safe to re-run** | Yes. One run goes back once, however often it is retried or cleared. To go back once more, start a new run. |
 | **Safe to backfill** | No schedule, so nothing to backfill. |
 
 It starts as a **dry run**: everything is checked, nothing moves. Untick it to act. A version that was

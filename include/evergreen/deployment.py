@@ -77,6 +77,7 @@ def deploy_model(
     now: datetime,
     dry_run: bool = False,
     approval: ApprovalReceipt | None = None,
+    run: str | None = None,
 ) -> DeploymentReceipt | Waiting:
     """
     Make the registered version champion if it passed its gates, is not history, and was approved.
@@ -92,6 +93,8 @@ def deploy_model(
     :param now: The instant written into the ledger.
     :param approval: What a person said of this very judgement, where the spec wants to ask one. A
         no goes into the ledger too.
+    :param run: Identity of the run that asks, the same in all of its tries: a later try of the run
+        that promoted the version still answers that it did.
     :raises ArtefactError: If the version's artefact cannot be loaded or does not predict.
     :raises AliasMovedError: If it may serve, but somebody moved the alias by hand.
     :raises RolloutError: If nobody could watch it prove itself.
@@ -99,10 +102,14 @@ def deploy_model(
     for _ in range(MAX_DECISIONS):
         serving = observe(store, client, spec.model, now=now)
         champion = serving.ledger.champion
-        reason = _refusal(registration, serving, dry_run=dry_run)
+        if _promoted_before(serving, registration, run=run):
+            return _receipt(registration, serving, reason=None)
         is_stale = _is_stale(registration, champion)
-        if reason is None and spec.deployment.approval.required:
-            reason = why_unapproved(registration, approval, is_stale=is_stale)
+        reason = _refusal(registration, serving, dry_run=dry_run) or (
+            why_unapproved(registration, approval, is_stale=is_stale)
+            if spec.deployment.approval.required
+            else None
+        )
         if reason is not None:
             _decline(store, client, registration, serving, approval, reason, actor=actor, now=now)
             return _receipt(registration, serving, reason=reason)
@@ -117,6 +124,7 @@ def deploy_model(
             raise AliasMovedError(_explain_moved(serving, spec.model))
         version = client.get_model_version(spec.model, registration.version)
         entry = _entry("intent", registration, version, champion, approval, actor=actor, now=now)
+        entry = entry.model_copy(update={"run": run})
         try:
             waiting = _promote(store, client, spec, serving.ledger, version, entry, now=now)
         except BackedOutError as error:
@@ -184,6 +192,18 @@ def _promote(
     if not change_champion(store, client, book, entry.model_copy(update={"reason": reason})):
         raise ledger.LedgerConflictError(entry.version)
     return None
+
+
+def _promoted_before(
+    serving: Serving, registration: RegistrationReceipt, *, run: str | None
+) -> bool:
+    """Return whether an earlier try of *run* made the version champion, and it still is."""
+    champion = serving.ledger.champion
+    return (
+        champion is not None
+        and champion == serving.ledger.decision_of(run)
+        and champion.version == registration.version == serving.alias
+    )
 
 
 def _refusal(registration: RegistrationReceipt, serving: Serving, *, dry_run: bool) -> str | None:

@@ -46,6 +46,8 @@ class Entry(Frozen):
     follow. It ends with an outcome, ``backed_out``: it was measured and found bad, or ``stopped``:
     it could not be measured, or something else was decided. ``as_of`` is what the version knows up
     to.
+
+    ``run`` names the run that decided. A later try of the same run finds its decision by it.
     """
 
     step: Step
@@ -60,6 +62,7 @@ class Entry(Frozen):
     reason: str
     recorded_at: datetime
     stage: Stage | None = None
+    run: str | None = None
 
 
 class _Checkpoint(Frozen):
@@ -129,6 +132,16 @@ class Ledger:
     def is_backed_out(self, version: str) -> bool:
         """Return whether *version* was measured on its way to the callers, and found bad."""
         return any(e.version == version and e.step == "backed_out" for e in self.entries)
+
+    def decision_of(self, run: str | None) -> Entry | None:
+        """
+        Return the newest step of the change of champion that *run* decided, or None.
+
+        An intent that was closed is found by its outcome. A run without a name decides anew.
+        """
+        steps = ("intent", "outcome", "abandoned")
+        found = (e for e in reversed(self.entries) if e.run == run and e.step in steps)
+        return next(found, None) if run is not None else None
 
     def has_served(self, version: str) -> bool:
         """Return whether *version* was ever champion."""

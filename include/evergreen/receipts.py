@@ -438,7 +438,11 @@ class ApprovalReceipt(Frozen):
 
 
 class DeploymentReceipt(Frozen):
-    """Which version serves after this run, and why."""
+    """
+    Which version serves after this run, and why.
+
+    ``moved``: this run made ``version`` champion, in this try or an earlier one.
+    """
 
     model: str
     as_of: datetime
@@ -461,13 +465,19 @@ class PromotionReceipt(Frozen):
 
 
 class RollbackReceipt(Frozen):
-    """Which version serves after a rollback, and what was forced for it."""
+    """
+    What a rollback run did, and what was forced for it.
+
+    ``moved``: this run made ``version`` champion, in this try or an earlier one.
+    ``champion_version`` is what serves now: after a later change, not ``version`` any more.
+    """
 
     model: str
     as_of: datetime
     previous: str | None
     version: str
     version_as_of: datetime
+    champion_version: str | None
     moved: bool
     warnings: tuple[str, ...]
 

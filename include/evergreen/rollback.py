@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen import ledger, registry
+from evergreen.decisions import Decision, find_decision, keep_decision
 from evergreen.deployment import Serving, change_champion, observe
 from evergreen.errors import RollbackError
 from evergreen.probing import probe
@@ -21,6 +22,9 @@ from evergreen.storage import ObjectStore
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+#: Begins each part of a ledger entry's reason that says what was done in spite of a doubt.
+FORCED = "forced: "
 
 
 def roll_back_model(
@@ -35,53 +39,137 @@ def roll_back_model(
     now: datetime,
     dry_run: bool,
     force: bool,
+    run: str | None = None,
 ) -> RollbackReceipt:
     """
     Make an earlier version champion again.
 
-    Safe to repeat: a target that serves already is left alone. With *dry_run* everything is checked
-    and nothing moves. It also settles an alias that was moved by hand.
+    One run goes back once: a later try of *run* finds what it decided, finishes it if need be, and
+    decides nothing. A target that serves already is left alone. With *dry_run*
+    everything is checked and nothing moves. It also settles an alias that was moved by hand.
 
     :param version: Target; None takes the last champion before the present one.
     :param as_of: The instant of the runs' time from which the target serves.
     :param force: Allow a version that never served, or that missed a gate.
-    :raises RollbackError: If there is no such target, or it may not serve without force.
+    :param run: Identity of the run that asks, the same in all of its tries. Without it every call
+        decides anew.
+    :raises RollbackError: If there is no such target, it may not serve without force, the target
+        that the run chose was deleted before it could serve, or another run changed the champion
+        between two tries of this one.
     :raises ArtefactError: If the target cannot be loaded or does not predict.
     """
+    decision = find_decision(store, spec.model, run)
     while True:
         serving = observe(store, client, spec.model, now=now)
+        if (done := serving.ledger.decision_of(run)) is not None:
+            return _done_before(done, serving)
+        if decision is not None:
+            _refuse_changed(decision, serving)
+            version = decision.version
         target = _target(client, spec.model, serving, version=version)
         warnings = _refuse_unproven(serving, target, force=force)
         probe(client, spec, target)
-        champion = serving.ledger.champion
-        before = champion.version if champion else None
-        is_there = before == serving.alias == str(target.version)
-        receipt = RollbackReceipt(
-            model=spec.model,
-            as_of=as_of,
-            previous=before,
-            version=str(target.version),
-            version_as_of=datetime.fromisoformat(registry.tag(target, registry.TAG_AS_OF)),
-            moved=not (is_there or dry_run),
-            warnings=warnings,
-        )
-        if is_there or dry_run:
+        receipt = _receipt(serving, target, as_of=as_of, dry_run=dry_run, warnings=warnings)
+        if dry_run:
             return receipt
-        entry = ledger.Entry(
-            step="intent",
-            action="rollback",
-            model=spec.model,
-            version=receipt.version,
-            previous=before,
-            as_of=receipt.version_as_of,
-            serves_from=as_of,
-            artefact_sha256=registry.tag(target, registry.TAG_SHA256),
-            actor=actor,
-            reason="; ".join([reason, *warnings]),
-            recorded_at=now,
-        )
-        if change_champion(store, client, serving.ledger, entry):
+        if decision is None and run is not None:
+            mine = _decision(run, receipt)
+            decision = keep_decision(store, spec.model, mine)
+            if decision != mine:
+                continue  # another try of this run decided at the same time
+        entry = _entry(receipt, target, actor=actor, reason=reason, now=now, run=run)
+        if not receipt.moved or change_champion(store, client, serving.ledger, entry):
             return receipt
+
+
+def _receipt(
+    serving: Serving,
+    target: ModelVersion,
+    *,
+    as_of: datetime,
+    dry_run: bool,
+    warnings: tuple[str, ...],
+) -> RollbackReceipt:
+    champion = serving.ledger.champion
+    before = champion.version if champion else None
+    is_there = before == serving.alias == str(target.version)
+    return RollbackReceipt(
+        model=str(target.name),
+        as_of=as_of,
+        previous=before,
+        version=str(target.version),
+        version_as_of=datetime.fromisoformat(registry.tag(target, registry.TAG_AS_OF)),
+        champion_version=before if dry_run else str(target.version),
+        moved=not (is_there or dry_run),
+        warnings=warnings,
+    )
+
+
+def _decision(run: str, receipt: RollbackReceipt) -> Decision:
+    return Decision(run=run, action="rollback", version=receipt.version, previous=receipt.previous)
+
+
+def _entry(
+    receipt: RollbackReceipt,
+    target: ModelVersion,
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+    run: str | None,
+) -> ledger.Entry:
+    return ledger.Entry(
+        step="intent",
+        action="rollback",
+        model=receipt.model,
+        version=receipt.version,
+        previous=receipt.previous,
+        as_of=receipt.version_as_of,
+        serves_from=receipt.as_of,
+        artefact_sha256=registry.tag(target, registry.TAG_SHA256),
+        actor=actor,
+        reason="; ".join([reason, *receipt.warnings]),
+        recorded_at=now,
+        run=run,
+    )
+
+
+def _refuse_changed(decision: Decision, serving: Serving) -> None:
+    """Refuse to go on where another run changed the champion since *decision* was made."""
+    champion, model = serving.ledger.champion, serving.ledger.model
+    now = champion.version if champion else None
+    if now not in (decision.previous, decision.version):
+        raise RollbackError(
+            f"This run decided to put version {decision.version} of {model} in the place of "
+            f"version {decision.previous}, but version {now} was made champion since. "
+            "Nothing was moved. If it must go too, start a new run of the rollback DAG."
+        )
+
+
+def _done_before(entry: ledger.Entry, serving: Serving) -> RollbackReceipt:
+    """
+    Return what an earlier try of the same run did.
+
+    :raises RollbackError: If its target was deleted from MLflow before it could serve.
+    """
+    champion = serving.ledger.champion
+    serves = champion.version if champion else None
+    if entry.step == "abandoned":
+        raise RollbackError(
+            f"This run chose version {entry.version} of {entry.model}, which was deleted from "
+            f"MLflow before it could serve. Version {serves or 'none'} serves. Start a new run of "
+            "the rollback DAG, and name a version that is there."
+        )
+    return RollbackReceipt(
+        model=entry.model,
+        as_of=entry.serves_from,
+        previous=entry.previous,
+        version=entry.version,
+        version_as_of=entry.as_of,
+        champion_version=serves,
+        moved=True,
+        warnings=tuple(part for part in entry.reason.split("; ") if part.startswith(FORCED)),
+    )
 
 
 def _target(
@@ -123,4 +211,4 @@ def _refuse_unproven(serving: Serving, target: ModelVersion, *, force: bool) -> 
             f"{target.name}: {' and '.join(doubts)}. Nothing was moved. Versions that may serve "
             f"again: {served}. To take this one all the same, say force; the ledger will say so."
         )
-    return tuple(f"forced: {doubt}" for doubt in doubts)
+    return tuple(f"{FORCED}{doubt}" for doubt in doubts)

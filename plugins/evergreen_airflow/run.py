@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
@@ -72,8 +73,9 @@ def as_of_of(context: Context, *, now: datetime) -> datetime:
     :raises AsOfError: If the run gives a bad ``as_of``, one after *now*, or an empty interval.
     """
     dag_run = context["dag_run"]
-    refuse_strange_conf(context)
+    refuse_unknown_conf(context)
     if asked := context["params"].get("as_of"):
+        _refuse_backfill_at_one_instant(context)
         as_of = parse_instant(asked)
     elif (end := context.get("data_interval_end")) is not None:
         if end == context.get("data_interval_start"):
@@ -98,7 +100,7 @@ def as_of_or_now(context: Context, *, now: datetime) -> datetime:
 
     :raises AsOfError: If the run gives a bad ``as_of``, or one after *now*.
     """
-    refuse_strange_conf(context)
+    refuse_unknown_conf(context)
     asked = context["params"].get("as_of")
     as_of = parse_instant(asked) if asked else now
     _refuse_future(as_of, now=now)
@@ -111,7 +113,7 @@ def range_of(context: Context) -> tuple[datetime, datetime]:
 
     :raises AsOfError: If one is no date, or *last* lies before *first*.
     """
-    refuse_strange_conf(context)
+    refuse_unknown_conf(context)
     first, last = (_parse_date(context["params"][name]) for name in ("first", "last"))
     if last < first:
         raise AsOfError(f"The range ends on {last} and begins on {first}. Turn it round.")
@@ -146,6 +148,18 @@ def actor_of(context: Context) -> str:
     return f"airflow run {dag_run.dag_id} {dag_run.run_id}{by}"
 
 
+def decision_id(context: Context) -> str:
+    """
+    Return the identity of a decision: the same in every try of one task of one run, cleared or not.
+
+    A run that is deleted and made again under the same name is another run: it was asked for at
+    another time.
+    """
+    dag_run, ti = context["dag_run"], context["ti"]
+    asked_at = dag_run.run_after.astimezone(UTC).isoformat()
+    return f"{dag_run.dag_id} {dag_run.run_id} {asked_at} {ti.task_id} {ti.map_index}"
+
+
 def is_backfill(context: Context) -> bool:
     """Return whether the run replays the past for a backfill."""
     kind = context["dag_run"].run_type
@@ -178,6 +192,15 @@ def _refuse_future(as_of: datetime, *, now: datetime) -> None:
         )
 
 
+def _refuse_backfill_at_one_instant(context: Context) -> None:
+    if is_backfill(context):
+        raise AsOfError(
+            "A backfill gives each of its runs an as_of of its own, the end of the data interval. "
+            "Its configuration sets one as_of for all of them. Nothing was done. Start the "
+            "backfill again without as_of."
+        )
+
+
 def _parse_date(text: str) -> date:
     try:
         return date.fromisoformat(text)
@@ -185,20 +208,28 @@ def _parse_date(text: str) -> date:
         raise AsOfError(f"{text!r} is no date. Expected for example 2013-07-01.") from None
 
 
-def refuse_strange_conf(context: Context) -> None:
+def refuse_unknown_conf(context: Context) -> None:
     """
-    Take the run's configuration for what it is: nothing but params of its DAG.
+    Refuse a run whose configuration holds anything but params of its DAG.
 
-    :raises AsOfError: If it has a key that is none, or is too long for a request.
+    Compared with what DAG and task declare, never with ``context["params"]``: Airflow has merged
+    the configuration into those before a task sees them.
+
+    :raises AsOfError: If a key is unknown, or the configuration is too long for a request.
     """
-    conf, known = context["dag_run"].conf or {}, set(context["params"])
+    conf = context["dag_run"].conf or {}
+    known = sorted({*context["dag"].params, *context["task"].params})
     if len(str(conf)) > MAX_CONF_CHARS:
         raise AsOfError(f"The run's configuration is longer than {MAX_CONF_CHARS} characters.")
-    if strangers := set(conf) - known:
+    if unknown := sorted(set(conf) - set(known)):
+        close = {key: get_close_matches(key, known, n=1) for key in unknown}
+        meant = [f"{key!r}: did you mean {found[0]!r}?" for key, found in close.items() if found]
         raise AsOfError(
-            f"The run's configuration has unknown keys {sorted(strangers)}; known are "
-            f"{sorted(known)}. Nothing was done. Trigger it again with those."
-        )
+            " ".join([
+                f"The run's configuration has unknown keys {unknown}; known are {known}.", *meant,
+                "Nothing was done. Start a new run with known keys only.",
+            ])
+        )  # fmt: skip
 
 
 def _newest_event(context: Context) -> dict[str, Any]:

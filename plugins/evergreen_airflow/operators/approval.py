@@ -16,6 +16,7 @@ from evergreen.receipts import ApprovalReceipt, RegistrationReceipt
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.links import EvidenceLink, evidence_url
 from evergreen_airflow.operators.base import ModelOperator
+from evergreen_airflow.run import refuse_unknown_conf
 from evergreen_airflow.task_log import quiet_libraries
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, unless the answer could change nothing."""
+        refuse_unknown_conf(context)
         with quiet_libraries():
             registration = RegistrationReceipt.model_validate(self.registration)
             self.evidence_url = evidence_url(self.registry_url, registration)

@@ -17,7 +17,7 @@ from evergreen.values import Frozen
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.measures import measured_cost, report_cost
-from evergreen_airflow.run import is_backfill, refuse_strange_conf
+from evergreen_airflow.run import is_backfill, refuse_unknown_conf
 from evergreen_airflow.supervision import die_with_supervisor, step_back
 from evergreen_airflow.task_log import quiet_libraries
 
@@ -88,7 +88,7 @@ class StageOperator(ModelOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the stage and return its receipt as plain JSON values."""
-        refuse_strange_conf(context)
+        refuse_unknown_conf(context)
         die_with_supervisor()
         if is_backfill(context):
             step_back()

@@ -13,7 +13,7 @@ from evergreen.targets import Waiting
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.assets import announce_champion
 from evergreen_airflow.operators.rollout import RolloutOperator
-from evergreen_airflow.run import actor_of, identity_of
+from evergreen_airflow.run import actor_of, decision_id, identity_of
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class DeployModelOperator(RolloutOperator):
             now=datetime.now(UTC),
             dry_run=bool(context["params"].get("dry_run", False)),
             approval=approval,
+            run=decision_id(context),
         )
         if isinstance(receipt, Waiting):
             self.log.info("Version %s: %s", receipt.version, receipt.words)

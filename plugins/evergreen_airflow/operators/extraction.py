@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evergreen.spec import ModelSpec
 from evergreen_airflow.hooks.sql import engine_of
 from evergreen_airflow.operators.base import ModelOperator
-from evergreen_airflow.run import as_of_of
+from evergreen_airflow.run import as_of_of, refuse_unknown_conf
 from evergreen_airflow.sensors.data import Scope, days_of
 from evergreen_airflow.supervision import die_with_supervisor
 from evergreen_airflow.task_log import log_table, quiet_libraries
@@ -40,6 +40,7 @@ class ExtractDataOperator(ModelOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, and come back later if a day is not there."""
+        refuse_unknown_conf(context)
         deadline = datetime.now(UTC) + timedelta(hours=self.spec.source.wait_hours)
         return self.look_again(context, event=None, deadline=deadline.isoformat())
 

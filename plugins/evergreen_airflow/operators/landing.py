@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 
 from evergreen.window import Days, whole_days_end
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.run import as_of_of
+from evergreen_airflow.run import as_of_of, refuse_unknown_conf
 from evergreen_airflow.supervision import die_with_supervisor
 from evergreen_airflow.task_log import log_table
 
@@ -49,6 +49,7 @@ class LandDaysOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Land the days of the run's ``as_of``."""
+        refuse_unknown_conf(context)
         die_with_supervisor()
         producer = importlib.import_module(self.producer)
         end = whole_days_end(as_of_of(context, now=datetime.now(UTC)))

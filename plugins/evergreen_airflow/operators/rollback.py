@@ -10,7 +10,7 @@ from evergreen.receipts import RollbackReceipt
 from evergreen.rollback import roll_back_model
 from evergreen_airflow.assets import announce_champion
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.run import actor_of, as_of_or_now
+from evergreen_airflow.run import actor_of, as_of_or_now, decision_id
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ class RollBackModelOperator(StageOperator):
     """
     Make an earlier version champion again, after loading and probing it.
 
-    Safe to retry: a target that serves already is left alone. What to do comes from the run's
-    params: ``version``, ``as_of``, ``reason``, ``dry_run`` and ``force``.
+    Safe to retry and to clear: the run goes back once, and finds its decision in the ledger after
+    that. To go back once more, start another run. What to do comes from the run's params:
+    ``version``, ``as_of``, ``reason``, ``dry_run`` and ``force``.
 
     :return: A :class:`~evergreen.receipts.RollbackReceipt` as a plain dict.
     """
@@ -45,10 +46,11 @@ class RollBackModelOperator(StageOperator):
             now=now,
             dry_run=params["dry_run"],
             force=params["force"],
+            run=decision_id(context),
         )
         for warning in receipt.warnings:
             self.log.warning("%s", warning)
-        if receipt.moved:
+        if receipt.moved and receipt.champion_version == receipt.version:
             announce_champion(context, self.spec, version=receipt.version, as_of=receipt.as_of)
         self.log.info("%s", self._headline(receipt, is_dry=params["dry_run"]))
         rows = [
@@ -57,11 +59,17 @@ class RollBackModelOperator(StageOperator):
             ("target knows the world up to", receipt.version_as_of.isoformat()),
             ("target was loaded and scored its example", "yes"),
             ("serves from", receipt.as_of.isoformat()),
+            ("champion now", receipt.champion_version),
         ]
         log_table(self.log, "Rollback", ("what", "value"), rows)
         return receipt
 
     def _headline(self, receipt: RollbackReceipt, *, is_dry: bool) -> str:
+        if receipt.moved and receipt.champion_version != receipt.version:
+            return (
+                f"This run made version {receipt.version} champion after {receipt.previous}; since "
+                f"then version {receipt.champion_version} was put in its place. Nothing was moved"
+            )
         if receipt.moved:
             return f"Version {receipt.version} is the champion again, after {receipt.previous}"
         if is_dry:

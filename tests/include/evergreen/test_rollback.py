@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.faults import forked, killed_after_each_effect
 from tests.night import NOW, History
 
+from evergreen import deployment
+from evergreen.decisions import Decision, keep_decision
 from evergreen.errors import AliasMovedError, ArtefactError, RollbackError
 
 pytestmark = pytest.mark.integration
@@ -142,3 +145,137 @@ def test_the_ledger_is_shown_in_mlflow_once(history):
         "0006 rollback version 1 (was 3): outcome",
     ]
     assert {run.data.tags["ledger.recorded_at"][:10] for run in runs} == {f"{NOW:%Y-%m-%d}"}
+
+
+def steps(history) -> list[tuple[str, str]]:
+    """Every champion change of the history, as (action, version)."""
+    return [(entry.action, entry.version) for entry in history.ledger().outcomes]
+
+
+@pytest.fixture
+def champions(new_history):
+    """Make a history whose champions are the versions 1 to *number*."""
+
+    def make(number: int) -> History:
+        found = new_history()
+        for version in range(1, number + 1):
+            found.deploy(found.version(version))
+        assert found.champion() == str(number)
+        return found
+
+    return make
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_run_that_is_killed_anywhere_and_retried_goes_back_once(champions, number):
+    histories: list[History] = []
+
+    def next_rollback():
+        histories.append(champions(number))
+        return lambda: histories[-1].roll_back(run="one")
+
+    for _ in killed_after_each_effect(next_rollback):
+        history = histories[-1]
+        receipt = history.roll_back(run="one")
+
+        assert (receipt.previous, receipt.version) == (str(number), str(number - 1))
+        assert (receipt.moved, receipt.champion_version) == (True, str(number - 1))
+        assert history.champion() == history.ledger().champion.version == str(number - 1)
+        assert steps(history)[number:] == [("rollback", str(number - 1))]
+
+    assert len(histories) > 4
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_a_finished_run_that_is_cleared_moves_nothing(champions, number):
+    history = champions(number)
+    first = history.roll_back(run="one", force=True, reason="too many false alarms")
+    before = history.ledger()
+
+    again = history.roll_back(run="one", force=True, reason="too many false alarms")
+
+    assert again == first
+    assert history.ledger() == before
+    assert history.champion() == str(number - 1)
+
+
+def test_a_cleared_run_does_not_undo_what_came_after_it(champions):
+    history = champions(3)
+    history.roll_back(run="one")
+    history.deploy(history.version(9))
+
+    again = history.roll_back(run="one")
+
+    assert (again.version, again.moved, again.champion_version) == ("2", True, "4")
+    assert history.champion() == "4"
+
+
+def test_another_run_goes_back_once_more(champions):
+    history = champions(4)
+    history.roll_back(run="one")
+
+    history.roll_back(run="two")
+
+    assert history.champion() == "2"
+    assert steps(history)[4:] == [("rollback", "3"), ("rollback", "2")]
+
+
+def test_two_tries_of_one_run_at_once_go_back_once(champions):
+    history = champions(4)
+
+    ends = [forked(lambda: history.roll_back(run="one")) for _ in range(3)]
+
+    assert [end() for end in ends] == [0, 0, 0]
+    assert steps(history)[4:] == [("rollback", "3")]
+
+
+def test_a_run_that_decided_is_refused_if_the_champion_changed_before_it_moved(champions):
+    """Killed after the decision; a night promotes version 5; only a new run may go back from it."""
+    history = champions(4)
+    decision = Decision(run="one", action="rollback", version="3", previous="4")
+    keep_decision(history.store, history.spec.model, decision)
+    history.deploy(history.version(5))
+
+    with pytest.raises(RollbackError, match="version 5 was made champion since"):
+        history.roll_back(run="one")
+    assert history.champion() == "5"
+
+    assert history.roll_back(run="two").version == "4"
+
+
+def test_a_run_whose_target_was_deleted_does_not_choose_another(champions, monkeypatch):
+    history = champions(4)
+    monkeypatch.setattr(deployment, "_finish", lambda *_, **__: None)  # killed after the intent
+    history.roll_back(run="one")
+    monkeypatch.undo()
+    history.client.delete_model_version(history.spec.model, "3")
+
+    for _ in range(2):
+        with pytest.raises(RollbackError, match=r"chose version 3 .* deleted from MLflow"):
+            history.roll_back(run="one")
+    assert history.champion() == "4"
+
+
+def test_a_dry_run_decides_nothing(champions):
+    history = champions(3)
+    before = sorted(history.store.list("decisions/"))
+
+    history.roll_back(run="one", dry_run=True)
+    history.deploy(history.version(9))
+
+    assert sorted(history.store.list("decisions/")) == before
+    assert history.roll_back(run="one", dry_run=True).version == "3"
+
+
+def test_a_deploy_that_is_retried_still_says_that_it_promoted(new_history):
+    """The first try died before Airflow was told, so the second must announce the champion."""
+    history = new_history()
+    registration = history.version(1)
+    history.deploy(registration, run="night")
+
+    again = history.deploy(registration, run="night")
+    other = history.deploy(registration, run="another night")
+
+    assert (again.moved, again.champion_version) == (True, "1")
+    assert (other.moved, other.reason) == (False, "it serves already")
+    assert len(history.ledger().outcomes) == 1

@@ -12,6 +12,7 @@ from evergreen_airflow.run import (
     actor_of,
     as_of_of,
     as_of_or_now,
+    decision_id,
     is_backfill,
     range_of,
     reason_of,
@@ -24,8 +25,10 @@ NIGHT = datetime(2026, 11, 24, 6, tzinfo=UTC)
 def context(*, kind="manual", conf=None, interval=None, events=(), **params):
     defaults = {"as_of": None, "reason": "asked for by hand", "dry_run": False}
     found = {
+        "dag": SimpleNamespace(params=defaults | params),
+        "task": SimpleNamespace(params={}),
         "dag_run": SimpleNamespace(conf=conf, run_after=NOW, run_type=kind),
-        "params": defaults | params,
+        "params": defaults | params | (conf or {}),  # as Airflow merges them
         "triggering_asset_events": {"asset": list(events)},
     }
     if interval:  # Airflow leaves the keys out for runs without a date
@@ -80,6 +83,16 @@ def test_a_run_without_any_date_lives_at_the_last_midnight():
         (context(as_of="2013-07-01"), "with a time zone"),
         (context(as_of="2026-12-24T00:00:00Z"), "is in the future"),
         (context(conf={"as_off": "2013-07-01"}), r"unknown keys \['as_off'\]; known are \['as_of'"),
+        (context(conf={"asof": "2013-07-01"}), r"'asof': did you mean 'as_of'\?"),
+        (context(conf={"dryrun": True}), r"'dryrun': did you mean 'dry_run'\?"),
+        (
+            context(
+                kind="backfill",
+                interval=(NIGHT - timedelta(days=1), NIGHT),
+                as_of="2013-07-01T00:00:00Z",
+            ),
+            "one as_of for all of them",
+        ),
         (context(conf={"reason": "x" * 20_000}), "longer than 10000 characters"),
     ],
 )
@@ -120,6 +133,25 @@ def test_the_ledger_learns_which_run_and_which_person():
     assert actor_of({"dag_run": run}) == "airflow run m__rollback r1 by vera"
     run.triggering_user_name = None
     assert actor_of({"dag_run": run}) == "airflow run m__rollback r1"
+
+
+def asked(*, run_id="r1", after=NOW, task_id="t", map_index=-1):
+    return {
+        "dag_run": SimpleNamespace(dag_id="m__rollback", run_id=run_id, run_after=after),
+        "ti": SimpleNamespace(task_id=task_id, map_index=map_index),
+    }
+
+
+def test_every_try_of_a_run_has_one_identity_and_no_other_run_has_it():
+    others = [
+        asked(run_id="r2"),
+        asked(after=NOW + timedelta(seconds=1)),  # deleted, and made again under the same name
+        asked(task_id="u"),
+        asked(map_index=0),
+    ]
+
+    assert decision_id(asked()) == decision_id(asked())
+    assert len({decision_id(one) for one in [asked(), *others]}) == 5
 
 
 def test_a_backfill_is_known_by_its_kind():

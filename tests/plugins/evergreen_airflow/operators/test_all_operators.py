@@ -8,7 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk import BaseOperator
+from airflow.sdk import DAG, BaseOperator, Param
+from airflow.sdk.definitions.param import process_params
 
 from evergreen.errors import AsOfError
 from evergreen_airflow.hooks.registry import ModelRegistryHook
@@ -73,17 +74,24 @@ def test_it_says_what_makes_a_second_try_safe(cls):
     assert "Safe to retry" in (cls.__doc__ or "")
 
 
-@pytest.mark.parametrize(
-    "cls", [c for c in OPERATORS if issubclass(c, StageOperator)], ids=lambda c: c.__name__
-)
-def test_a_stage_refuses_what_its_form_does_not_ask(cls, monkeypatch):
-    """A misspelt key must not be a run that does something else."""
+@pytest.mark.parametrize("cls", OPERATORS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("key", ["dry_rum", "dryrun", "asof", "versoin", "words", "Dry_Run", ""])
+def test_it_refuses_a_key_that_its_dag_does_not_declare(cls, key, monkeypatch):
+    """The context's params hold the key: Airflow merges the configuration into them."""
     for hook in (ObjectStoreHook, ModelRegistryHook):
         monkeypatch.setattr(hook, "get_connection", pytest.fail)
-    run = SimpleNamespace(conf={"dry_rum": True})
+    with DAG("a_model__a_workflow", schedule=None, params={"dry_run": Param(False)}) as dag:
+        operator = build(cls)
+    if key in operator.params:
+        pytest.skip(f"{cls.__name__} declares {key} itself")
+    conf = {key: True}
+    params = process_params(dag, operator, conf, suppress_exception=False)
+    assert key in params
+    run = SimpleNamespace(conf=conf)
+    context = {"dag": dag, "task": operator, "dag_run": run, "params": params}
 
-    with pytest.raises(AsOfError, match=r"unknown keys \['dry_rum'\]; known are \['dry_run'\]"):
-        build(cls).execute({"dag_run": run, "params": {"dry_run": False}})
+    with pytest.raises(AsOfError, match=rf"unknown keys \['{key}'\]; known are \['dry_run'"):
+        operator.execute(context)
 
 
 @pytest.mark.parametrize("hook", [ObjectStoreHook, ModelRegistryHook], ids=lambda c: c.__name__)

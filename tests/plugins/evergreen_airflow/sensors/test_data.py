@@ -28,7 +28,9 @@ def sensor(store, monkeypatch) -> WaitForDataSensor:
 @pytest.fixture
 def context() -> dict:
     run = SimpleNamespace(conf={}, run_after=LATER, run_type="manual")
-    return {"dag_run": run, "params": {"as_of": LATER.isoformat(), "reason": "a test"}}
+    params = {"as_of": LATER.isoformat(), "reason": "a test"}
+    dag, task = SimpleNamespace(params=params), SimpleNamespace(params={})
+    return {"dag": dag, "task": task, "dag_run": run, "params": params}
 
 
 def test_a_run_whose_data_is_there_goes_on_at_once(sensor, context):
