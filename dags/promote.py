@@ -1,36 +1,51 @@
 """
 # Promote
 
-Bring a version that passed its gates to another environment, with its evidence, the digest of its
-artefact and the days it learnt from: dev, staging, prod. There it takes the way of any version, shadow
-and canary included where the spec asks for them. It **checks everything and writes nothing** until
-a run unticks dry run.
+Bring a version that passed its gates to another environment: dev, staging, prod. Its artefact, its identity
+and the data it learnt from are copied. **There it is judged anew**, beside the champion of that environment
+and on the version's own test rows, with every gate. Where the spec asks for approval, a person is asked about that
+verdict. Then it takes the way of any version, shadow and canary included.
+
+It **checks and judges everything and writes nothing** until a run unticks dry run.
 
 An environment is two Airflow connections, `object_store_<name>` and `mlflow_<name>`, for the values of *To*.
 
 | | |
 |---|---|
-| **Reads** | version, evidence, identity and examples here |
-| **Writes** | the same there; the champion there; both ledgers |
-| **Safe to re-run** | Yes. What is there already is found by its key, and said once. |
+| **Reads** | version, identity and examples here; the champion there |
+| **Writes** | the version with its verdict and evidence there; perhaps the champion there; both ledgers |
+| **Safe to re-run** | Yes. A retried or cleared run promotes the version that it chose first. What is there already is found by its key. |
 | **Safe to backfill** | No schedule, so nothing to backfill. |
+
+A version that misses a gate there, or that a person rejects, is a green run: it is registered there, the champion
+there stays, and `deploy_model` says why.
 
 **When it fails**
 
-* `promote_model`, PromotionError: the version may not go, or another one was promoted there meanwhile; the
-  error says which and what to do. Nothing serves that did not serve before.
-* `promote_model`, ArtefactError: evidence, artefact or data is damaged; it is named. Restore it from a backup.
+* `promote_model`, PromotionError: the version may not go; the error says why and what to do.
+* `promote_model`, ArtefactError: an artefact, evidence or data is damaged or gone, here or there; it is named. Restore
+  it from a backup.
+* `deploy_model`, PromotionError: another version was promoted there after this one was judged. Clear `promote_model`
+  with the tasks after it.
 * Anything else was already retried twice: store or registry there do not answer. Page the owner.
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 import pendulum
 from airflow.sdk import Param, dag
 
 from evergreen.spec import ModelSpec
 from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
-from evergreen_airflow.operators.promotion import PromoteModelOperator
+from evergreen_airflow.operators.approval import ApprovePromotionOperator
+from evergreen_airflow.operators.promotion import (
+    REGISTRY_THERE,
+    STORE_THERE,
+    DeployPromotedOperator,
+    PromoteModelOperator,
+)
 
 VERSION = Param(
     None,
@@ -80,7 +95,29 @@ def promote(spec: ModelSpec) -> None:
         doc_md=__doc__,
     )
     def build() -> None:
-        PromoteModelOperator(task_id="promote_model", model=spec.model)
+        there = {"store_conn_id": STORE_THERE, "registry_conn_id": REGISTRY_THERE}
+        promote = PromoteModelOperator(task_id="promote_model", model=spec.model)
+        ask, approve = spec.deployment.approval, None
+        if ask.required:
+            approve = ApprovePromotionOperator(
+                task_id="approve_promotion",
+                model=spec.model,
+                registration=promote.output,
+                environment="{{ params.to }}",
+                assigned_users=[{"id": name, "name": name} for name in ask.users] or None,
+                response_timeout=timedelta(hours=ask.within_hours),
+                **there,
+            )
+        deploy = DeployPromotedOperator(
+            task_id="deploy_model",
+            model=spec.model,
+            registration=promote.output,
+            approval=approve.output if approve else None,
+            execution_timeout=timedelta(hours=spec.deployment.longest_hours + 1),
+            **there,
+        )
+
+        promote >> deploy
 
     build()
 

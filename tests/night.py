@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from evergreen import ledger, registry
 from evergreen.deployment import deploy_model
 from evergreen.evaluation import evaluate_challenger
-from evergreen.preparation import prepare_window
+from evergreen.preparation import load_examples, prepare_window
 from evergreen.receipts import (
     CandidateReceipt,
     DeploymentReceipt,
     DriftReceipt,
     EvaluationReceipt,
     ExamplesReceipt,
-    ObjectRef,
     RegistrationReceipt,
     RollbackReceipt,
     ValidationReceipt,
@@ -22,18 +26,25 @@ from evergreen.receipts import (
 from evergreen.registration import register_model
 from evergreen.rejudging import judge_again
 from evergreen.rollback import roll_back_model
+from evergreen.sanity import sanity_key
+from evergreen.storage import ObjectStore, ref_of
 from evergreen.targets import Waiting
 from evergreen.training import train_candidate
 from evergreen.validation import validate_window
 from evergreen.window import training_window
 from tests.conftest import AS_OF
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def drift_of(model: str, as_of: datetime) -> DriftReceipt:
-    """The receipt of a report nobody made: Evidently takes seconds, and has tests of its own."""
-    nothing = ObjectRef(key="reports/none", sha256="0" * 64, size=0)
+def drift_of(store: ObjectStore, model: str, as_of: datetime) -> DriftReceipt:
+    """A receipt that names an empty report: Evidently takes seconds, and has tests of its own."""
+    nothing = ref_of("reports/none", b"")
+    store.put_if_absent(nothing.key, b"")
     return DriftReceipt(
         model=model, as_of=as_of, html=nothing, json_report=nothing,
         reference_rows=100, current_rows=10,
@@ -80,7 +91,7 @@ class Night:
         return register_model(
             self.store, self.client, self.spec,
             evaluation=evaluation, validation=self.validation(), examples=examples,
-            drift=drift_of(self.spec.model, evaluation.as_of), tags={},
+            drift=drift_of(self.store, self.spec.model, evaluation.as_of), tags={},
         )  # fmt: skip
 
     def deployment(self, **how) -> DeploymentReceipt:
@@ -157,7 +168,42 @@ class History(Night):
                 "passed": passed,
             }
         )
-        return self.register(evaluation, self.kept)
+        asked = f"evaluations/{self.night.spec.model}/{self.judged.challenger.key}/sanity.json"
+        if logged is None:  # the same artefact gives the same answers
+            self.store.put_if_absent(
+                sanity_key(self.spec.model, challenger.key), self.store.get(asked)
+            )
+        return self.register(evaluation, self.kept.model_copy(update={"as_of": as_of}))
+
+    def log(self, model: Pipeline, example: pd.DataFrame) -> CandidateReceipt:
+        """Log a fitted pipeline as training does, for :meth:`version`."""
+        from evergreen.artefacts import save_model
+
+        experiment = registry.ensure_experiment(self.client, self.spec.model)
+        run = self.client.create_run(experiment)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model"
+            sha256, size = save_model(model, path, example=example.head(5), spec=self.spec)
+            logged = self.client.create_logged_model(
+                experiment, name=self.spec.model, source_run_id=run.info.run_id
+            )
+            self.client.log_model_artifacts(logged.model_id, str(path))
+        self.client.set_terminated(run.info.run_id)
+        return self.judged.challenger.model_copy(
+            update={"run_id": run.info.run_id, "model_id": logged.model_id,
+                    "artefact_sha256": sha256, "artefact_bytes": size}
+        )  # fmt: skip
+
+    def ignorant(self) -> CandidateReceipt:
+        """A pipeline of the sample that learnt from shuffled labels: clearly worse."""
+        from models.flight_delay.pipeline import linear
+
+        frame = load_examples(self.store, self.spec, receipt=self.kept, segments=("fit",))
+        labels = np.random.default_rng(0).permutation(frame[self.spec.examples.label])
+        model = linear(self.spec.examples, seed=0).fit(
+            inputs := frame[list(self.spec.examples.features)], labels
+        )
+        return self.log(model, inputs)
 
     def validation(self) -> ValidationReceipt:
         return self.held

@@ -6,8 +6,15 @@ from evergreen.evidence import EvidencePack
 from evergreen.receipts import ApprovalReceipt, RegistrationReceipt
 
 
-def question(pack: EvidencePack, *, evidence_url: str) -> tuple[str, str]:
-    """Return a headline and a body in Markdown: the key numbers, and where the whole pack is."""
+def question(
+    pack: EvidencePack, *, evidence_url: str, environment: str | None = None
+) -> tuple[str, str]:
+    """
+    Return a headline and a body in Markdown: the key numbers, and where the whole pack is.
+
+    :param environment: Where the version shall serve; None is the environment that asks.
+    """
+    place = f" in {environment}" if environment else ""
     who = [name for name in ("challenger", "champion", "linear baseline") if name in pack.metrics]
     names = list(pack.metrics["challenger"])
     before = f"champion version {pack.champion_version}" if pack.champion_version else "no champion"
@@ -30,7 +37,7 @@ def question(pack: EvidencePack, *, evidence_url: str) -> tuple[str, str]:
         "",
         "Without an answer in time the champion stays.",
     ]  # fmt: skip
-    return f"Promote {pack.model} version {pack.version}?", "\n".join(lines)
+    return f"Promote {pack.model} version {pack.version}{place}?", "\n".join(lines)
 
 
 def why_unapproved(

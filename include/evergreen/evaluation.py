@@ -32,12 +32,11 @@ from evergreen.receipts import (
     EvaluationDetails,
     EvaluationReceipt,
     ExamplesReceipt,
-    ObjectRef,
 )
 from evergreen.sanity import Sanity, check_sanity
 from evergreen.spec import ModelSpec
 from evergreen.spec.policy import BASELINE, Metric
-from evergreen.storage import ObjectStore, canonical_json, put_json_once, put_once
+from evergreen.storage import ObjectStore, canonical_json, put_json_once, put_once, ref_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -134,35 +133,72 @@ def judgement(
     :param champion: The version to beat; None if there is none yet.
     :raises CandidateError: If the baseline is not among *candidates*.
     """
-    against = str(champion.version) if champion else "none"
-    key = f"evaluations/{spec.model}/{best.key}/against-{against}.json"
+    key = evaluation_key(spec.model, best.key, champion)
     if store.head(key) is None:
-        receipt = _evaluate(store, client, spec, best, candidates, champion, examples, key)
-        put_json_once(store, key, receipt.model_dump(mode="json"))
+        models = load_rivals(client, client, spec, best, candidates, champion)
+        receipt, details = compare(
+            store, spec, models, best=best, candidates=candidates, examples=examples,
+            champion=champion,
+        )  # fmt: skip
+        keep_judgement(store, receipt, details)
     return EvaluationReceipt.model_validate_json(store.get(key))
 
 
-def _evaluate(
-    store: ObjectStore,
-    client: MlflowClient,
+def evaluation_key(model: str, challenger: str, champion: ModelVersion | None) -> str:
+    """Return where the judgement of the challenger with that key beside *champion* is kept."""
+    against = str(champion.version) if champion else "none"
+    return f"evaluations/{model}/{challenger}/against-{against}.json"
+
+
+def load_rivals(
+    fitted: MlflowClient,
+    serving: MlflowClient,
     spec: ModelSpec,
     best: CandidateReceipt,
     candidates: Sequence[CandidateReceipt],
     champion: ModelVersion | None,
-    examples: ExamplesReceipt,
-    key: str,
-) -> EvaluationReceipt:
-    test = load_examples(store, spec, receipt=examples, segments=("test",))
-    train, _ = load_training(store, spec, receipt=examples)
+) -> dict[str, Pipeline]:
+    """
+    Return the models to compare, by who they are.
+
+    :param fitted: The registry that holds *candidates*.
+    :param serving: The registry that holds *champion*.
+    :raises CandidateError: If the baseline is not among *candidates*.
+    """
     linear = next((c for c in candidates if c.candidate == BASELINE), None)
     if linear is None:
         raise CandidateError("The baseline was not fitted, so no gate can be checked.")
     models = {
-        "challenger": load_candidate(client, spec, best),
-        "linear baseline": load_candidate(client, spec, linear),
+        "challenger": load_candidate(fitted, spec, best),
+        "linear baseline": load_candidate(fitted, spec, linear),
     }
     if champion is not None:
-        models["champion"] = _serving(client, spec, champion)
+        models["champion"] = _serving(serving, spec, champion)
+    return models
+
+
+def compare(
+    store: ObjectStore,
+    spec: ModelSpec,
+    models: Mapping[str, Pipeline],
+    *,
+    best: CandidateReceipt,
+    candidates: Sequence[CandidateReceipt],
+    examples: ExamplesReceipt,
+    champion: ModelVersion | None,
+    keep: bool = True,
+) -> tuple[EvaluationReceipt, bytes]:
+    """
+    Hold all *models* against every gate on the same test rows.
+
+    :param store: Where *examples* are.
+    :param models: As :func:`load_rivals` returns them.
+    :param keep: Whether the answers of :func:`~evergreen.sanity.check_sanity` are kept; nothing
+        else is written.
+    :return: The judgement, and the content of its details; :func:`keep_judgement` keeps both.
+    """
+    test = load_examples(store, spec, receipt=examples, segments=("test",))
+    train, _ = load_training(store, spec, receipt=examples)
     label = spec.examples.label
     classes = classes_among(spec.examples, train[label], test[label])
     truth = Truth.of(test, spec=spec.examples, classes=classes)
@@ -173,7 +209,7 @@ def _evaluate(
     sanity = Sanity()
     if are_sound(judged["challenger"].predictions, spec=spec.examples):
         sanity = check_sanity(
-            store, spec, models["challenger"], key=best.key, train=train, test=test
+            store, spec, models["challenger"], key=best.key, train=train, test=test, keep=keep
         )
     contest = Contest(
         test=test,
@@ -188,8 +224,9 @@ def _evaluate(
         importances=sanity.importances,
     )
     gates = check_gates(spec, contest)
-    order = [name for name in ORDER if name in judged]
-    return EvaluationReceipt(
+    key = evaluation_key(spec.model, best.key, champion)
+    details = _details(truth, judged, sanity)
+    receipt = EvaluationReceipt(
         model=spec.model,
         as_of=examples.as_of,
         challenger=best,
@@ -197,11 +234,18 @@ def _evaluate(
         champion_version=str(champion.version) if champion else None,
         record_key=key,
         test_rows=len(test),
-        metrics={name: _finite(judged[name].metrics) for name in order},
+        metrics={name: _finite(judged[name].metrics) for name in ORDER if name in judged},
         gates=tuple(gates),
         passed=all(gate.status != "failed" for gate in gates),
-        details=_keep_details(store, key, truth, judged, sanity),
+        details=ref_once(key.removesuffix(".json"), details, suffix=".json"),
     )
+    return receipt, details
+
+
+def keep_judgement(store: ObjectStore, receipt: EvaluationReceipt, details: bytes) -> None:
+    """Keep a judgement unless one of the same pair is kept; its details first."""
+    put_once(store, receipt.record_key.removesuffix(".json"), details, suffix=".json")
+    put_json_once(store, receipt.record_key, receipt.model_dump(mode="json"))
 
 
 def _trivial(spec: ModelSpec, train: pd.DataFrame, truth: Truth) -> Judged:
@@ -210,16 +254,13 @@ def _trivial(spec: ModelSpec, train: pd.DataFrame, truth: Truth) -> Judged:
     return Judged(predictions=said, metrics=metrics.measure(truth, said))
 
 
-def _keep_details(
-    store: ObjectStore, key: str, truth: Truth, judged: Mapping[str, Judged], sanity: Sanity
-) -> ObjectRef:
+def _details(truth: Truth, judged: Mapping[str, Judged], sanity: Sanity) -> bytes:
     shown = [name for name in ("challenger", "champion") if name in judged]
     details = EvaluationDetails(
         curves={name: _curves(truth, judged[name]) for name in shown},
         importances=sanity.importances,
     )
-    content = canonical_json(details.model_dump(mode="json"))
-    return put_once(store, key.removesuffix(".json"), content, suffix=".json")
+    return canonical_json(details.model_dump(mode="json"))
 
 
 def _finite(found: Mapping[Metric, float]) -> dict[str, float | None]:

@@ -1,9 +1,12 @@
 """
 Bring a version to another environment: dev, staging, prod, each a store and a registry.
 
-The bytes that were judged are the bytes that go: artefact, evidence, identity and the days it
-learnt from are copied under the digests they have. There it takes the way of any version: gates,
-ledger, shadow and canary where the spec asks for them.
+The bytes that were fitted are the bytes that go: artefact, identity and everything that the
+identity names are copied under the digests they have. A verdict is not copied. The version is held
+against the champion of the other environment, on the version's own test rows, and is registered
+there with that verdict and its evidence. Whether it serves there is decided afterwards, as for any
+version: by :func:`evergreen.deployment.deploy_model` on the other environment, after a person's
+approval where the spec asks for one.
 """
 
 from __future__ import annotations
@@ -11,30 +14,36 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from evergreen import ledger, registry
 from evergreen.artefacts import ARTEFACT
-from evergreen.deployment import deploy_model, observe
+from evergreen.decisions import Decision, find_decision, keep_decision
+from evergreen.deployment import observe
 from evergreen.errors import ArtefactError, PromotionError
-from evergreen.evidence import DATA, PAGE
-from evergreen.identity import identity_key, load_identity
+from evergreen.evaluation import compare, evaluation_key, keep_judgement, load_rivals
+from evergreen.identity import identity_key, load_identity, spec_then
 from evergreen.mirror import mirror_ledger
+from evergreen.opponent import find_opponent
 from evergreen.probing import probe
 from evergreen.receipts import (
-    ApprovalReceipt,
-    DeploymentReceipt,
+    CandidateReceipt,
+    EvaluationReceipt,
     ObjectRef,
     PromotionReceipt,
     RegistrationReceipt,
+    VersionIdentity,
 )
-from evergreen.registration import EVIDENCE
+from evergreen.registration import register_model
+from evergreen.sanity import sanity_key
 from evergreen.spec import ModelSpec
 from evergreen.storage import ObjectStore, read, sha256_of
-from evergreen.targets import Waiting
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,43 +76,87 @@ def promote_version(
     now: datetime,
     dry_run: bool,
     force: bool,
-) -> PromotionReceipt | Waiting:
+    run: str | None = None,
+) -> PromotionReceipt:
     """
-    Copy *version* with all that speaks for it from *here* to *there*, and deploy it there.
+    Copy *version* from *here* to *there*, judge it beside the champion there, and register it.
 
-    Safe to repeat: what is there already is found by its key, and both ledgers name the move once.
-    Where the version must prove itself first, this says what it waits for and is called again. With
-    *dry_run* everything is checked and nothing written.
+    Nothing serves by this alone. A version that misses a gate there is registered there with that
+    verdict, which keeps it from serving. Safe to repeat: what is there already is found by its key,
+    the first judgement beside a champion is kept, and the ledger here names the move once. A later
+    try of *run* promotes the version that its first try chose. With *dry_run* everything is checked
+    and judged, and nothing is written.
 
     :param version: The one to promote; None takes the champion here.
     :param force: Allow a version that never served here, or was rolled back; never one that missed
         a gate.
-    :raises PromotionError: If there is no such version, it may not go, or the champion there
-        changed meanwhile.
-    :raises ArtefactError: If its artefact, evidence or data is damaged here, or arrives damaged.
+    :param run: Identity of the run that asks, the same in all of its tries.
+    :raises PromotionError: If there is no such version, or it may not go.
+    :raises ArtefactError: If its artefact, evidence or data is damaged here, or arrives damaged, or
+        the champion there cannot be loaded.
     """
     if here.store.uri == there.store.uri:
         raise PromotionError(
             f"{here.name} and {there.name} are one store, {here.store.uri}. Nothing was copied. "
             "Let the connections of the two environments name two places."
         )
+    if (decided := find_decision(here.store, spec.model, run)) is not None:
+        version = decided.version
     found = _allowed(here, spec.model, version=version, force=force, now=now)
     probe(here.client, spec, found)
-    receipt = PromotionReceipt(
-        model=spec.model, as_of=_as_of(found), version=str(found.version), to=there.name,
-        there=None, deployment=None,
-    )  # fmt: skip
+    identity = load_identity(here.store, found)
+    champion = find_opponent(there.store, there.client, spec, as_of=identity.as_of)
     if dry_run:
-        return receipt
-    _copy_objects(here, there, found)
-    words = f"promoted from version {found.version} of {here.name}"
-    arrived = _register(here, there, spec, found, words=words)
+        models = load_rivals(
+            here.client, there.client, spec, identity.challenger, identity.candidates, champion
+        )
+        evaluation, _ = compare(
+            here.store, _judging(spec, identity), models, best=identity.challenger,
+            candidates=identity.candidates, examples=identity.examples, champion=champion,
+            keep=False,
+        )  # fmt: skip
+        return _receipt(found, there, evaluation, registration=None)
+    if run is not None:
+        against = str(champion.version) if champion else None
+        mine = Decision(run=run, action="promote", version=str(found.version), previous=against)
+        kept = keep_decision(here.store, spec.model, mine)
+        if kept.version != mine.version:
+            found = _allowed(here, spec.model, version=kept.version, force=force, now=now)
+            identity = load_identity(here.store, found)
+    _copy_objects(here, there, found, identity)
+    note = f"promoted from version {found.version} of {here.name}: {reason}"
+    registration, evaluation = _register(
+        here, there, spec, found, identity, champion=champion, note=note
+    )
+    arrived = there.client.get_model_version(spec.model, registration.version)
     probe(there.client, spec, arrived)
     _write_down(here, there, found, arrived, actor=actor, reason=reason, now=now)
-    deployment = _deploy(there, spec, arrived, actor=actor, reason=reason, now=now)
-    if isinstance(deployment, Waiting):
-        return deployment
-    return receipt.model_copy(update={"there": str(arrived.version), "deployment": deployment})
+    return _receipt(found, there, evaluation, registration=registration)
+
+
+def _judging(spec: ModelSpec, identity: VersionIdentity) -> ModelSpec:
+    """Return the spec that the version was made by, with the gates of today."""
+    return spec_then(identity).model_copy(update={"gates": spec.gates})
+
+
+def _receipt(
+    version: ModelVersion,
+    there: Environment,
+    evaluation: EvaluationReceipt,
+    *,
+    registration: RegistrationReceipt | None,
+) -> PromotionReceipt:
+    return PromotionReceipt(
+        model=str(version.name),
+        as_of=evaluation.as_of,
+        version=str(version.version),
+        to=there.name,
+        passed=evaluation.passed,
+        judged_against=evaluation.champion_version,
+        test_rows=evaluation.test_rows,
+        gates=evaluation.gates,
+        registration=registration,
+    )
 
 
 def _allowed(
@@ -126,7 +179,7 @@ def _allowed(
             f"Version {version} of {model} missed a gate in {here.name}: {found.description}. "
             "Nothing was copied, and force does not change that."
         )
-    registry.tag(found, registry.TAG_EVIDENCE)  # nothing goes without its evidence
+    _kept(here, registry.tag(found, registry.TAG_EVIDENCE))  # nothing goes without its evidence
     doubt = None
     if not book.has_served(version):
         doubt = f"never served in {here.name}"
@@ -140,29 +193,45 @@ def _allowed(
     return found
 
 
-def _copy_objects(here: Environment, there: Environment, version: ModelVersion) -> None:
-    """Copy what the version's evidence and identity name; data first, what names it last."""
-    identity = load_identity(here.store, version)
-    manifest = identity.examples.manifest
-    days = json.loads(read(here.store, manifest))["days"]
-    refs = [ObjectRef.model_validate(day["data"]) for day in days]
-    for number, ref in enumerate([*refs, manifest], start=1):
+def _copy_objects(
+    here: Environment, there: Environment, version: ModelVersion, identity: VersionIdentity
+) -> None:
+    """Copy all that the identity names, whatever names whatever; data first, the identity last."""
+    refs = list(_named_objects(here.store, identity.model_dump(mode="json")))
+    for number, ref in enumerate(refs, start=1):
         if there.store.head(ref.key) is None:
             there.store.put_if_absent(ref.key, read(here.store, ref))
         if number % 20 == 0:
-            log.info("copied %d of %d objects", number, len(refs) + 1)
-    folder = registry.tag(version, registry.TAG_EVIDENCE).rpartition("/")[0]
-    keys = [
-        registry.tag(version, registry.TAG_EVALUATION), f"{folder}/{DATA}", f"{folder}/{PAGE}",
-        identity_key(version.name, registry.tag(version, registry.TAG_KEY)),
-    ]  # fmt: skip
-    for key in keys:
-        data = _kept(here, key)
-        if not there.store.put_if_absent(key, data) and there.store.get(key) != data:
-            raise ArtefactError(
-                f"{key} differs between {here.store.uri} and {there.store.uri}. Nothing was "
-                "overwritten. One of the two was changed; compare them, and remove the wrong one."
-            )
+            log.info("copied %d of %d objects", number, len(refs))
+    asked = sanity_key(version.name, identity.key)
+    if here.store.head(asked) is not None:
+        there.store.put_if_absent(asked, here.store.get(asked))
+    key = identity_key(version.name, registry.tag(version, registry.TAG_KEY))
+    data = _kept(here, key)
+    if not there.store.put_if_absent(key, data) and there.store.get(key) != data:
+        raise ArtefactError(
+            f"{key} differs between {here.store.uri} and {there.store.uri}. Nothing was "
+            "overwritten. One of the two was changed; compare them, and remove the wrong one."
+        )
+
+
+def _named_objects(store: ObjectStore, content: JsonValue) -> Iterator[ObjectRef]:
+    """
+    Yield every object that *content* names by key and digest, each after those that it names.
+
+    JSON objects are read and searched in turn, so that no level has to be listed here.
+    """
+    if isinstance(content, list):
+        for one in content:
+            yield from _named_objects(store, one)
+    elif isinstance(content, dict) and set(content) == set(ObjectRef.model_fields):
+        ref = ObjectRef.model_validate(content)
+        if ref.key.endswith(".json"):
+            yield from _named_objects(store, json.loads(read(store, ref)))
+        yield ref
+    elif isinstance(content, dict):
+        for one in content.values():
+            yield from _named_objects(store, one)
 
 
 def _kept(here: Environment, key: str) -> bytes:
@@ -176,30 +245,55 @@ def _kept(here: Environment, key: str) -> bytes:
 
 
 def _register(
-    here: Environment, there: Environment, spec: ModelSpec, version: ModelVersion, *, words: str
-) -> ModelVersion:
-    """Return the version *there*, with the same key, tags and bytes, made if it is not there."""
-    key = registry.tag(version, registry.TAG_KEY)
+    here: Environment,
+    there: Environment,
+    spec: ModelSpec,
+    version: ModelVersion,
+    identity: VersionIdentity,
+    *,
+    champion: ModelVersion | None,
+    note: str,
+) -> tuple[RegistrationReceipt, EvaluationReceipt]:
+    """Judge the version beside the champion there, and give it its one version there."""
     registry.ensure_registered_model(there.client, spec.model, description=spec.description)
-    found = registry.versions_of(there.client, spec.model, key)
-    if not found:
-        run = _run(here, there, spec, version)
-        model_id = run.data.tags[registry.TAG_MODEL_ID]
-        there.client.create_model_version(
-            spec.model,
-            source=f"models:/{model_id}",
-            run_id=run.info.run_id,
-            model_id=model_id,
-            tags=version.tags
-            | {
-                registry.TAG_MODEL_ID: model_id,
-                TAG_FROM: f"{here.store.uri} version {version.version}",
-            },
-            description=f"{version.description}; {words}",
-            await_creation_for=0,
+    run = _run(here, there, spec, version)
+    model_id = run.data.tags[registry.TAG_MODEL_ID]
+    arrived = identity.challenger.model_copy(
+        update={"run_id": run.info.run_id, "model_id": model_id}
+    )
+    evaluation = _judged(here, there, spec, identity, arrived, champion)
+    registration = register_model(
+        there.store, there.client, spec,
+        evaluation=evaluation, validation=identity.validation, examples=identity.examples,
+        drift=identity.drift, note=note,
+        tags={TAG_FROM: f"{here.store.uri} version {version.version}"},
+    )  # fmt: skip
+    return registration, evaluation
+
+
+def _judged(
+    here: Environment,
+    there: Environment,
+    spec: ModelSpec,
+    identity: VersionIdentity,
+    arrived: CandidateReceipt,
+    champion: ModelVersion | None,
+) -> EvaluationReceipt:
+    """Return the one judgement there of the version beside *champion*."""
+    if champion is not None and champion.tags.get(registry.TAG_KEY) == identity.key:
+        kept = champion.tags[registry.TAG_EVALUATION]  # it serves there: that verdict stands
+        return EvaluationReceipt.model_validate_json(there.store.get(kept))
+    key = evaluation_key(spec.model, identity.key, champion)
+    if there.store.head(key) is None:
+        models = load_rivals(
+            here.client, there.client, spec, identity.challenger, identity.candidates, champion
         )
-        found = registry.versions_of(there.client, spec.model, key)
-    return found[0]
+        evaluation, details = compare(
+            there.store, _judging(spec, identity), models, best=arrived,
+            candidates=identity.candidates, examples=identity.examples, champion=champion,
+        )  # fmt: skip
+        keep_judgement(there.store, evaluation, details)
+    return EvaluationReceipt.model_validate_json(there.store.get(key))
 
 
 def _run(here: Environment, there: Environment, spec: ModelSpec, version: ModelVersion) -> Run:
@@ -222,10 +316,6 @@ def _run(here: Environment, there: Environment, spec: ModelSpec, version: ModelV
         metrics=[Metric(name, value, 0, 0) for name, value in made.data.metrics.items()],
         params=[Param(name, value) for name, value in made.data.params.items()],
     )
-    evidence = registry.tag(version, registry.TAG_EVIDENCE)
-    for name in (DATA, PAGE):
-        text = here.store.get(f"{evidence.rpartition('/')[0]}/{name}").decode()
-        there.client.log_text(run.info.run_id, text, f"{EVIDENCE}/{name}")
     with tempfile.TemporaryDirectory() as folder:
         model = _downloaded(here, version, Path(folder))
         registry.log_model_folder(
@@ -267,7 +357,7 @@ def _write_down(
     reason: str,
     now: datetime,
 ) -> None:
-    """Say in the ledger here where the version went; there, its deploy says where it came from."""
+    """Write into the ledger here where the version went."""
     as_of = _as_of(version)
     entry = ledger.Entry(
         step="sent", action="promote", model=version.name, version=str(version.version),
@@ -276,43 +366,6 @@ def _write_down(
         reason=f"to {there.name} as version {arrived.version}: {reason}", recorded_at=now,
     )  # fmt: skip
     mirror_ledger(here.client, ledger.append_once(here.store, entry))
-
-
-def _deploy(
-    there: Environment,
-    spec: ModelSpec,
-    arrived: ModelVersion,
-    *,
-    actor: str,
-    reason: str,
-    now: datetime,
-) -> DeploymentReceipt | Waiting:
-    """Let the version take the way of any other; who promotes it is the person who is asked."""
-    champion = observe(there.store, there.client, spec.model, now=now).ledger.champion
-    against = champion.version if champion else None
-    version, as_of = str(arrived.version), _as_of(arrived)
-
-    def judge_again() -> NoReturn:
-        raise PromotionError(
-            f"Another version of {spec.model} was promoted in {there.name} meanwhile. Version "
-            f"{version} is registered there and does not serve. Look at both, then run this again."
-        )
-
-    return deploy_model(
-        there.store, there.client, spec,
-        registration=RegistrationReceipt(
-            model=spec.model, as_of=as_of, version=version,
-            key=registry.tag(arrived, registry.TAG_KEY), created=True, passed=True,
-            judged_against=against, evidence=registry.tag(arrived, registry.TAG_EVIDENCE),
-            run_id=str(arrived.run_id),
-            experiment_id=registry.ensure_experiment(there.client, spec.model),
-        ),
-        approval=ApprovalReceipt(
-            model=spec.model, as_of=as_of, version=version, judged_against=against, asked=True,
-            approved=True, actor=actor, words=reason,
-        ),
-        judge_again=judge_again, actor=actor, now=now,
-    )  # fmt: skip
 
 
 def _as_of(version: ModelVersion) -> datetime:

@@ -8,7 +8,7 @@ through XCom and is checked again where it is read.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import JsonValue
 
@@ -454,14 +454,32 @@ class DeploymentReceipt(Frozen):
 
 
 class PromotionReceipt(Frozen):
-    """A version went to another environment; without *there* it was only looked at."""
+    """
+    A version was judged beside the champion of another environment, and registered there.
+
+    ``judged_against`` is that champion. After a dry run there is no ``registration``.
+    """
 
     model: str
     as_of: datetime
     version: str
     to: str
-    there: str | None
-    deployment: DeploymentReceipt | None
+    passed: bool
+    judged_against: str | None
+    test_rows: int
+    gates: tuple[Check, ...]
+    registration: RegistrationReceipt | None
+
+
+def registration_in(receipt: dict[str, Any]) -> RegistrationReceipt | None:
+    """
+    Return the registration that ``register_model`` or ``promote_model`` handed on as *receipt*.
+
+    :return: None after a dry run of a promotion.
+    """
+    if "registration" in receipt:
+        return PromotionReceipt.model_validate(receipt).registration
+    return RegistrationReceipt.model_validate(receipt)
 
 
 class RollbackReceipt(Frozen):

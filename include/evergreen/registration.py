@@ -47,6 +47,7 @@ def register_model(
     examples: ExamplesReceipt,
     drift: DriftReceipt,
     tags: dict[str, str],
+    note: str = "",
 ) -> RegistrationReceipt:
     """
     Return the version of the judged challenger with its evidence, creating both if needed.
@@ -56,6 +57,7 @@ def register_model(
     version is kept beside it, as one object that :mod:`evergreen.reproduction` reads.
 
     :param tags: Which run made it: an Airflow run and its bundle.
+    :param note: Added to the version's description.
     """
     challenger = evaluation.challenger
     registry.ensure_registered_model(client, spec.model, description=spec.description)
@@ -72,14 +74,14 @@ def register_model(
             model_id=challenger.model_id,
             # One call with all tags, so that there is never a half-registered version.
             tags=_tags(VersionIdentity.model_validate(made), evaluation) | tags,
-            description=_describe(evaluation),
+            description=_describe(evaluation, note),
             await_creation_for=0,
         )
         found = registry.versions_of(client, spec.model, challenger.key)
     for extra in found[1:]:
         _remove(client, spec.model, extra)
     version = found[0]
-    _refresh(client, spec.model, version, evaluation)
+    _refresh(client, spec.model, version, evaluation, note)
     evidence, pack = keep_evidence(
         store,
         spec,
@@ -146,7 +148,8 @@ def _identity(
 
 
 def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str, str]:
-    challenger, examples = identity.challenger, identity.examples
+    # Of a version that was promoted the identity names the run and the model where it was fitted.
+    challenger, examples = evaluation.challenger, identity.examples
     scores = {
         f"evergreen.test_{name}": "none" if value is None else f"{value:.6f}"
         for name, value in evaluation.metrics["challenger"].items()
@@ -175,13 +178,17 @@ def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str,
 
 
 def _refresh(
-    client: MlflowClient, model: str, version: ModelVersion, evaluation: EvaluationReceipt
+    client: MlflowClient,
+    model: str,
+    version: ModelVersion,
+    evaluation: EvaluationReceipt,
+    note: str,
 ) -> None:
     """Keep the newest judgement on the version: a later champion may have been compared."""
     if version.tags.get(registry.TAG_EVALUATION) == evaluation.record_key:
         return
     client.set_model_version_tag(model, version.version, registry.TAG_PASSED, _verdict(evaluation))
-    client.update_model_version(model, version.version, _describe(evaluation))
+    client.update_model_version(model, version.version, _describe(evaluation, note))
     # Last: whoever finds this tag takes the others as they are.
     client.set_model_version_tag(
         model, version.version, registry.TAG_EVALUATION, evaluation.record_key
@@ -207,9 +214,8 @@ def _verdict(evaluation: EvaluationReceipt) -> str:
     return "passed" if evaluation.passed else "failed"
 
 
-def _describe(evaluation: EvaluationReceipt) -> str:
+def _describe(evaluation: EvaluationReceipt, note: str) -> str:
     failed = [gate.name for gate in evaluation.gates if gate.status == "failed"]
     verdict = "passed every gate" if not failed else f"missed: {', '.join(failed)}"
-    return (
-        f"{evaluation.challenger.candidate}, as of {evaluation.as_of:%Y-%m-%d %H:%M} UTC; {verdict}"
-    )
+    night = f"{evaluation.challenger.candidate}, as of {evaluation.as_of:%Y-%m-%d %H:%M} UTC"
+    return "; ".join(filter(None, [night, verdict, note]))

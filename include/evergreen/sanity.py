@@ -30,6 +30,11 @@ class Sanity(Frozen):
     importances: tuple[Importance, ...] = ()
 
 
+def sanity_key(model: str, key: str) -> str:
+    """Return where the answers for the challenger with *key* are kept."""
+    return f"evaluations/{model}/{key}/sanity.json"
+
+
 def check_sanity(
     store: ObjectStore,
     spec: ModelSpec,
@@ -38,15 +43,18 @@ def check_sanity(
     key: str,
     train: pd.DataFrame,
     test: pd.DataFrame,
+    keep: bool = True,
 ) -> Sanity:
-    """Return the answers for the challenger with *key*, asked once and then kept."""
-    place = f"evaluations/{spec.model}/{key}/sanity.json"
+    """Return the answers for the challenger with *key*, asked once and then kept if *keep*."""
+    place = sanity_key(spec.model, key)
     if store.head(place) is None:
         gains = gains_on_shuffled_labels(model, spec, train=train, test=test)
         answers = Sanity(
             shuffled_gains=tuple(filter(math.isfinite, gains)),
             importances=tuple(importances(model, spec, test=test)),
         )
+        if not keep:
+            return answers
         put_json_once(store, place, answers.model_dump(mode="json"))
     return Sanity.model_validate_json(store.get(place))
 

@@ -232,9 +232,14 @@ def read(store: ObjectStore, ref: ObjectRef) -> bytes:
     return data
 
 
+def ref_once(folder: str, data: bytes, *, suffix: str) -> ObjectRef:
+    """Describe *data* as :func:`put_once` stores it."""
+    return ref_of(f"{folder}/{sha256_of(data)[:32]}{suffix}", data)
+
+
 def put_once(store: ObjectStore, folder: str, data: bytes, *, suffix: str) -> ObjectRef:
     """Write *data* under its own digest in *folder*; writing it again changes nothing."""
-    ref = ref_of(f"{folder}/{sha256_of(data)[:32]}{suffix}", data)
+    ref = ref_once(folder, data, suffix=suffix)
     if not store.put_if_absent(ref.key, data) and store.get(ref.key) != data:
         store.put(ref.key, data)  # someone damaged the object after it was written: heal it
     return ref

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -18,8 +17,6 @@ import pytest
 import yaml
 from sklearn.pipeline import Pipeline
 
-from evergreen import registry
-from evergreen.artefacts import save_model
 from evergreen.preparation import load_examples
 from evergreen.receipts import CandidateReceipt, DeploymentReceipt
 from evergreen.spec import load_spec
@@ -101,23 +98,8 @@ class Online(History):
             update={"numeric": (*self.spec.examples.numeric, *more)}
         )
         model = Pipeline([("faulty", Faulty(how=how)), ("line", linear(examples, seed=0))])
-        model.fit(frame[list(examples.features)], labels(frame[examples.label]))
-        experiment = registry.ensure_experiment(self.client, MODEL)
-        run = self.client.create_run(experiment)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model"
-            sha256, size = save_model(
-                model, path, example=frame[list(examples.features)].head(5), spec=self.spec
-            )
-            logged = self.client.create_logged_model(
-                experiment, name=MODEL, source_run_id=run.info.run_id
-            )
-            self.client.log_model_artifacts(logged.model_id, str(path))
-        self.client.set_terminated(run.info.run_id)
-        return self.judged.challenger.model_copy(
-            update={"run_id": run.info.run_id, "model_id": logged.model_id,
-                    "artefact_sha256": sha256, "artefact_bytes": size}
-        )  # fmt: skip
+        inputs = frame[list(examples.features)]
+        return self.log(model.fit(inputs, labels(frame[examples.label])), inputs)
 
     def roll_out(self, registration, *, within_s: float = 120) -> DeploymentReceipt:
         """Do what the operator does: ask, wait, ask again."""

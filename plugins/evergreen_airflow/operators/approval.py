@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
+from airflow.sdk.exceptions import AirflowSkipException
 
 from evergreen.approval import question
 from evergreen.deployment import why_not_promote
 from evergreen.evidence import DATA, PAGE, EvidencePack
-from evergreen.receipts import ApprovalReceipt, RegistrationReceipt
+from evergreen.receipts import ApprovalReceipt, RegistrationReceipt, registration_in
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.links import EvidenceLink, evidence_url
 from evergreen_airflow.operators.base import ModelOperator
@@ -40,16 +41,27 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
     The task waits without a worker slot. No answer in time means no. Nobody is asked about a
     version that may not serve anyway. Safe to retry: cleared, it asks again.
 
-    :param registration: Receipt of ``register_model``; pass its ``.output``. (templated)
+    :param registration: Receipt of ``register_model`` or ``promote_model``; pass its ``.output``.
+        (templated)
+    :param environment: Where the version shall serve, for the question; None is this environment.
+        (templated)
     :return: An :class:`~evergreen.receipts.ApprovalReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "registration")
+    template_fields: Sequence[str] = (
+        "model",
+        "store_conn_id",
+        "registry_conn_id",
+        "registration",
+        "environment",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"registration": "json"}
     operator_extra_links = (EvidenceLink(),)
     ui_color = "#fff2b8"
 
-    def __init__(self, *, registration: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(
+        self, *, registration: dict[str, Any], environment: str | None = None, **kwargs: Any
+    ) -> None:
         kwargs.pop("params", None)  # the run's own, which Airflow adds; this form has only WORDS
         super().__init__(
             subject="Promote this version?",  # the real question is known when the task runs
@@ -59,12 +71,15 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
             **kwargs,
         )
         self.registration = registration
+        self.environment = environment
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, unless the answer could change nothing."""
         refuse_unknown_conf(context)
+        registration = registration_in(self.registration)
+        if registration is None:
+            raise AirflowSkipException("Dry run: nothing was registered, so nobody is asked.")
         with quiet_libraries():
-            registration = RegistrationReceipt.model_validate(self.registration)
             self.evidence_url = evidence_url(self.registry_url, registration)
             reason = why_not_promote(
                 self.store,
@@ -79,7 +94,9 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
                 return self._receipt(registration, actor="nobody", words=reason)
             place = registration.evidence.removesuffix(PAGE) + DATA
             pack = EvidencePack.model_validate_json(self.store.get(place))
-            self.subject, self.body = question(pack, evidence_url=self.evidence_url)
+            self.subject, self.body = question(
+                pack, evidence_url=self.evidence_url, environment=self.environment
+            )
             self.log.info("%s\n%s", self.subject, self.body)
             link = self.generate_link_to_ui(task_instance=context["ti"])
             alert(context, self.spec, title=self.subject, body=f"{self.body}\n\n[Answer]({link})")
@@ -88,7 +105,9 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Say who answered what; a time-out is a no."""
-        registration = RegistrationReceipt.model_validate(self.registration)
+        registration = registration_in(self.registration)
+        if registration is None:
+            raise ValueError("registration is the receipt of a dry run; nobody was asked")
         self.evidence_url = evidence_url(self.registry_url, registration)
         answer = super().execute_complete(context, event)
         person = answer["responded_by_user"]

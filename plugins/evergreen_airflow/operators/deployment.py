@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from evergreen import ledger
 from evergreen.deployment import deploy_model
-from evergreen.receipts import ApprovalReceipt, DeploymentReceipt, RegistrationReceipt
+from evergreen.receipts import (
+    ApprovalReceipt,
+    DeploymentReceipt,
+    RegistrationReceipt,
+    registration_in,
+)
 from evergreen.targets import Waiting
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.assets import announce_champion
@@ -40,13 +45,20 @@ class DeployModelOperator(RolloutOperator):
     earlier attempt began is gone on with. If another run promoted meanwhile, the challenger is
     judged again beside that version.
 
-    :param registration: Receipt of ``register_model``; pass its ``.output``. (templated)
+    :param registration: Receipt of ``register_model`` or ``promote_model``; pass its ``.output``.
+        (templated)
     :param approval: Receipt of ``approve_promotion``, where the spec wants to ask. (templated)
     :param poll_s: Seconds between two looks at a stage.
     :return: A :class:`~evergreen.receipts.DeploymentReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "registration", "approval")
+    template_fields: Sequence[str] = (
+        "model",
+        "store_conn_id",
+        "registry_conn_id",
+        "registration",
+        "approval",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "registration": "json",
         "approval": "json",
@@ -65,14 +77,16 @@ class DeployModelOperator(RolloutOperator):
 
     def run_stage(self, context: Context) -> DeploymentReceipt:
         """Deploy, tell downstream DAGs if the champion moved, and say why or why not."""
-        registration = RegistrationReceipt.model_validate(self.registration)
+        registration = registration_in(self.registration)
+        if registration is None:
+            raise ValueError("registration is the receipt of a dry run; there is nothing to deploy")
         approval = ApprovalReceipt.model_validate(self.approval) if self.approval else None
         receipt = deploy_model(
             self.store,
             self.client,
             self.spec,
             registration=registration,
-            judge_again=lambda: self._judge_again(registration, context),
+            judge_again=lambda: self.judge_again(registration, context),
             actor=actor_of(context),
             now=datetime.now(UTC),
             dry_run=bool(context["params"].get("dry_run", False)),
@@ -83,7 +97,7 @@ class DeployModelOperator(RolloutOperator):
             self.log.info("Version %s: %s", receipt.version, receipt.words)
             self.wait(receipt, store_conn_id=self.store_conn_id)
         if receipt.moved:
-            announce_champion(context, self.spec, version=receipt.version, as_of=receipt.as_of)
+            self.announce(context, receipt)
         self.log.info(
             "Version %s %s: %s",
             receipt.version, "is the new champion" if receipt.moved else "changes nothing",
@@ -99,7 +113,11 @@ class DeployModelOperator(RolloutOperator):
             alert(context, self.spec, title=title, body=body)
         return receipt
 
-    def _judge_again(
+    def announce(self, context: Context, receipt: DeploymentReceipt) -> None:
+        """Tell downstream DAGs that the champion changed."""
+        announce_champion(context, self.spec, version=receipt.version, as_of=receipt.as_of)
+
+    def judge_again(
         self, registration: RegistrationReceipt, context: Context
     ) -> RegistrationReceipt:
         """Judge the challenger beside the version that serves now, and register the verdict."""

@@ -1,4 +1,4 @@
-"""Bring a version to another environment."""
+"""Bring a version to another environment, and let it serve there."""
 
 from __future__ import annotations
 
@@ -6,35 +6,44 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from evergreen.receipts import PromotionReceipt
-from evergreen.targets import Waiting
+from airflow.sdk.exceptions import AirflowSkipException
+
+from evergreen.errors import PromotionError
+from evergreen.receipts import PromotionReceipt, RegistrationReceipt, registration_in
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.operators.rollout import RolloutOperator
-from evergreen_airflow.run import actor_of
-from evergreen_airflow.task_log import log_table
+from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.operators.deployment import DeployModelOperator
+from evergreen_airflow.run import actor_of, decision_id
+from evergreen_airflow.task_log import log_checks, log_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from evergreen.receipts import DeploymentReceipt
 
-class PromoteModelOperator(RolloutOperator):
+#: Connections of the environment that the run's param ``to`` names.
+STORE_THERE, REGISTRY_THERE = "object_store_{{ params.to }}", "mlflow_{{ params.to }}"
+
+
+class PromoteModelOperator(StageOperator):
     """
-    Copy a version with its evidence to another environment, and deploy it there.
+    Copy a version to another environment, judge it beside the champion there, and register it.
 
-    An environment is two connections, ``object_store_<name>`` and ``mlflow_<name>``. Safe to retry:
+    An environment is two connections, ``object_store_<name>`` and ``mlflow_<name>``. Nothing serves
+    by this task alone. Safe to retry: the run promotes the version that its first try chose, and
     what is there already is found. What to do comes from the run's params: ``version``, ``to``,
     ``reason``, ``dry_run`` and ``force``.
 
-    :param poll_s: Seconds between two looks at a stage there.
     :return: A :class:`~evergreen.receipts.PromotionReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model",)
+    ui_color = "#fdf3e1"
 
     def run_stage(self, context: Context) -> PromotionReceipt:
-        """Promote, and say what went where and who serves there."""
-        from evergreen.promotion import Environment, promote_version
+        """Promote, and log the verdict of the other environment gate by gate."""
+        from evergreen.promotion import Environment, promote_version  # heavy: scikit-learn
 
         params = context["params"]
         to, asked = str(params["to"]), params["version"]
@@ -52,23 +61,57 @@ class PromoteModelOperator(RolloutOperator):
             now=datetime.now(UTC),
             dry_run=params["dry_run"],
             force=params["force"],
+            run=decision_id(context),
         )
-        if isinstance(receipt, Waiting):
-            self.log.info("Version %s in %s: %s", receipt.version, to, receipt.words)
-            self.wait(receipt, store_conn_id=f"object_store_{to}")
         self.log.info("%s", _headline(receipt))
+        there = receipt.registration
         rows = [
             ("version here", receipt.version),
-            (f"version in {to}", receipt.there or "none, a dry run"),
-            ("serves there", receipt.deployment.reason if receipt.deployment else "not asked"),
+            (f"version in {to}", there.version if there else "none, a dry run"),
+            (f"champion of {to} it was judged beside", receipt.judged_against or "none yet"),
+            ("test rows", receipt.test_rows),
         ]
         log_table(self.log, "Promotion", ("what", "value"), rows)
+        log_checks(self.log, f"Gates in {to}", receipt.gates)
         return receipt
 
 
+class DeployPromotedOperator(DeployModelOperator):
+    """
+    Let a promoted version serve in its environment, unless a rule says that the champion stays.
+
+    Safe to retry, as :class:`~evergreen_airflow.operators.deployment.DeployModelOperator`. Skipped
+    after a dry run. No asset event is sent: the champion of this environment stays as it is.
+
+    :param registration: Receipt of ``promote_model``; pass its ``.output``. (templated)
+    """
+
+    def run_stage(self, context: Context) -> DeploymentReceipt:
+        """Deploy in the other environment."""
+        if registration_in(self.registration) is None:
+            raise AirflowSkipException("Dry run: nothing was registered, so nothing can serve.")
+        return super().run_stage(context)
+
+    def announce(self, context: Context, receipt: DeploymentReceipt) -> None:
+        """Send nothing: the asset names the champion of this environment."""
+
+    def judge_again(
+        self, registration: RegistrationReceipt, context: Context
+    ) -> RegistrationReceipt:
+        """Refuse: the verdict was made beside a version that is not the champion any more."""
+        raise PromotionError(
+            f"Another version of {self.model} was promoted there after version "
+            f"{registration.version} was judged. It is registered there and does not serve. Clear "
+            "promote_model with the tasks after it: it is judged beside the new champion then."
+        )
+
+
 def _headline(receipt: PromotionReceipt) -> str:
-    if receipt.deployment is None:
-        return f"Dry run: version {receipt.version} would go to {receipt.to}. Nothing was written"
-    if receipt.deployment.moved:
-        return f"Version {receipt.version} serves in {receipt.to} as version {receipt.there}"
-    return f"Version {receipt.version} is in {receipt.to} as version {receipt.there}"
+    missed = [gate.name for gate in receipt.gates if gate.status == "failed"]
+    verdict = f"misses {', '.join(missed)}" if missed else "passes every gate"
+    if receipt.registration is None:
+        return f"Dry run: version {receipt.version} {verdict} in {receipt.to}. Nothing was written"
+    return (
+        f"Version {receipt.version} is in {receipt.to} as version {receipt.registration.version}: "
+        f"it {verdict}"
+    )
