@@ -37,15 +37,17 @@ def forked(work: Callable[[], object]) -> Callable[[], int]:
     return lambda: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def killed_after_each_effect(prepare: Callable[[], Callable[[], object]]) -> Iterator[int]:
+def killed_after_each_effect(
+    prepare: Callable[[], Callable[[], object]], *, step: int = 1
+) -> Iterator[int]:
     """
-    For k = 1, 2, ...: do *prepare()*, run what it returns in a child that dies after effect k.
+    For k = 1, 1 + step, ...: run what *prepare()* returns in a child that dies after effect k.
 
     Yields k once the child is dead, for the test to try again; ends when a child came through.
     """
-    k = 0
+    k = 1 - step
     while True:
-        k += 1
+        k += step
         work = prepare()
         outcome = forked(lambda w=work, k=k: _dying(w, after=k))()
         if outcome == 0:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from evergreen import metrics
@@ -127,21 +128,27 @@ def _champion(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
     if champion is None:
         yield Check(name=name, status="passed", measured="no champion yet", required="first run")
         return
+    days = days_of(spec, contest.test)
     better, lower = metrics.paired_gain(
         contest.truth,
         contest.challenger.predictions,
         champion.predictions,
         metric=metric,
         confidence=rule.confidence,
-        resamples=rule.resamples,
-        seed=spec.seed,
+        clusters=days,
     )
     yield Check(
         name=name,
         status=_status(lower > rule.margin),
-        measured=f"{better:+.4f}, lower bound {lower:+.4f}",
+        measured=f"{better:+.4f}, lower bound {lower:+.4f} from {len(np.unique(days))} days",
         required=f"lower bound at {rule.confidence:.1%} > {rule.margin:g}",
     )
+
+
+def days_of(spec: ModelSpec, rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the number of the UTC day of each of *rows*; rows of one day are not independent."""
+    days = rows[spec.examples.event_time].dt.floor("D")
+    return np.asarray(pd.factorize(days)[0], dtype=np.int64)
 
 
 def _slices(spec: ModelSpec, contest: Contest) -> Iterator[Check]:

@@ -93,13 +93,12 @@ class ChampionGate(Frozen):
     """
     The challenger must beat the champion on the same rows, so that ties keep the champion.
 
-    The one-sided lower bound of the paired difference at ``confidence`` must exceed ``margin``:
-    DeLong's for ROC-AUC, of ``resamples`` bootstrap resamples for every other metric.
+    The one-sided lower bound of the paired difference at ``confidence`` must exceed ``margin``. It
+    takes the test days as independent of each other, and nothing of the rows within a day.
     """
 
     margin: float = Field(default=0.0, ge=0)
     confidence: float = Field(default=0.975, gt=0.5, lt=1)
-    resamples: int = Field(default=500, ge=100, le=10_000)
 
 
 class SliceGate(Frozen):
