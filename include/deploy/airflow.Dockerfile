@@ -19,5 +19,6 @@ RUN python -m compileall -q /opt/evergreen
 ARG GIT_SHA=unknown
 ENV PYTHONPATH=/opt/evergreen/include:/opt/evergreen/plugins GIT_SHA=$GIT_SHA
 
-USER airflow
+# By number: a name is looked up in other places than this image.
+USER 50000:50000
 WORKDIR /opt/airflow

@@ -12,7 +12,8 @@ COPY include /opt/evergreen/include
 RUN python -m compileall -q /opt/evergreen
 ENV PYTHONPATH=/opt/evergreen/include
 
-USER server
+# By number: a name is looked up in other places than this image.
+USER 50000:50000
 WORKDIR /home/server
 EXPOSE 8088
 CMD ["python", "-m", "evergreen.serving"]
