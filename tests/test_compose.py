@@ -88,6 +88,19 @@ def test_a_file_from_the_environment_is_readable_without_an_owner(services, name
         assert one["mode"] & 0o444 == 0o444
 
 
+def test_a_port_moves_with_its_address(secrets):
+    moved = {"AIRFLOW_PORT": "1", "MLFLOW_PORT": "2", "SERVING_PORT": "3", "GRAFANA_PORT": "4"}
+    services = compose(secrets | moved)["services"]
+
+    fronts = ("api-server", "mlflow", "gateway", "grafana")
+    ports = [services[name]["ports"][0].split(":")[1] for name in fronts]
+    assert ports == ["1", "2", "3", "4"]
+    environment = services["scheduler"]["environment"]
+    assert environment["AIRFLOW__API__BASE_URL"] == "http://localhost:1"
+    assert "http://localhost:2" in environment["AIRFLOW_CONN_MLFLOW_DEFAULT"]
+    assert services["mlflow"]["command"][-1].endswith(",localhost:2")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service_is_watched_restarted_limited_and_has_few_rights(services, name):
     service = services[name]
