@@ -13,7 +13,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce evidently secrets doctor check-state test check bench bench-monitor bench-pages bench-serving docs lock
+.PHONY: help setup demo up down airflow reproduce evidently secrets compose-build doctor check-state test check bench bench-monitor bench-pages bench-serving docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -42,6 +42,12 @@ evidently: $(SETUP)  ## Open the drift reports in Evidently's dashboard (MODEL=f
 
 secrets: $(SETUP)  ## Write .env with random passwords for docker-compose.yaml, once.
 	@$(BIN)/python -m evergreen_airflow.production secrets
+
+# An image has no .git: without these two, its versions do not know their commit.
+compose-build:  ## Build the images of docker-compose.yaml, which know their commit.
+	@GIT_SHA=$$(git rev-parse HEAD) \
+	GIT_DIRTY=$$(test -n "$$(git status --porcelain)" && echo yes || echo no) \
+	docker compose build
 
 doctor: $(SETUP)  ## Ask a store what it guarantees (STORE=s3://bucket/prefix, keys from AWS_*).
 	@$(BIN)/python -m evergreen.doctor $(STORE)

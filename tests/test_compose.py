@@ -88,6 +88,18 @@ def test_a_file_from_the_environment_is_readable_without_an_owner(services, name
         assert one["mode"] & 0o444 == 0o444
 
 
+@pytest.mark.parametrize("name", BUILT)
+def test_every_build_passes_its_commit(secrets, name):
+    commit = {"GIT_SHA": "0" * 40, "GIT_DIRTY": "no"}
+    service = compose(secrets | commit)["services"][name]
+    file = (ROOT / service["build"]["dockerfile"]).read_text()
+
+    assert service["build"]["args"] == commit
+    for variable in commit:
+        assert f"\nARG {variable}=\n" in file
+        assert f"{variable}=${variable}" in file
+
+
 def test_a_port_moves_with_its_address(secrets):
     moved = {"AIRFLOW_PORT": "1", "MLFLOW_PORT": "2", "SERVING_PORT": "3", "GRAFANA_PORT": "4"}
     services = compose(secrets | moved)["services"]
