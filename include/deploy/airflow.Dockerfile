@@ -22,6 +22,6 @@ ARG GIT_DIRTY=
 LABEL org.opencontainers.image.revision=$GIT_SHA
 ENV PYTHONPATH=/opt/evergreen/include:/opt/evergreen/plugins GIT_SHA=$GIT_SHA GIT_DIRTY=$GIT_DIRTY
 
-# By number: a name is looked up in other places than this image.
+# By number, as docker-compose.yaml and Kubernetes (runAsNonRoot) name it.
 USER 50000:50000
 WORKDIR /opt/airflow
