@@ -43,7 +43,8 @@ COMPOSE = ROOT / "docker-compose.yaml"
 #: What listens where inside the compose network.
 INSIDE = {"postgres": 5432, "redis": 6379, "seaweedfs": 8333, "mlflow": 5000, "api-server": 8080,
           "model-server": 8088, "prometheus": 9090}  # fmt: skip
-VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])([^}]*))?\})")
+#: A default may hold variables of its own.
+VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])((?:[^{}]|\$\{[^{}]*\})*))?\})")
 
 
 def compose(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def compose(environ: Mapping[str, str]) -> dict[str, Any]:
         if escaped:
             return "$"
         if kind == ":-":
-            return environ.get(name) or default
+            return environ.get(name) or VARIABLE.sub(fill, default)
         return environ[name]  # KeyError: Compose would refuse it, or warn and leave it empty
 
     def walk(node: Any) -> Any:

@@ -35,7 +35,9 @@ def services(secrets) -> dict[str, dict]:
     return compose(secrets)["services"]
 
 
-NAMES = tuple(yaml.safe_load(COMPOSE.read_text())["services"])
+WRITTEN = yaml.safe_load(COMPOSE.read_text())["services"]
+NAMES = tuple(WRITTEN)
+BUILT = tuple(name for name in NAMES if "build" in WRITTEN[name])
 
 
 def test_it_is_what_the_published_schema_allows():
@@ -50,11 +52,65 @@ def test_it_is_what_the_published_schema_allows():
 def test_an_image_is_built_here_or_has_one_version(services, name):
     service = services[name]
 
-    if "build" in service:
-        assert (ROOT / service["build"]["dockerfile"]).is_file()
-        assert service["image"].startswith("evergreen-")
+    if service["image"].startswith("evergreen-"):
+        assert (ROOT / the_build_of(services, service["image"])["dockerfile"]).is_file()
+        assert service["pull_policy"] == "never"
     else:
+        assert "build" not in service
         assert re.search(r":v?\d+\.\d+(\.\d+)?(-[a-z]+)?$", service["image"]), service["image"]
+
+
+def the_build_of(services: dict[str, dict], image: str) -> dict:
+    """Return how *image* is built: once, however many services run from it."""
+    (build,) = [s["build"] for s in services.values() if s["image"] == image and "build" in s]
+    return build
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_service_starts_as_a_user_by_number_without_any_capability(services, name):
+    """Root without capabilities cannot become another user, as entrypoints of images do."""
+    assert re.fullmatch(r"[1-9]\d*:\d+", services[name]["user"])
+    assert "cap_add" not in services[name]
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_what_is_built_runs_as_the_user_of_its_image(services, name):
+    file = ROOT / services[name]["build"]["dockerfile"]
+
+    assert re.findall(r"^USER (.+)$", file.read_text(), re.MULTILINE) == [services[name]["user"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_from_the_environment_is_readable_without_an_owner(services, name):
+    """With an owner, Docker looks the service's user up on the machine, where there is none."""
+    for one in services[name].get("secrets", []) + services[name].get("configs", []):
+        assert not {"uid", "gid"} & set(one)
+        assert one["mode"] & 0o444 == 0o444
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_every_build_passes_its_commit(secrets, name):
+    commit = {"GIT_SHA": "0" * 40, "GIT_DIRTY": "no"}
+    service = compose(secrets | commit)["services"][name]
+    file = (ROOT / service["build"]["dockerfile"]).read_text()
+
+    assert service["build"]["args"] == commit
+    for variable in commit:
+        assert f"\nARG {variable}=\n" in file
+        assert f"{variable}=${variable}" in file
+
+
+def test_a_port_moves_with_its_address(secrets):
+    moved = {"AIRFLOW_PORT": "1", "MLFLOW_PORT": "2", "SERVING_PORT": "3", "GRAFANA_PORT": "4"}
+    services = compose(secrets | moved)["services"]
+
+    fronts = ("api-server", "mlflow", "gateway", "grafana")
+    ports = [services[name]["ports"][0].split(":")[1] for name in fronts]
+    assert ports == ["1", "2", "3", "4"]
+    environment = services["scheduler"]["environment"]
+    assert environment["AIRFLOW__API__BASE_URL"] == "http://localhost:1"
+    assert "http://localhost:2" in environment["AIRFLOW_CONN_MLFLOW_DEFAULT"]
+    assert services["mlflow"]["command"][-1].endswith(",localhost:2")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -131,7 +187,7 @@ def test_an_image_is_of_the_lock_and_does_not_run_as_root(file):
 
     assert re.search(r"^FROM python:3\.\d+\.\d+-slim-\w+$", text, re.MULTILINE)
     assert "--require-hashes -r /tmp/requirements.txt" in text
-    assert re.findall(r"^USER (\w+)$", text, re.MULTILINE)[-1] != "root"
+    assert re.findall(r"^USER (\d+):\d+$", text, re.MULTILINE)[-1] != "0"
     sources = [words.split()[0] for words in re.findall(r"^COPY (.+)$", text, re.MULTILINE)]
     assert sources
     assert all((ROOT / source).exists() for source in sources)

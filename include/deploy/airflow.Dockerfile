@@ -16,8 +16,12 @@ COPY plugins /opt/evergreen/plugins
 COPY dags /opt/evergreen/dags
 # Whoever runs here may not write, and would compile it again in every process.
 RUN python -m compileall -q /opt/evergreen
-ARG GIT_SHA=unknown
-ENV PYTHONPATH=/opt/evergreen/include:/opt/evergreen/plugins GIT_SHA=$GIT_SHA
+# No .git is in the image: `make compose-build` says here which commit it is of.
+ARG GIT_SHA=
+ARG GIT_DIRTY=
+LABEL org.opencontainers.image.revision=$GIT_SHA
+ENV PYTHONPATH=/opt/evergreen/include:/opt/evergreen/plugins GIT_SHA=$GIT_SHA GIT_DIRTY=$GIT_DIRTY
 
-USER airflow
+# By number, as docker-compose.yaml and Kubernetes (runAsNonRoot) name it.
+USER 50000:50000
 WORKDIR /opt/airflow

@@ -10,9 +10,13 @@ RUN pip install --no-cache-dir --require-hashes -r /tmp/requirements.txt
 COPY include /opt/evergreen/include
 # Whoever runs here may not write, and would compile it again in every process.
 RUN python -m compileall -q /opt/evergreen
-ENV PYTHONPATH=/opt/evergreen/include
+ARG GIT_SHA=
+ARG GIT_DIRTY=
+LABEL org.opencontainers.image.revision=$GIT_SHA
+ENV PYTHONPATH=/opt/evergreen/include GIT_SHA=$GIT_SHA GIT_DIRTY=$GIT_DIRTY
 
-USER server
+# By number, as docker-compose.yaml and Kubernetes (runAsNonRoot) name it.
+USER 50000:50000
 WORKDIR /home/server
 EXPOSE 8088
 CMD ["python", "-m", "evergreen.serving"]

@@ -6,6 +6,7 @@ import ast
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 PACKAGE_DIR = Path(__file__).parent
+#: What a commit begins with that nobody could tell; the reason follows.
+UNKNOWN = "unknown"
 
 
 def spec_digest(spec: ModelSpec) -> str:
@@ -62,10 +65,10 @@ def version_key(*parts: str, as_of: datetime) -> str:
 @cache
 def git_state() -> tuple[str, bool | None]:
     """
-    Return the commit of the running code, and whether files differ from it.
+    Return the commit of the running code, and whether files differ from it; ``None``: not known.
 
-    ``GIT_SHA`` speaks for images that carry no ``.git`` folder; they cannot tell what differs.
-    Without either the commit is "unknown".
+    An image carries no ``.git`` folder: its ``GIT_SHA`` and ``GIT_DIRTY`` tell, which
+    ``make compose-build`` gives it. Without them the first is "unknown: " and the reason.
     """
     git = ["git", "-C", str(PACKAGE_DIR)]
     try:
@@ -75,9 +78,30 @@ def git_state() -> tuple[str, bool | None]:
         changes = subprocess.run(
             [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
         )
-    except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("GIT_SHA", "unknown"), None
+    except OSError as error:
+        return image_commit(os.environ, git_says=str(error))
+    except subprocess.CalledProcessError as error:
+        return image_commit(os.environ, git_says=error.stderr.strip())
     return sha.stdout.strip(), bool(changes.stdout.strip())
+
+
+def image_commit(environ: Mapping[str, str], *, git_says: str) -> tuple[str, bool | None]:
+    """
+    Return what *environ* tells of the commit, as :func:`git_state` does.
+
+    :param git_says: Why git could not tell.
+    """
+    sha = environ.get("GIT_SHA")
+    if sha:
+        return sha, {"yes": True, "no": False}.get(environ.get("GIT_DIRTY", ""))
+    if sha is None:
+        return f"{UNKNOWN}: GIT_SHA is not set, and git says: {git_says}", None
+    return f"{UNKNOWN}: the image was built without GIT_SHA; make compose-build gives it", None
+
+
+def is_commit_known(identity: VersionIdentity) -> bool:
+    """Return whether the commit that made the version is on record."""
+    return not identity.git_sha.startswith(UNKNOWN)
 
 
 @cache
@@ -117,9 +141,14 @@ def spec_then(identity: VersionIdentity) -> ModelSpec:
     try:
         return ModelSpec.model_validate(identity.spec)
     except ValidationError as error:
+        remedy = (
+            f"Check out commit {identity.git_sha} and use it there."
+            if is_commit_known(identity)
+            else f"Its commit is {identity.git_sha}."
+        )
         raise ArtefactError(
             f"The spec that {identity.model} had as of {identity.as_of:%Y-%m-%d} cannot be read by "
-            f"this release: {error}. Check out commit {identity.git_sha} and use it there."
+            f"this release: {error}. {remedy}"
         ) from error
 
 

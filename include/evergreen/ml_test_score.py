@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evergreen import ledger
+from evergreen.identity import is_commit_known
 from evergreen.receipts import (
     Check,
     EvaluationDetails,
@@ -73,13 +74,17 @@ def _data(
 def _model(
     store: ObjectStore, spec: ModelSpec, identity: VersionIdentity, gates: dict[str, Check]
 ) -> Iterator[ScoredTest]:
-    is_clean = identity.git_sha != "unknown" and identity.git_dirty is False
+    is_known = is_commit_known(identity)
+    is_clean = is_known and identity.git_dirty is False
+    commit = f"commit {identity.git_sha[:12] if is_known else identity.git_sha}"
     yield _test(
         "Every model specification is reviewed and checked in",
         0.5 if is_clean else 0,
-        f"made from commit {identity.git_sha[:12]}, nothing changed; who reviewed it is not known"
+        f"made from {commit}, nothing changed; who reviewed it is not known"
         if is_clean
-        else f"commit {identity.git_sha[:12]}, with changes or none known",
+        else f"{commit}, with changes or none known"
+        if is_known
+        else commit,
     )
     yield _test("Offline proxy metrics correlate with online impact")
     trials = max((c.trials for c in identity.candidates), default=0)

@@ -4,7 +4,17 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from evergreen.identity import code_digest, prepare_digest, spec_digest, version_key
+from evergreen import identity
+from evergreen.identity import (
+    code_digest,
+    git_state,
+    image_commit,
+    prepare_digest,
+    spec_digest,
+    version_key,
+)
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
@@ -50,3 +60,41 @@ def test_a_key_is_the_same_in_every_zone():
 
     assert version_key("a", "b", as_of=utc) == version_key("a", "b", as_of=elsewhere)
     assert version_key("ab", "", as_of=utc) != version_key("a", "b", as_of=utc)
+
+
+@pytest.mark.parametrize(
+    ("said", "dirty"), [("yes", True), ("no", False), ("", None), ("perhaps", None)]
+)
+def test_an_image_tells_its_commit_and_whether_files_differed(said, dirty):
+    assert image_commit({"GIT_SHA": SHA, "GIT_DIRTY": said}, git_says="") == (SHA, dirty)
+
+
+def test_an_image_that_does_not_know_its_commit_says_why():
+    built, dirty = image_commit({"GIT_SHA": "", "GIT_DIRTY": "no"}, git_says="no git here")
+
+    assert dirty is None
+    assert built == ("unknown: the image was built without GIT_SHA; make compose-build gives it")
+
+
+def test_a_folder_without_a_commit_says_what_git_says(tmp_path, monkeypatch):
+    monkeypatch.delenv("GIT_SHA", raising=False)
+    monkeypatch.setattr(identity, "PACKAGE_DIR", tmp_path)
+    git_state.cache_clear()
+
+    sha, dirty = git_state()
+
+    git_state.cache_clear()
+    assert dirty is None
+    assert sha.startswith("unknown: GIT_SHA is not set, and git says: fatal: not a git repository")
+
+
+def test_without_git_the_reason_is_that_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.delenv("GIT_SHA", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    git_state.cache_clear()
+
+    sha, _ = git_state()
+
+    git_state.cache_clear()
+    assert sha.startswith("unknown: GIT_SHA is not set, and git says: ")
+    assert "No such file" in sha
