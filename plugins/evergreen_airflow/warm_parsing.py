@@ -28,5 +28,5 @@ def on_starting(component: object) -> None:
 
     packages = (operators, sensors, triggers)
     of_stages = (name for package in packages for name in modules_in(package))
-    for name in ("evergreen_airflow.defaults", *of_stages):
+    for name in ("evergreen_airflow.building", "evergreen_airflow.defaults", *of_stages):
         importlib.import_module(name)
