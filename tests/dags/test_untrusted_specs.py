@@ -46,7 +46,7 @@ build_dags("extra", extra)
 
 #: For each case: put its folder in the place of the models, parse in a fork, tell what was found.
 PROBE = """
-import json, os, resource, shutil, sys, time
+import json, os, resource, shutil, signal, sys, time
 from pathlib import Path
 root, cases = Path(sys.argv[1]), Path(sys.argv[2])
 import airflow.dag_processing.dagbag as dagbag
@@ -81,7 +81,13 @@ for case in sorted(p for p in cases.iterdir() if p.is_dir()):
             parse(case, case.name)
         finally:
             os._exit(0)
-    os.waitpid(child, 0)
+    until = time.monotonic() + 40
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        time.sleep(0.01)
+        if time.monotonic() > until:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            break
 """
 
 
@@ -193,7 +199,7 @@ CASES = {
         "contract.flights.columns.carrier.pattern: found '('", "regular expression",
     ),
     "table_upwards": is_refused(
-        changed("    weather: {", "    ../x: {"), "source.files.../x: found '../x'", "a name of letters"
+        changed("    weather: {", "    ../x: {"), "source.files.../x: found '../x'", "a name of"
     ),
     "executor_that_is_none": Case(
         content=more("engine: {executor: NoSuchExecutor}"),
@@ -311,7 +317,7 @@ def test_a_broken_spec_is_one_import_error_and_takes_no_other_model(name, parsed
     case = CASES.get(name, Case(says=("(whole file)",)))
     found = parsed.get(name)
 
-    assert found is not None, "not parsed within 20 CPU seconds and 3 GiB"
+    assert found is not None, "not parsed within 20 CPU seconds, 40 seconds and 3 GiB"
     assert dags_of(found, "flight_delay") == WORKFLOWS
     assert dags_of(found, "broken") == case.built
     assert set(found["errors"]) == {"spec_errors.py"}
