@@ -94,7 +94,8 @@ for case in sorted(p for p in cases.iterdir() if p.is_dir()):
 def aliases(first: str, each: str, count: int = 9) -> str:
     lines = [f"a0: &a0 {first}"]
     lines += [f"a{n}: &a{n} {each.replace('*', f'*a{n - 1}')}" for n in range(1, count)]
-    return "\n".join([*lines, f"description: *a{count - 1}", ""])
+    rest = BROKEN.replace("description: ", f"description: *a{count - 1}  # ", 1)
+    return "\n".join([*lines, rest])
 
 
 def changed(old: str, new: str) -> str:
@@ -163,17 +164,17 @@ CASES = {
         "deployment.approval.within_hours: found", "at most 8784",
     ),
     "aliases_of_text": is_refused(
-        aliases("lol", "[*, *, *, *, *, *, *, *, *, *]") + BROKEN, "50,000 values", "aliases"
+        aliases("lol", "[*, *, *, *, *, *, *, *, *, *]"), "50,000 values", "aliases"
     ),
     "aliases_of_merged_keys": is_refused(
-        aliases("{k: v}", "{<<: [*, *, *, *, *, *, *, *, *, *]}") + BROKEN, "50,000 values"
+        aliases("{k: v}", "{<<: [*, *, *, *, *, *, *, *, *, *]}"), "50,000 values"
     ),
     "alias_of_itself": is_refused("a: &a [*a]\n" + BROKEN, "within each other"),
     "five_million_numbers": is_refused(
-        more("tags: [" + "1," * 5_000_000 + "1]"), "more than 256 KiB"
+        changed("[sample]", "[" + "1," * 5_000_000 + "1]"), "more than 256 KiB"
     ),
     "a_hundred_thousand_numbers": is_refused(
-        more("tags: [" + "1," * 100_000 + "1]"), "50,000 values", "See line"
+        changed("[sample]", "[" + "1," * 100_000 + "1]"), "50,000 values", "See line"
     ),
     # The rows that took the DAGs of their own model, late or without a name.
     "hour_25": is_refused(schedule("0 25 * * *"), "schedule: found '25' as the hour", "0 to 23"),
