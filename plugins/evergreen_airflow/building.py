@@ -3,13 +3,14 @@ Build the DAGs of one workflow, for each model on its own: one that fails takes 
 
 An import error of Airflow belongs to a file, and Airflow starts no run of any DAG of that file.
 So a DAG file never raises for one model: it leaves that model's DAG out. ``dags/spec_errors.py``,
-which has no DAG to lose, builds all once more and raises what failed.
+which has no DAG to lose, builds once more what failed, or may have failed, and raises that.
 """
 
 from __future__ import annotations
 
 import logging
 import runpy
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,6 +27,7 @@ from evergreen.errors import SpecError
 from evergreen.spec import MODELS_DIR, ModelSpec, find_specs, load_spec
 from evergreen.spec.loading import SPEC_FILE
 from evergreen.spec.words import FAULT_CHARS, shortened
+from evergreen_airflow import build_results
 
 #: Errors that are shown at once.
 LISTED = 100
@@ -51,30 +53,47 @@ def build_dags(workflow: str, build: Callable[[ModelSpec], object]) -> None:
         if asked == workflow:
             _build_one(workflow, build, load_spec(model))
         return
-    for spec in find_specs()[0]:
+    specs, _ = find_specs()
+    failed = list(_failures(workflow, build, specs))
+    collected = _collected.get()
+    if collected is not None:
+        collected += failed
+        return
+    for error in failed:
+        log.error("%s", error)
+    if file := _file_being_parsed():
+        build_results.record(file, is_complete=not failed)
+
+
+def _failures(
+    workflow: str, build: Callable[[ModelSpec], object], specs: list[ModelSpec]
+) -> Iterator[SpecError]:
+    for spec in specs:
         try:
             _build_one(workflow, build, spec)
         except SpecError as error:
-            collected = _collected.get()
-            if collected is None:
-                log.error("%s", error)
-            else:
-                collected.append(error)
+            yield error
+
+
+def _file_being_parsed() -> str | None:
+    module = sys.modules.get(DagContext.current_autoregister_module_name or "")
+    return getattr(module, "__file__", None)
 
 
 def failed_builds(dags_folder: Path) -> list[SpecError]:
     """
     Build every workflow of *dags_folder* and return what failed; no DAG is registered.
 
-    A file that cannot be imported at all is left out: Airflow shows its import error itself.
+    A file is left out if the DAG processor knows that nothing of it failed, for building costs 2 ms
+    a DAG; or if it cannot be imported at all, for then Airflow shows its import error itself.
     """
     found: list[SpecError] = []
     token = _collected.set(found)
     try:
         with _unregistered():
             for path in sorted(dags_folder.rglob("*.py")):
-                if f"{build_dags.__name__}(" in path.read_text(encoding="utf-8", errors="replace"):
-                    _run(path)
+                if not build_results.is_complete(str(path)):
+                    _build_file(path)
     finally:
         _collected.reset(token)
     return found
@@ -86,9 +105,10 @@ def listed(errors: list[SpecError]) -> str:
     return "\n\n".join([*map(str, errors[:LISTED]), *more])
 
 
-def _run(path: Path) -> None:
+def _build_file(path: Path) -> None:
     try:
-        runpy.run_path(str(path))
+        if f"{build_dags.__name__}(" in path.read_text(encoding="utf-8", errors="replace"):
+            runpy.run_path(str(path))
     except Exception:
         log.exception("%s cannot be imported", path)
 
@@ -109,7 +129,8 @@ def _build_one(workflow: str, build: Callable[[ModelSpec], object], spec: ModelS
         what = str(error) if isinstance(error, SpecError) else f"{type(error).__name__}: {error}"
         raise SpecError(
             f"{MODELS_DIR / spec.model / SPEC_FILE}: the DAG {spec.model}__{workflow} cannot be "
-            f"built: {shortened(what, FAULT_CHARS)} Correct what it names; other DAGs are built."
+            f"built: {shortened(what, FAULT_CHARS).rstrip('.')}. Correct what it names; other DAGs "
+            "are built."
         ) from error
 
 
