@@ -29,7 +29,8 @@ import pendulum
 from airflow.sdk import Param, dag
 
 from evergreen.spec import ModelSpec
-from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
+from evergreen_airflow.building import build_dags
+from evergreen_airflow.defaults import DEFAULT_ARGS, tags_of
 from evergreen_airflow.operators.backtest import BacktestChampionOperator
 
 
@@ -63,5 +64,4 @@ def backtest(spec: ModelSpec) -> None:
     build()
 
 
-for model_spec in specs_to_build("backtest"):
-    backtest(model_spec)
+build_dags("backtest", backtest)

@@ -27,7 +27,8 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
 from evergreen.spec import ModelSpec
-from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
+from evergreen_airflow.building import build_dags
+from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, tags_of
 from evergreen_airflow.operators.housekeeping import CheckStateOperator, RemoveExpiredOperator
 
 
@@ -61,5 +62,4 @@ def housekeeping(spec: ModelSpec) -> None:
     build()
 
 
-for model_spec in specs_to_build("housekeeping"):
-    housekeeping(model_spec)
+build_dags("housekeeping", housekeeping)

@@ -39,7 +39,8 @@ from airflow.sdk import CronDataIntervalTimetable, TaskGroup, TriggerRule, dag
 from evergreen.spec import ModelSpec
 from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.assets import predictions, retrain_requests
-from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
+from evergreen_airflow.building import build_dags
+from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, tags_of
 from evergreen_airflow.operators.drift import DetectDriftOperator
 from evergreen_airflow.operators.extraction import extract_data
 from evergreen_airflow.operators.health import AssessHealthOperator
@@ -114,5 +115,4 @@ def monitor(spec: ModelSpec) -> None:
     build()
 
 
-for model_spec in specs_to_build("monitor"):
-    monitor(model_spec)
+build_dags("monitor", monitor)

@@ -38,7 +38,8 @@ import pendulum
 from airflow.sdk import Param, dag
 
 from evergreen.spec import ModelSpec
-from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
+from evergreen_airflow.building import build_dags
+from evergreen_airflow.defaults import DEFAULT_ARGS, tags_of
 from evergreen_airflow.operators.approval import ApprovePromotionOperator
 from evergreen_airflow.operators.promotion import (
     REGISTRY_THERE,
@@ -122,5 +123,4 @@ def promote(spec: ModelSpec) -> None:
     build()
 
 
-for model_spec in specs_to_build("promote"):
-    promote(model_spec)
+build_dags("promote", promote)

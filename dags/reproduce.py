@@ -23,7 +23,8 @@ import pendulum
 from airflow.sdk import Param, dag
 
 from evergreen.spec import ModelSpec
-from evergreen_airflow.defaults import DEFAULT_ARGS, specs_to_build, tags_of
+from evergreen_airflow.building import build_dags
+from evergreen_airflow.defaults import DEFAULT_ARGS, tags_of
 from evergreen_airflow.operators.reproduction import ReproduceVersionOperator
 
 VERSION = Param(
@@ -51,5 +52,4 @@ def reproduce(spec: ModelSpec) -> None:
     build()
 
 
-for model_spec in specs_to_build("reproduce"):
-    reproduce(model_spec)
+build_dags("reproduce", reproduce)

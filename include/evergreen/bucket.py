@@ -30,8 +30,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from typing_extensions import override
 
 from evergreen.errors import ArtefactError
+from evergreen.keys import checked_key
 from evergreen.receipts import ObjectRef
-from evergreen.storage import ObjectHead, ObjectStore, Traffic, checked_key, ref_of, sha256_of
+from evergreen.storage import ObjectHead, ObjectStore, Traffic, ref_of, sha256_of
 
 
 class _UnderWayError(Exception):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,10 +21,8 @@ from urllib.parse import unquote, urlsplit
 from typing_extensions import override
 
 from evergreen.errors import ArtefactError
+from evergreen.keys import STAGING, checked_key
 from evergreen.receipts import ObjectRef
-
-#: Where unfinished writes live; never listed, and safe to delete while nothing runs.
-STAGING = ".staging"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,17 +188,6 @@ def open_store(uri: str) -> ObjectStore:
     raise ValueError(
         f"No object store for {uri!r}. Expected file:///absolute/folder or s3://bucket/prefix."
     )
-
-
-def checked_key(key: str) -> str:
-    """Return *key*; raises ValueError unless it stays inside any store."""
-    parts = set(key.split("/"))
-    if {"", ".", "..", STAGING} & parts or not re.fullmatch(r"[\w./=+@-]+", key):
-        raise ValueError(
-            f"{key!r} is not an object key. Keys are names of letters, digits and ._=+@- "
-            "joined by single slashes, with no '.' or '..' among them."
-        )
-    return key
 
 
 def ref_of(key: str, data: bytes) -> ObjectRef:

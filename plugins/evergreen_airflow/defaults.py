@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 from airflow.sdk import (
@@ -10,11 +9,9 @@ from airflow.sdk import (
     RetryAction,
     RetryRule,
     conf,
-    get_parsing_context,
 )
 
-from evergreen.errors import SpecError
-from evergreen.spec import ModelSpec, find_specs, load_spec
+from evergreen.spec import ModelSpec
 
 #: A verdict of ours is final; anything else (network, storage) may pass on the next try.
 DO_NOT_RETRY_VERDICTS = ExceptionRetryPolicy(
@@ -49,25 +46,6 @@ DEFAULT_ARGS = {
 
 #: Before every task of a night, however many wait.
 URGENT = 1_000
-
-
-def specs_to_build(workflow: str) -> Iterator[ModelSpec]:
-    """
-    Yield the specs whose *workflow* DAG must be built now.
-
-    The DAG processor wants all of them; a task wants its own only, so that starting a task costs
-    the same beside one model and beside a hundred.
-    """
-    dag_id = get_parsing_context().dag_id
-    if dag_id is None:
-        yield from find_specs()[0]
-        return
-    model, _, asked = dag_id.rpartition("__")
-    if asked == workflow:
-        try:
-            yield load_spec(model)
-        except SpecError:
-            return  # dags/spec_errors.py shows it
 
 
 def allowed_run_types() -> list[str] | None:

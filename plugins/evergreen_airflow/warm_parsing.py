@@ -23,10 +23,11 @@ def on_starting(component: object) -> None:
     if sys.argv[1:2] != ["dag-processor"]:
         return
     # Here, for every task loads this module with our plugin and needs none of it.
-    from evergreen_airflow import operators, sensors, triggers
+    from evergreen_airflow import build_results, operators, sensors, triggers
     from evergreen_airflow.warm_workers import modules_in
 
     packages = (operators, sensors, triggers)
     of_stages = (name for package in packages for name in modules_in(package))
-    for name in ("evergreen_airflow.defaults", *of_stages):
+    for name in ("evergreen_airflow.building", "evergreen_airflow.defaults", *of_stages):
         importlib.import_module(name)
+    build_results.share()

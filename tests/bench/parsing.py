@@ -20,7 +20,9 @@ COUNTS = (1, 10, 100)
 PROBE = """
 import importlib, json, sys, time
 import airflow.dag_processing.dagbag as bag
+from evergreen_airflow import build_results
 from evergreen_airflow.warm_workers import MODULES
+build_results.share()
 [importlib.import_module(name) for name in MODULES]
 found = []
 for _ in range(3):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from string import Formatter
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from evergreen.spec.checks import ConnectionId, Path, Pattern, TableName
 from evergreen.values import Frozen
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -25,19 +25,8 @@ class FileTable(Frozen):
     handed to ``prepare`` before the day itself, for features that look back.
     """
 
-    path: str
+    path: Path
     lookback_days: Days = 0
-
-    @field_validator("path")
-    @classmethod
-    def _has_a_day(cls, path: str) -> str:
-        fields = [name for _, name, _, _ in Formatter().parse(path) if name is not None]
-        if fields != ["day"]:
-            raise ValueError(
-                f"path must hold {{day}} once and no other placeholder, found {fields or 'none'}; "
-                "write for example raw/orders/{day}.parquet"
-            )
-        return path
 
 
 class SqlTable(Frozen):
@@ -68,9 +57,9 @@ class SqlTable(Frozen):
 class Source(Frozen):
     """Where a day of raw data comes from: files in the object store, or an SQL connection."""
 
-    files: dict[str, FileTable] = Field(default_factory=dict)
-    sql: dict[str, SqlTable] = Field(default_factory=dict)
-    connection: str | None = None
+    files: dict[TableName, FileTable] = Field(default_factory=dict)
+    sql: dict[TableName, SqlTable] = Field(default_factory=dict)
+    connection: ConnectionId | None = None
     wait_hours: float = Field(default=6, gt=0, le=24 * 14)
 
     @field_validator("files", mode="before")
@@ -146,7 +135,7 @@ class ColumnContract(Frozen):
     minimum: float | None = None
     maximum: float | None = None
     categories: tuple[str, ...] | None = None
-    pattern: str | None = None
+    pattern: Pattern | None = None
     unique: bool = False
     known_later: bool = False
 
@@ -171,7 +160,7 @@ class TableContract(Frozen):
     min_rows: int = Field(default=1, ge=1)
     min_rows_vs_history: Share = 0.5
     history_days: PositiveDays = 28
-    fresh_within_hours: float = Field(default=24, gt=0)
+    fresh_within_hours: float = Field(default=24, gt=0, le=24 * 3660)
 
     @model_validator(mode="after")
     def _names_what_it_describes(self) -> Self:

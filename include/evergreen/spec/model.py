@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from evergreen.spec.checks import Owner, Schedule, StartDate, Tag, TimeZone
 from evergreen.spec.data import Examples, FileTable, Source, TableContract, WindowSpec
 from evergreen.spec.policy import (
     BASELINE,
@@ -25,30 +24,35 @@ from evergreen.spec.policy import (
     Service,
     Staleness,
 )
+from evergreen.spec.words import shown
 from evergreen.values import Frozen
 
-Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+#: What a model may be called: a folder, a Python module, and the beginning of Airflow's ids.
+MODEL_NAME = r"[a-z][a-z0-9_]{0,62}"
+#: Airflow runs one task for each, and at most 1,024 of one kind.
+MAX_CANDIDATES = 1_000
+Slug = Annotated[str, Field(pattern=f"^{MODEL_NAME}$")]
 
 
 class ModelSpec(Frozen):
     """One model, end to end. Every operator takes its name and reads the rest here."""
 
     model: Slug
-    description: str = Field(min_length=1)
-    owner: str = Field(min_length=1)
-    tags: tuple[str, ...] = ()
+    description: str = Field(min_length=1, max_length=5_000)
+    owner: Owner
+    tags: tuple[Tag, ...] = ()
     limits: tuple[str, ...] = ()
 
-    schedule: str = "0 6 * * *"
-    start_date: date
-    timezone: str = "UTC"
+    schedule: Schedule = "0 6 * * *"
+    start_date: StartDate
+    timezone: TimeZone = "UTC"
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     source: Source
     examples: Examples
     contract: dict[str, TableContract] = Field(default_factory=dict)
     window: WindowSpec = WindowSpec()
-    candidates: dict[Slug, CandidateSpec] = Field(min_length=1)
+    candidates: dict[Slug, CandidateSpec] = Field(min_length=1, max_length=MAX_CANDIDATES)
     trusted_types: tuple[str, ...] = ()
     engine: Engine = Engine()
 
@@ -104,23 +108,25 @@ class ModelSpec(Frozen):
         """Return the contract of *table*; a table without one keeps the table-wide defaults."""
         return self.contract.get(table, TableContract())
 
-    @field_validator("schedule")
-    @classmethod
-    def _is_cron(cls, schedule: str) -> str:
-        if not re.fullmatch(r"@(hourly|daily|weekly|monthly)|(\S+ ){4}\S+", schedule):
-            raise ValueError(
-                f"schedule must be five cron fields such as '0 6 * * *', found {schedule!r}"
-            )
-        return schedule
-
     @field_validator("candidates", mode="before")
     @classmethod
     def _name_alone_is_enough(cls, candidates: object) -> object:
         if isinstance(candidates, list):
+            if faulty := [name for name in candidates if not isinstance(name, str)]:
+                raise ValueError(
+                    f"found {shown(faulty[0])} in the list; expected names only, for example "
+                    "[linear]. If a candidate has settings, write keys with values and no dashes, "
+                    "for example {linear: {}}"
+                )
+            if twice := {name for name in candidates if candidates.count(name) > 1}:
+                raise ValueError(f"named more than once: {shown(sorted(twice))}; keep one of each")
             return {name: {} for name in candidates}
         if isinstance(candidates, dict):
             return {name: body or {} for name, body in candidates.items()}
-        return candidates
+        raise ValueError(
+            f"found {shown(candidates)}; expected a list, for example "
+            f"[{candidates if isinstance(candidates, str) else 'linear'}]"
+        )
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from evergreen.spec.checks import ConnectionId, ExecutorName, QueueName, UserName
 from evergreen.spec.data import Days, PositiveDays, Problem, Share
 from evergreen.values import Frozen
 
@@ -26,15 +27,46 @@ METRICS: dict[Problem, tuple[Metric, ...]] = {
     "multiclass": ("log_loss", "brier_loss", "accuracy", "balanced_accuracy"),
     "regression": ("mean_absolute_error", "root_mean_squared_error", "r2"),
 }
+#: The least and the greatest value of each metric; None has no bound.
+METRIC_RANGE: dict[Metric, tuple[float | None, float | None]] = {
+    "roc_auc": (0, 1),
+    "average_precision": (0, 1),
+    "brier_loss": (0, 2),
+    "log_loss": (0, None),
+    "accuracy": (0, 1),
+    "balanced_accuracy": (0, 1),
+    "mean_absolute_error": (0, None),
+    "root_mean_squared_error": (0, None),
+    "r2": (None, 1),
+}
+#: Durations become sums of dates in Airflow, which overflow beyond the year 9999. What is longer
+#: than this is a mistake: a question open for a year, a stage of a rollout or a search for a month.
+MAX_HOURS, MAX_MINUTES = 24 * 366, 60 * 24 * 31
 #: A plain linear model is always in the race, so no candidate of the user's may take its name.
 BASELINE = "baseline"
+
+
+def _within_range(floors: dict[Metric, float]) -> dict[Metric, float]:
+    for metric, floor in floors.items():
+        low, high = METRIC_RANGE[metric]
+        if (low is not None and floor < low) or (high is not None and floor > high):
+            bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * bool(high)
+            raise ValueError(
+                f"found {metric}: {floor:g}; expected a number that {metric} can reach, which is "
+                f"{' and '.join(bounds)}"
+            )
+    return floors
+
+
+Floors = Annotated[dict[Metric, float], AfterValidator(_within_range)]
+Number = Annotated[int | float, Field(ge=-1e100, le=1e100)]
 
 
 class Range(Frozen):
     """Numbers from ``low`` to ``high``, both included; whole ones if both are whole."""
 
-    low: int | float
-    high: int | float
+    low: Number
+    high: Number
     log: bool = False
 
     @model_validator(mode="after")
@@ -61,7 +93,7 @@ class Search(Frozen):
     space: dict[str, Range | Choices] = Field(min_length=1)
     trials: int = Field(default=8, ge=1, le=500)
     folds: int = Field(default=3, ge=2, le=20)
-    minutes: float = Field(default=30, gt=0)
+    minutes: float = Field(default=30, gt=0, le=MAX_MINUTES)
 
 
 class CandidateSpec(Frozen):
@@ -125,7 +157,7 @@ class Gates(Frozen):
     """Every rule a challenger must pass. All are on by default."""
 
     metric: Metric | None = None
-    floors: dict[Metric, float] = Field(default_factory=dict)
+    floors: Floors = Field(default_factory=dict)
     min_test_rows: int = Field(default=200, ge=20)
     baseline: BaselineGate = BaselineGate()
     champion: ChampionGate = ChampionGate()
@@ -146,21 +178,21 @@ class Approval(Frozen):
     """
 
     required: bool = False
-    users: tuple[str, ...] = ()
-    within_hours: float = Field(default=12, gt=0)
+    users: tuple[UserName, ...] = ()
+    within_hours: float = Field(default=12, gt=0, le=MAX_HOURS)
 
 
 class CanaryStep(Frozen):
     """Share of traffic and how long it is watched before the next step."""
 
     share: Annotated[float, Field(gt=0, le=1)]
-    minutes: float = Field(gt=0)
+    minutes: float = Field(gt=0, le=MAX_MINUTES)
 
 
 class Canary(Frozen):
     """Steps of a canary: whose entity falls into the share is answered by the new version."""
 
-    steps: tuple[CanaryStep, ...] = ()
+    steps: Annotated[tuple[CanaryStep, ...], Field(max_length=100)] = ()
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
@@ -173,7 +205,7 @@ class Canary(Frozen):
 class Shadow(Frozen):
     """How long a new version answers the live requests unseen, beside the champion; 0: never."""
 
-    minutes: float = Field(default=10, ge=0)
+    minutes: float = Field(default=10, ge=0, le=MAX_MINUTES)
 
 
 class Limits(Frozen):
@@ -331,7 +363,7 @@ class Quality(Frozen):
     delay_days: Days = 1
     min_label_share: Share = 0.5
     min_rows: int = Field(default=200, ge=20)
-    floors: dict[Metric, float] = Field(default_factory=dict)
+    floors: Floors = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _looks_back_far_enough(self) -> Self:
@@ -385,9 +417,9 @@ class Engine(Frozen):
     ``executor`` and ``queue`` are Airflow's own, and say where the tasks that fit run.
     """
 
-    dask: str | None = Field(default=None, min_length=1)
-    executor: str | None = Field(default=None, min_length=1)
-    queue: str | None = Field(default=None, min_length=1)
+    dask: ConnectionId | None = None
+    executor: ExecutorName | None = None
+    queue: QueueName | None = None
 
     @property
     def placement(self) -> dict[str, str]:
@@ -399,7 +431,7 @@ class Engine(Frozen):
 class SqlSink(Frozen):
     """A table that gets each day's predictions too, through an Airflow connection."""
 
-    connection: str = Field(min_length=1)
+    connection: ConnectionId
     table: str = Field(pattern=r"^([A-Za-z_]\w*\.)?[A-Za-z_]\w*$")
 
 
@@ -417,7 +449,7 @@ class Alerts(Frozen):
     spec gives people and stages to answer is not counted against it.
     """
 
-    connections: tuple[str, ...] = ()
+    connections: tuple[ConnectionId, ...] = ()
     late_after_hours: float = Field(default=4, gt=0, le=240)
 
 

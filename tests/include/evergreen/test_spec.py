@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from evergreen.errors import SpecError
-from evergreen.spec import MODELS_DIR, ModelSpec, find_specs, load_spec
+from evergreen.spec import MODELS_DIR, ModelSpec, find_specs, load_spec, loading
 
 MINIMAL = """
 model: churn
@@ -169,6 +169,81 @@ def test_one_bad_spec_hides_no_other(write):
 
     assert [spec.model for spec in specs] == ["churn"]
     assert len(errors) == 1
+
+
+def test_a_file_that_goes_while_specs_are_found_is_an_error(write, monkeypatch):
+    write(model="other")
+    folder = write()
+    monkeypatch.setattr(loading, "_folders", lambda models_dir: (["churn", "gone"], []))
+
+    specs, errors = find_specs(folder)
+
+    assert [spec.model for spec in specs] == ["churn"]
+    assert "No spec at" in str(errors[0])
+
+
+@pytest.mark.parametrize("accident", [OSError(5, "no answer"), MemoryError(), RecursionError()])
+def test_a_file_that_cannot_be_read_now_is_read_again(write, monkeypatch, accident):
+    """A network drive that was away for a second must not hide a model until it is edited."""
+    folder = write()
+
+    def fail(path):
+        raise accident
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "read_text", fail)
+        assert "cannot be read" in str(find_specs(folder)[1][0])
+
+    assert [spec.model for spec in find_specs(folder)[0]] == ["churn"]
+
+
+def test_a_spec_is_read_again_after_it_was_written(write):
+    first = find_specs(write())[0][0]
+
+    assert find_specs(write())[0][0] == first
+    assert find_specs(write({"owner": "finance"}))[0][0].owner == "finance"
+
+
+def test_keys_may_be_shared_by_an_alias(write):
+    text = MINIMAL.replace(
+        "candidates: [linear]",
+        "candidates: {one: &c {function: f}, two: {<<: *c, function: g}, three: {<<: [*c]}}",
+    )
+
+    found = load_spec("churn", models_dir=write(text=text)).candidates
+
+    assert [candidate.function for candidate in found.values()] == ["f", "g", "f"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"candidates": ["a", "a"]}, "candidates: named more than once: ['a']; keep one of each."),
+        ({"owner": None}, "owner: found nothing; expected text; put it in quotes. See line 11."),
+        ({"seed": -1}, "seed: found -1; expected a number of at least 0. See line"),
+        ({"retention.delete": "x"}, "retention.delete: found 'x'; expected true or false. See"),
+        ({"drift.persistence": [1]}, "drift.persistence.1: missing; add it. See line"),
+        (
+            {"candidates": {"a": {"search": {"space": {"x": 5}}}}},
+            "candidates.a.search.space.x: found 5; expected keys with values, for example "
+            "{key: value}; or a list, for example [5]. See line",
+        ),
+        ({"deployment.mode": "fast"}, "deployment.mode: found 'fast'; expected one of 'direct', "),
+    ],
+)
+def test_an_error_is_in_plain_words(write, changes, told):
+    with pytest.raises(SpecError) as error:
+        load_spec("churn", models_dir=write(changes))
+
+    assert f"model.yaml: {told}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    ["0 6 * * *", "@daily", "*/15 8-18 * * mon-fri", "0 0 1 1 *", "0 0 29 2 *", "0 0 L * *"],
+)
+def test_a_schedule_that_airflow_can_run_by_is_accepted(write, schedule):
+    assert load_spec("churn", models_dir=write({"schedule": schedule})).schedule == schedule
 
 
 def test_the_sample_is_valid():
