@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 #: With fewer days than this no alarm can be told from an ordinary day.
 MIN_HISTORY_DAYS = 7
@@ -28,6 +29,9 @@ MIN_HISTORY_DAYS = 7
 POWER = 0.25
 #: A distance varies at least by this share of itself: a column that never moved may move a little.
 MIN_SPREAD = 0.25
+#: A column that differs from its reference on more than one day in ten does so on ordinary days:
+#: the spread reaches at least to the distance of that day, at its place in a normal sample.
+ORDINARY = 0.9
 #: A distance below this share of the usual one is as good as none.
 FINEST = 0.1
 #: A median absolute deviation of a normal sample is its standard deviation over this.
@@ -36,10 +40,20 @@ MAD_TO_SD = 1.4826
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """The usual distance of one column, and that beyond which it is an alarm; in its units."""
+    """
+    The usual distance of one column, and that beyond which it is an alarm; in its units.
+
+    ``possible`` is the largest distance there can be, None where nothing bounds it.
+    """
 
     usual: float
     limit: float
+    possible: float | None = None
+
+    @property
+    def can_alarm(self) -> bool:
+        """Whether a possible distance lies beyond the limit."""
+        return self.possible is None or self.limit < self.possible
 
 
 def thresholds(
@@ -48,19 +62,23 @@ def thresholds(
     weights: Mapping[str, float],
     resolution: Mapping[str, float],
     false_alarm_rate: float,
+    possible: Mapping[str, float] | None = None,
 ) -> dict[str, Threshold]:
     """
     Return per column the distance beyond which a day is an alarm.
 
-    A Gumbel distribution, that of a maximum, is laid through the quartiles of the days' greatest
-    surprises, so that single odd days of the past, such as holidays and faults that were mended,
-    do not make the present blind. The step from its median to the wanted quantile is stretched by
-    ``1 + 7 / days``, because spread and quartiles of a short history are themselves uncertain; in
-    simulation that holds the rate from 7 days on (docs/monitoring.md).
+    The spread of a column has a floor, so that one which equals its reference on most days, such as
+    a flag for holidays or a season, does not make its other days, and with them the limits of all
+    columns, immeasurable. A Gumbel distribution, that of a maximum, is laid through the quartiles
+    of the days' greatest surprises, so that single odd days of the past, such as holidays and
+    faults that were mended, do not make the present blind. The step from its median to the wanted
+    quantile is stretched by ``1 + 7 / days``, because spread and quartiles of a short history are
+    themselves uncertain; in simulation that holds the rate from 7 days on (docs/monitoring.md).
 
     :param history: Distances, shape ``(days, columns)``, at least 0, NaN where there was none.
     :param weights: What a column is worth, 1 on average; one that is missing is worth 1.
     :param resolution: Distances that cannot be told from none, where they are known.
+    :param possible: The largest distance there can be, where something bounds it.
     :param false_alarm_rate: Chance of an alarm on an ordinary day, over all columns together.
     :return: Nothing if *history* has fewer than 7 days.
     """
@@ -74,13 +92,18 @@ def thresholds(
     roots = (history + finest) ** POWER
     centre = roots.median()
     least = MIN_SPREAD * POWER * (usual + finest) ** POWER
+    least = np.maximum(least, (roots.quantile(ORDINARY) - centre) / stats.norm.ppf(ORDINARY))
     spread = (MAD_TO_SD * (roots - centre).abs().median()).clip(lower=least)
     worth = pd.Series(weights, dtype=float).reindex(usual.index).fillna(1.0)
     surprises = _weighted((roots - centre) / spread, worth)
     limit = _quantile_of_maximum(surprises.max(axis=1).to_numpy(), 1 - false_alarm_rate)
     limits = (centre + spread * _unweighted(limit, worth)) ** (1 / POWER) - finest
     return {
-        str(name): Threshold(usual=float(usual[name]), limit=float(limits[name]))
+        str(name): Threshold(
+            usual=float(usual[name]),
+            limit=float(limits[name]),
+            possible=(possible or {}).get(str(name)),
+        )
         for name in history.columns
     }
 

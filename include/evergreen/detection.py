@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 
 #: Half of a column's worth is what it is worth to the champion; the other half it has anyway.
 FAIR_SHARE = 0.5
+BLIND = (
+    "drift: no column can alarm, their limits lie beyond every value seen: the days before differ "
+    "too much from each other, or have too few rows"
+)
 
 
 def detect_drift(
@@ -59,7 +63,8 @@ def detect_drift(
     Hold the newest whole day at *as_of* against its reference, and keep Evidently's report of it.
 
     Amber: the day is an alarm. Red: N of the last M days were, which asks for a retrain. Unknown:
-    fewer than 7 days have a reference. Safe to repeat: what was measured is kept.
+    fewer than 7 days have a reference, or no column at all can alarm. Safe to repeat: what was
+    measured is kept.
 
     :raises NoChampionError: If nothing may say anything of that day.
     :raises MonitoringError: If the day cannot be used, or has no reference at all.
@@ -80,11 +85,17 @@ def detect_drift(
         say=_Sayer(client, spec, reign),
         sayer=reign.artefact_sha256,
     )
-    table = distance_table(samples, [day - timedelta(days=n) for n in range(back, -1, -1)])
+    table, possible = distance_table(
+        samples, [day - timedelta(days=n) for n in range(back, -1, -1)]
+    )
     weights = column_weights(spec, _importances(store, version))
     limits = {
         table.index[n]: _limits(
-            table.iloc[:n], spec, weights, rows=landed[table.index[n]].prepared.rows
+            table.iloc[:n],
+            spec,
+            weights,
+            rows=landed[table.index[n]].prepared.rows,
+            possible=possible,
         )
         for n in range(max(len(table) - seen, 0), len(table))
     }
@@ -94,7 +105,9 @@ def detect_drift(
     count = sum(found.is_alarm for found in alarms)
     is_persistent = count >= needed
     new_columns = list(_schema_changes(landed, day))
-    colour = "amber" if alarm.is_alarm or new_columns else "green"
+    columns = _columns(table.loc[day], limits[day])
+    is_blind = bool(columns) and not any(found.can_alarm for found in columns)
+    colour = "amber" if alarm.is_alarm or new_columns else "unknown" if is_blind else "green"
     return DetectionReceipt(
         model=spec.model,
         as_of=as_of,
@@ -103,6 +116,7 @@ def detect_drift(
         reasons=(
             *_explain(alarm),
             *new_columns,
+            *([BLIND] if is_blind else []),
             *([f"drift on {count} of the last {seen} days"] if is_persistent else []),
             *([] if alarm.is_told else [_too_short(len(table) - 1)]),
         ),
@@ -113,7 +127,7 @@ def detect_drift(
         reference_rows=report.reference_rows,
         history_days=min(len(table) - 1, spec.drift.history_days),
         alarms=alarms,
-        columns=tuple(_columns(table.loc[day], limits[day])),
+        columns=tuple(columns),
         report=report.kept,
     )
 
@@ -191,7 +205,12 @@ def _importances(store: ObjectStore, version: ModelVersion) -> dict[str, float]:
 
 
 def _limits(
-    history: pd.DataFrame, spec: ModelSpec, weights: Mapping[str, float], *, rows: int
+    history: pd.DataFrame,
+    spec: ModelSpec,
+    weights: Mapping[str, float],
+    *,
+    rows: int,
+    possible: Mapping[str, float],
 ) -> dict[str, Threshold]:
     history = history.iloc[-spec.drift.history_days :]
     size = min(rows, spec.drift.sample_rows)
@@ -203,6 +222,7 @@ def _limits(
                  for name in history.columns},
         resolution=dict.fromkeys(shares, size**-0.5),
         false_alarm_rate=spec.drift.false_alarm_rate,
+        possible=possible,
     )  # fmt: skip
 
 
@@ -212,7 +232,13 @@ def _column_of(distance: str) -> str:
 
 def _columns(distances: pd.Series, limits: Mapping[str, Threshold]) -> list[Finding]:
     return [
-        Finding(name=name, distance=float(distances[name]), usual=of.usual, limit=of.limit)
+        Finding(
+            name=name,
+            distance=float(distances[name]),
+            usual=of.usual,
+            limit=of.limit,
+            can_alarm=of.can_alarm,
+        )
         for name, of in limits.items()
         if name in distances and pd.notna(distances[name])
     ]

@@ -33,16 +33,23 @@ MISSING = ": missing"
 UNSEEN = ": unseen categories"
 SPREAD = ": spread"
 #: Raise this when a distance is measured in another way.
-FORMAT = "1"
+FORMAT = "2"
+#: The largest Jensen-Shannon distance there can be: scipy's is the root of a divergence in nats.
+MAX_JENSEN_SHANNON = math.sqrt(math.log(2))
 
 
 class DayDistances(Frozen):
-    """The distances of one day from its reference, and how many rows stand behind them."""
+    """
+    The distances of one day from its reference, and how many rows stand behind them.
+
+    ``possible``: the largest distances there can be, where something bounds them.
+    """
 
     day: date
     rows: int
     reference_rows: int
     distances: dict[str, float]
+    possible: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +100,17 @@ def reference_days(day: date, days: Mapping[date, LandedDay], drift: Drift) -> l
     return found if 2 * len(found) >= len(steps) else []
 
 
-def distance_table(samples: Samples, days: Sequence[date]) -> pd.DataFrame:
+def distance_table(samples: Samples, days: Sequence[date]) -> tuple[pd.DataFrame, dict[str, float]]:
     """
     Return the distances of each of *days* that has a reference, shape ``(days, distances)``.
+
+    With them come the largest distances that any of these days could have had, where bounded.
 
     Only pairs that were never measured are read; a repaired day, and another champion for what it
     says, are measured again.
     """
     found: dict[date, dict[str, float]] = {}
+    possible: dict[str, float] = {}
     made = 0
     for day in days:
         against = reference_days(day, samples.days, samples.spec.drift)
@@ -109,10 +119,12 @@ def distance_table(samples: Samples, days: Sequence[date]) -> pd.DataFrame:
         inputs, is_new = _measured(samples, day, against, what="inputs")
         said, _ = _measured(samples, day, against, what=samples.sayer)
         found[day] = inputs.distances | said.distances
+        for name, most in (inputs.possible | said.possible).items():
+            possible[name] = max(most, possible.get(name, most))
         made += is_new
         if is_new and made % 20 == 0:
             log.info("measured %d new days, now at %s", made, day)
-    return pd.DataFrame.from_dict(found, orient="index")
+    return pd.DataFrame.from_dict(found, orient="index"), possible
 
 
 def sample_of(
@@ -145,9 +157,32 @@ def _measured(
         rows=len(current),
         reference_rows=len(reference),
         distances=measure_distances(reference, current),
+        possible=possible_distances(reference, current),
     )
     kept = put_json_once(samples.store, key, record.model_dump(mode="json"))
     return DayDistances.model_validate(kept), True
+
+
+def possible_distances(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, float]:
+    """
+    Return the largest distance that each column of the two samples can have, where it is bounded.
+
+    Shares are at most 1. Numbers lie at most as far apart as the smallest and the largest value of
+    both samples, for as long as no other value occurs. Of the spread nothing bounds the distance.
+    """
+    found: dict[str, float] = {}
+    for name in reference.columns:
+        found[f"{name}{MISSING}"] = 1.0
+        both = pd.concat([reference[name], current[name]]).dropna()
+        if both.empty:
+            continue
+        if pd.api.types.is_numeric_dtype(reference[name].dropna()):
+            if (span := float(both.max()) - float(both.min())) > 0 and math.isfinite(span):
+                found[name] = span
+        else:
+            found[name] = MAX_JENSEN_SHANNON
+            found[f"{name}{UNSEEN}"] = 1.0
+    return found
 
 
 def measure_distances(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, float]:

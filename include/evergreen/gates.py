@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evergreen import metrics
+from evergreen.baselines import best_constant
 from evergreen.leakage import check_leaks
 from evergreen.metrics import Predictions, Truth
 from evergreen.receipts import Check, Importance, Status
@@ -25,6 +26,8 @@ from evergreen.spec.policy import Metric
 
 #: How sure it must be that a pipeline learns from shuffled labels before it is refused.
 SHUFFLED_CONFIDENCE = 0.995
+#: The share of a perfect gain that the test on shuffled labels must be able to notice.
+NOTICED_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,22 +197,40 @@ def _shuffled(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
     """
     Refuse a pipeline that gains from shuffled labels on average, by a one-sided t-test.
 
-    Single gains scatter widely, either way: test rows are few kinds of rows, not thousands.
+    Single gains scatter widely, either way: test rows are few kinds of rows, not thousands. Where
+    they scatter so widely that half of a perfect gain would not be noticed, nothing was measured.
     """
     gains = np.asarray(contest.shuffled, dtype=np.float64)
     name, required = "leak: learns from shuffled labels", "lower bound <= 0"
-    if len(gains) < spec.gates.sanity.shuffles:
-        measured = f"{len(gains)} of {spec.gates.sanity.shuffles} shuffles ran"
+    asked = spec.gates.sanity.shuffles
+    if len(gains) < asked:
+        measured = f"{len(gains)} of {asked} shuffles ran"
         yield Check(name=name, status="failed", measured=measured, required=required)
         return
     reach = stats.t.ppf(SHUFFLED_CONFIDENCE, len(gains) - 1) / math.sqrt(len(gains))
-    lower = gains.mean() - reach * gains.std(ddof=1)
+    reach *= gains.std(ddof=1)
+    lower = gains.mean() - reach
+    noticed = NOTICED_SHARE * _perfect_gain(spec, contest.truth)
+    measured = f"{spec.metric} {gains.mean():+.4f} over chance, lower bound {lower:+.4f}"
+    if not reach <= noticed:
+        measured += (
+            f"; not measured: {len(gains)} shuffles notice a gain of {reach:.4f} only, at least "
+            f"{noticed:.4f} must be. Raise gates.sanity.shuffles"
+        )
     yield Check(
         name=name,
-        status=_status(lower <= 0),
-        measured=f"{spec.metric} {gains.mean():+.4f} over chance, lower bound {lower:+.4f}",
+        status=_status(lower <= 0 and reach <= noticed),
+        measured=measured,
         required=required,
     )
+
+
+def _perfect_gain(spec: ModelSpec, truth: Truth) -> float:
+    """Return what a perfect answer gains over the best constant; NaN if all labels are alike."""
+    if not truth.is_measurable:
+        return math.nan
+    chance = metrics.value(truth, spec.metric, best_constant(truth, spec.metric))
+    return metrics.gain(spec.metric, 0.0 if spec.metric in metrics.LOSSES else 1.0, chance)
 
 
 def _inputs(spec: ModelSpec, contest: Contest) -> Iterator[Check]:

@@ -193,12 +193,17 @@ class Watched(Frozen):
 
 
 class Finding(Frozen):
-    """How far one column lies from its reference, beside what is usual and what is an alarm."""
+    """
+    How far one column lies from its reference, beside what is usual and what is an alarm.
+
+    ``can_alarm`` is False if no possible distance lies beyond the limit.
+    """
 
     name: str
     distance: float
     usual: float
     limit: float
+    can_alarm: bool = True
 
     @property
     def share(self) -> float:

@@ -145,11 +145,12 @@ class SanityGate(Frozen):
     """
     The challenger's pipeline, fitted on shuffled labels, must not beat chance.
 
-    It is fitted ``shuffles`` times on at most ``max_rows`` training rows. The same number of test
+    It is fitted ``shuffles`` times on at most ``max_rows`` training rows. With too few shuffles for
+    how widely they scatter the check cannot fail, and so does not pass. The same number of test
     rows at most is looked at for the worth of each input.
     """
 
-    shuffles: int = Field(default=3, ge=3, le=50)
+    shuffles: int = Field(default=10, ge=3, le=50)
     max_rows: int = Field(default=2_000, ge=200)
 
 

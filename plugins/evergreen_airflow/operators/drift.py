@@ -72,7 +72,7 @@ class DetectDriftOperator(WatcherOperator):
         self.log.info("Report: %s", self.store.url(found.report.html.key))
         rows = [
             (one.name, one.distance, one.usual, one.limit,
-             "ALARM" if one.distance > one.limit else "")
+             "ALARM" if one.distance > one.limit else "" if one.can_alarm else "cannot alarm")
             for one in sorted(found.columns, key=lambda one: one.share, reverse=True)
         ]  # fmt: skip
         title = f"{found.day} against {len(found.reference_days)} days, {found.history_days} before"

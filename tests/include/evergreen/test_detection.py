@@ -8,6 +8,7 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from evidently.ui.workspace import Workspace
@@ -15,8 +16,8 @@ from tests.conftest import AS_OF
 from tests.night import Night
 
 from evergreen.alarms import thresholds
-from evergreen.detection import column_weights, detect_drift
-from evergreen.distances import PREDICTION, SPREAD, UNSEEN
+from evergreen.detection import alarm_of, column_weights, detect_drift
+from evergreen.distances import PREDICTION, SPREAD, UNSEEN, measure_distances, possible_distances
 from evergreen.errors import MonitoringError, NoChampionError
 from evergreen.evidently_workspace import fill_workspace
 from evergreen.spec.policy import Drift
@@ -247,3 +248,57 @@ def test_report_json_is_strict(watch):
     found = watch()
 
     json.loads(read(watch.store, found.report.json_report), parse_constant=pytest.fail)
+
+
+def history_of(rng, *, days=60, columns=12) -> pd.DataFrame:
+    """Distances of ordinary days: squares of a normal deviate, as of independent samples."""
+    return pd.DataFrame(
+        rng.normal(size=(days, columns)) ** 2, columns=[f"c{n}" for n in range(columns)]
+    )
+
+
+def limits_of(history, **how):
+    return thresholds(history, weights={}, resolution={}, false_alarm_rate=0.02, **how)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.2, 0.3, 0.4, 0.6])
+@pytest.mark.parametrize("size", [1e-6, 0.3, 1.0, 1e6])
+@pytest.mark.parametrize("flags", [1, 3])
+def test_calendar_columns_do_not_raise_the_limits_of_the_others(share, size, flags):
+    """A flag that equals its reference on most days, and differs on some."""
+    rng = np.random.default_rng(5)
+    history = history_of(rng)
+    alone = limits_of(history)
+    on = rng.random((60, flags)) < share
+    with_flags = history.assign(**{f"flag{n}": np.where(on[:, n], size, 0.0) for n in range(flags)})
+
+    found = limits_of(with_flags)
+
+    raised = [found[name].limit / alone[name].limit for name in history]
+    assert max(raised) < 2.5
+
+
+def test_a_limit_that_no_distance_can_reach_cannot_alarm():
+    rng = np.random.default_rng(6)
+    history = history_of(rng, columns=3)
+    limits = limits_of(history, possible={"c0": 1.0, "c1": 1e9})
+
+    assert [limits[name].can_alarm for name in ("c0", "c1", "c2")] == [False, True, True]
+    found = alarm_of(DAY, pd.Series({"c0": 1.0, "c1": 0.0, "c2": 0.0}), limits)
+    assert found.findings == ()
+
+
+def test_the_largest_possible_distances_are_known():
+    then = pd.DataFrame({"n": [0.0, 1.0], "flag": [0, 1], "name": ["a", "b"], "none": [None, None],
+                         "same": [1, 1]})  # fmt: skip
+    now = then.assign(n=[3.0, 2.0])
+
+    found = possible_distances(then, now)
+
+    assert found["n"] == 3.0
+    assert found["flag"] == 1.0
+    assert found["name"] == pytest.approx(0.8326, abs=1e-4)
+    assert found["name: unseen categories"] == found["none: missing"] == 1.0
+    assert "same" not in found  # any other value would be new
+    distances = measure_distances(pd.DataFrame({"name": ["a"]}), pd.DataFrame({"name": ["b"]}))
+    assert distances["name"] == pytest.approx(found["name"])  # reached where nothing is shared

@@ -17,7 +17,7 @@ from evergreen.evaluation import rank
 from evergreen.gates import Contest, Judged, check_gates
 from evergreen.metrics import Truth
 from evergreen.receipts import CandidateReceipt, Importance
-from evergreen.spec.policy import BaselineGate, Gates, SliceGate
+from evergreen.spec.policy import BaselineGate, Gates, SanityGate, SliceGate
 
 ROWS = 3000
 
@@ -33,7 +33,8 @@ def rows() -> pd.DataFrame:
             "origin": origin,
             "distance": rng.normal(size=ROWS),
             "id": np.arange(ROWS),
-            "event_time": pd.Timestamp("2013-03-01", tz="UTC"),
+            "event_time": pd.Timestamp("2013-03-01", tz="UTC")
+            + pd.to_timedelta(np.arange(ROWS) % 7, unit="D"),
         }
     )
 
@@ -71,7 +72,7 @@ def contest(spec, rows):
         linear=judged(rows, 1.5, seed=5),
         champion=judged(rows, 2.0),
         artefact_bytes=1_000,
-        shuffled=(0.01, -0.02, 0.005),
+        shuffled=(0.01, -0.02, 0.005) * 3 + (0.0,),
         importances=(Importance(name="distance", cost=0.1, error=0.001),),
     )
 
@@ -186,9 +187,42 @@ def test_a_slice_that_falls_behind_misses_and_a_small_one_is_unknown(spec, conte
 def test_learning_from_shuffled_labels_misses(failed):
     name = "leak: learns from shuffled labels"
 
-    assert failed(shuffled=(0.2, 0.21, 0.19)) == [name]
-    assert failed(shuffled=(0.3, -0.3, 0.1)) == []  # leans either way, and not on average
-    assert failed(shuffled=(0.2, math.nan, 0.19)) == [name]
+    assert failed(shuffled=(0.2, 0.21, 0.19, 0.2, 0.2) * 2) == [name]
+    assert failed(shuffled=(0.3, -0.3, 0.1, -0.1, 0.0) * 2) == []  # either way, not on average
+    assert failed(shuffled=(0.2, math.nan, 0.19, 0.2, 0.2) * 2) == [name]
+    assert failed(shuffled=(0.2, 0.21, 0.19)) == [name]  # three of ten ran
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_shuffled_labels_that_could_not_be_told_do_not_pass(spec, contest, seed):
+    """With three shuffles that scatter as on the flights, only a gain near 0.5 would be seen."""
+    gains = tuple(np.random.default_rng(seed).normal(0, 0.085, 3))
+    three = spec.gates.model_copy(update={"sanity": SanityGate(shuffles=3)})
+    reach = 9.925 * np.std(gains, ddof=1) / np.sqrt(3)
+
+    found = next(
+        check
+        for check in check_gates(
+            spec.model_copy(update={"gates": three}), replace(contest, shuffled=gains)
+        )
+        if check.name == "leak: learns from shuffled labels"
+    )
+
+    is_told = reach <= 0.25 and np.mean(gains) <= reach
+    assert found.status == ("passed" if is_told else "failed")
+    assert ("not measured" in found.measured) is (reach > 0.25)
+
+
+def test_at_the_default_a_leak_of_a_fifth_is_found_and_honest_pipelines_pass(failed):
+    """In both directions, with gains that scatter as on the flights: n = 200 each."""
+    rng = np.random.default_rng(0)
+    name = "leak: learns from shuffled labels"
+    asked = [[name in failed(shuffled=tuple(rng.normal(mean, 0.085, 10))) for _ in range(200)]
+             for mean in (0.0, 0.2)]  # fmt: skip
+
+    refused, found = map(sum, asked)
+    assert refused <= 0.02 * 200
+    assert found >= 0.95 * 200
 
 
 def test_a_sanity_question_that_was_not_asked_misses(failed):

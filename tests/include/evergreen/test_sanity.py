@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 
 from evergreen.sanity import gains_on_shuffled_labels, importances
@@ -72,3 +72,34 @@ def test_the_used_input_comes_first_and_the_unused_one_adds_nothing(spec):
 
     assert [(one.name, one.is_useless) for one in found] == [("x", False), ("noise", True)]
     assert found[0].cost > 0.1
+
+
+@pytest.mark.parametrize("metric", ["root_mean_squared_error", "mean_absolute_error", "r2"])
+@pytest.mark.parametrize("level", [1.0, 1.35, 1.65])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_level_that_moved_is_no_gain_for_an_honest_pipeline(spec, metric, level, seed):
+    """A skewed label whose level rises in the test days: the training median falls behind."""
+    examples = spec.examples.model_copy(update={"problem": "regression"})
+    gates = spec.gates.model_copy(update={"metric": metric})
+    spec = spec.model_copy(update={"examples": examples, "gates": gates})
+    rng = np.random.default_rng(seed)
+
+    def rows(scale: float) -> pd.DataFrame:
+        values = frame(seed).assign(y=rng.lognormal(0, 0.9, ROWS) * scale)
+        return values.assign(event_time=pd.Timestamp("2013-01-01", tz="UTC"))
+
+    train, test = rows(1.0), rows(level)
+    model = fitted(Ridge(), train)
+
+    assert max(gains_on_shuffled_labels(model, spec, train=train, test=test)) <= 0
+
+
+@pytest.mark.parametrize("metric", ["brier_loss", "log_loss"])
+def test_balanced_classes_are_no_gain_when_the_share_of_positives_moves(spec, metric):
+    spec = spec.model_copy(update={"gates": spec.gates.model_copy(update={"metric": metric})})
+    rng = np.random.default_rng(0)
+    train = frame(0).assign(y=rng.random(ROWS) < 0.15)
+    test = frame(1).assign(y=rng.random(ROWS) < 0.40)
+    model = fitted(LogisticRegression(class_weight="balanced"), train)
+
+    assert max(gains_on_shuffled_labels(model, spec, train=train, test=test)) <= 0

@@ -39,8 +39,8 @@ def build(cls: type[BaseOperator]) -> BaseOperator:
     required = {
         p.name: f"{{{{ {p.name} }}}}"
         for p in named
-        if p.kind is p.KEYWORD_ONLY and (p.default is p.empty or p.name in cls.template_fields)
-    }
+        if p.kind is p.KEYWORD_ONLY and p.default is p.empty
+    } | {name: f"{{{{ {name} }}}}" for name in cls.template_fields}
     if issubclass(cls, ModelOperator):
         required["model"] = "{{ model }}"
     return cls(task_id="t", **required)
