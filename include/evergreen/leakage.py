@@ -129,7 +129,8 @@ def _alone(values: pd.Series, target: NDArray[Any]) -> float:
 def _cross_encoded(values: pd.Series, target: NDArray[Any]) -> NDArray[np.float64]:
     """Return for each row the mean label its value has in the other half of the rows."""
     encoded = np.full(len(values), target.mean(), dtype="float64")
-    half = np.arange(len(values)) % 2
+    # Random halves: labels that alternate from row to row would fall into one half each.
+    half = np.random.default_rng(0).permutation(len(values)) % 2
     for side in (0, 1):
         means = pd.Series(target[half != side]).groupby(values[half != side].to_numpy()).mean()
         encoded[half == side] = values[half == side].map(means).fillna(target.mean())
