@@ -12,6 +12,7 @@ from airflow.sdk import (
 )
 
 from evergreen.spec import ModelSpec
+from evergreen_airflow.alerts import alert_failure
 
 #: A verdict of ours is final; anything else (network, storage) may pass on the next try.
 DO_NOT_RETRY_VERDICTS = ExceptionRetryPolicy(
@@ -40,6 +41,7 @@ DEFAULT_ARGS = {
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": DO_NOT_RETRY_VERDICTS,
     "execution_timeout": timedelta(hours=2),
+    "on_failure_callback": alert_failure,
     # What is begun is ended first: of many models at once the first are ready soon, not all late.
     "weight_rule": "upstream",
 }

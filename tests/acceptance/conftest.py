@@ -35,7 +35,7 @@ from tests.e2e.conftest import Stack, running_stack
 from tests.hooks import listening
 
 MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried", "seen",
-          "greedy")  # fmt: skip
+          "refused", "greedy")  # fmt: skip
 #: The sample's numeric columns.
 NUMERIC = load_spec("flight_delay").examples.numeric
 #: A column and a category that would run script in Airflow's name where nobody is careful.
@@ -56,6 +56,8 @@ SPECS = {
     "waited": {"deployment": {"target": "batch",
                               "approval": {"required": True, "users": ["boss"],
                                            "within_hours": 0.006}}},
+    # 7 s: a run that fails is over long before Airflow looks for late ones.
+    "refused": {"alerts": {"connections": ["pager"], "late_after_hours": 0.002}},
     "greedy": {"candidates": [f"slow_{n}" for n in range(6)]},
 }  # fmt: skip
 #: The first night of every model, and how many nights have data.

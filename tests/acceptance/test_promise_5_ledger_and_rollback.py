@@ -106,6 +106,20 @@ def test_back_to_the_version_that_really_served(returned):
     assert returned.faults() == []
 
 
+def test_a_cleared_rollback_does_not_go_back_again(returned):
+    """Only two versions were champion, so going back once more would even fail."""
+    before = returned.ledger().entries
+
+    returned.stack.api.clear("returned__rollback", "back")
+    returned.wait_for("rollback", "back")
+
+    assert returned.ledger().entries == before
+    assert returned.champion() == "1"
+    receipt = returned.receipt("rollback", "back", "roll_back_model")
+    assert (receipt["version"], receipt["previous"], receipt["moved"]) == ("1", "3", True)
+    assert returned.faults() == []
+
+
 def test_after_the_rollback_new_days_are_scored_by_v1_and_old_ones_as_before(returned):
     before = returned.store.get("predictions/returned/2013-03-04/manifest.json")
     returned.backfill("score", 5, 6, "--reprocess-behavior", "completed")

@@ -1,0 +1,108 @@
+"""
+A run whose configuration holds an unknown key does nothing, whichever way it was started.
+
+Through the real API server (which the form of the UI posts to), Airflow's command line and a
+backfill. The failed runs are alerted, and are not called late afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from evergreen_airflow.embedded.api import FINISHED
+from tests.acceptance.conftest import night
+from tests.conftest import wait_until
+
+pytestmark = pytest.mark.e2e
+
+#: Every workflow with a mistake that a person makes, and the key that was meant.
+MISTAKES = {
+    "retrain": ({"asof": night(1).isoformat()}, "as_of"),
+    "score": ({"as-of": night(1).isoformat()}, "as_of"),
+    "monitor": ({"reasons": "a test"}, "reason"),
+    "rollback": ({"versoin": 1, "dry_run": False}, "version"),
+    "promote": ({"dryrun": False, "to": "prod"}, "dry_run"),
+    "reproduce": ({"verison": 1}, "version"),
+    "backtest": ({"frist": "2013-03-01"}, "first"),
+    "housekeeping": ({"dryrun": False}, "dry_run"),
+}
+
+
+@pytest.fixture(scope="module")
+def refused(workflow):
+    """A model with nothing done; what each mistake would have done needs no more than that."""
+    return workflow("refused")
+
+
+def first_failure(refused, workflow: str, run_id: str) -> tuple[dict, str]:
+    """Wait for the end of a run, and return its one failed task and that task's log."""
+    dag_id = f"refused__{workflow}"
+    wait_until(
+        lambda: refused.stack.api.state(dag_id, run_id) in FINISHED, within_s=180, what=run_id
+    )
+    assert refused.stack.api.state(dag_id, run_id) == "failed"
+    (failed,) = [t for t in refused.tasks(workflow, run_id) if t["state"] == "failed"]
+    return failed, "\n".join(refused.stack.api.log(dag_id, run_id, failed))
+
+
+def test_every_dag_refuses_an_unknown_key_before_anything_happens(refused):
+    before = refused.bytes_of("ledger", "examples", "validation", "predictions", "decisions")
+    for workflow, (conf, _) in MISTAKES.items():
+        refused.start(workflow, "mistaken", **conf)
+
+    for workflow, (conf, meant) in MISTAKES.items():
+        failed, log = first_failure(refused, workflow, "mistaken")
+        assert failed["try_number"] == 1, workflow  # a verdict is not retried
+        (key,) = set(conf) - {"dry_run", "to"}
+        assert f"unknown keys ['{key}']" in log
+        assert f"did you mean '{meant}'?" in log
+
+    after = refused.bytes_of("ledger", "examples", "validation", "predictions", "decisions")
+    assert after == before
+    assert refused.champion() is None
+
+
+def test_so_does_a_run_from_the_command_line(refused):
+    conf = json.dumps({"asof": night(1).isoformat()})
+    refused.airflow("dags", "trigger", "refused__score", "--run-id", "by-hand", "--conf", conf)
+
+    _, log = first_failure(refused, "score", "by-hand")
+
+    assert "unknown keys ['asof']" in log
+
+
+def test_so_does_every_run_of_a_backfill(refused):
+    refused.start_backfill("score", 1, 2, "--dag-run-conf", json.dumps({"dryrun": True}))
+    wait_until(
+        lambda: len(backfilled(refused)) == 2
+        and all(run["state"] in FINISHED for run in backfilled(refused)),
+        within_s=180, what="two backfilled runs",
+    )  # fmt: skip
+
+    for run in backfilled(refused):
+        _, log = first_failure(refused, "score", run["dag_run_id"])
+        assert "unknown keys ['dryrun']" in log
+
+
+def backfilled(refused) -> list[dict]:
+    return [run for run in refused.runs("score") if run["run_type"] == "backfill"]
+
+
+def test_each_failure_was_alerted_with_reason_and_link_and_none_is_called_late(refused, hook):
+    _, received = hook
+    url = refused.stack.settings.airflow_url
+
+    for workflow in MISTAKES:
+        title = f"of refused__{workflow} failed"
+        found = [one for one in received if title in one["title"]]
+        assert found, workflow
+        assert "AsOfError: The run's configuration has unknown keys" in found[0]["message"]
+        assert f"{url}/dags/refused__{workflow}/runs/mistaken/tasks/" in found[0]["message"]
+    assert not [one for one in received if "backfill" in one["message"] and "refused" in str(one)]
+    time.sleep(15)  # the deadline of each run has passed by now, and Airflow has looked
+    late = [one["title"] for one in received if one["title"].startswith("refused: ") and
+            "is late" in one["title"]]  # fmt: skip
+    assert late == []
