@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 # airflow.sdk exports these too, but its stub does not say so.
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
-from airflow.sdk.log import redact
+from airflow.sdk.log import redact  # type: ignore[attr-defined]  # documented, not exported
 
 from evergreen.errors import SpecError
 from evergreen.spec import ModelSpec, load_spec
