@@ -13,7 +13,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce evidently secrets compose-build doctor check-state test check bench bench-monitor bench-pages bench-serving docs lock
+.PHONY: help setup demo up down airflow reproduce evidently secrets compose-build doctor check-state test test-compose check bench bench-monitor bench-pages bench-serving docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -58,6 +58,9 @@ check-state: $(SETUP)  ## Ask whether all that must hold holds (MODEL=flight_del
 test: $(CHECK)  ## Run every check and every test, with a real scheduler and a real MLflow.
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
+test-compose: $(CHECK)  ## Start docker-compose.yaml on a Docker engine and run a night there (IMAGES=real).
+	$(BIN)/python -m pytest tests/compose/started_stack.py
 
 check: $(CHECK)  ## Lint, format and types only.
 	$(BIN)/ruff check .
