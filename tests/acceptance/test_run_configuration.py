@@ -14,6 +14,8 @@ import pytest
 
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import night
+from tests.acceptance.test_pages import newest_run, open_form, press_trigger
+from tests.browser import logged_in
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -37,15 +39,18 @@ def refused(workflow):
     return workflow("refused")
 
 
-def first_failure(refused, workflow: str, run_id: str) -> tuple[dict, str]:
-    """Wait for the end of a run, and return its one failed task and that task's log."""
+def failures(refused, workflow: str, run_id: str) -> list[str]:
+    """Wait for the end of a run, and return the log of each task that ran: all of them failed."""
     dag_id = f"refused__{workflow}"
     wait_until(
         lambda: refused.stack.api.state(dag_id, run_id) in FINISHED, within_s=180, what=run_id
     )
     assert refused.stack.api.state(dag_id, run_id) == "failed"
-    (failed,) = [t for t in refused.tasks(workflow, run_id) if t["state"] == "failed"]
-    return failed, "\n".join(refused.stack.api.log(dag_id, run_id, failed))
+    tasks = refused.tasks(workflow, run_id)
+    assert {t["state"] for t in tasks} <= {"failed", "upstream_failed"}
+    ran = [t for t in tasks if t["state"] == "failed"]
+    assert {t["try_number"] for t in ran} == {1}  # a verdict is not retried
+    return ["\n".join(refused.stack.api.log(dag_id, run_id, task)) for task in ran]
 
 
 def test_every_dag_refuses_an_unknown_key_before_anything_happens(refused):
@@ -54,11 +59,10 @@ def test_every_dag_refuses_an_unknown_key_before_anything_happens(refused):
         refused.start(workflow, "mistaken", **conf)
 
     for workflow, (conf, meant) in MISTAKES.items():
-        failed, log = first_failure(refused, workflow, "mistaken")
-        assert failed["try_number"] == 1, workflow  # a verdict is not retried
         (key,) = set(conf) - {"dry_run", "to"}
-        assert f"unknown keys ['{key}']" in log
-        assert f"did you mean '{meant}'?" in log
+        for log in failures(refused, workflow, "mistaken"):
+            assert f"unknown keys ['{key}']" in log
+            assert f"did you mean '{meant}'?" in log
 
     after = refused.bytes_of("ledger", "examples", "validation", "predictions", "decisions")
     assert after == before
@@ -69,9 +73,27 @@ def test_so_does_a_run_from_the_command_line(refused):
     conf = json.dumps({"asof": night(1).isoformat()})
     refused.airflow("dags", "trigger", "refused__score", "--run-id", "by-hand", "--conf", conf)
 
-    _, log = first_failure(refused, "score", "by-hand")
+    (log,) = failures(refused, "score", "by-hand")
 
     assert "unknown keys ['asof']" in log
+
+
+def test_so_does_a_run_from_the_form(refused):
+    """Typed into the form's own field for the whole configuration, in a real browser."""
+    with logged_in(refused.stack.settings, password=refused.stack.password) as page:
+        form = open_form(page, refused, "refused__rollback")
+        form.get_by_text("Advanced Options").click()
+        field = form.locator(".cm-content").first
+        field.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(json.dumps({"versoin": 1, "dry_run": False}))
+        known = {run["dag_run_id"] for run in refused.runs("rollback")}
+        press_trigger(page, form)
+    run_id = newest_run(refused, "rollback", known=known)
+
+    (log,) = failures(refused, "rollback", run_id)
+
+    assert "unknown keys ['versoin']" in log
 
 
 def test_so_does_every_run_of_a_backfill(refused):
@@ -83,7 +105,7 @@ def test_so_does_every_run_of_a_backfill(refused):
     )  # fmt: skip
 
     for run in backfilled(refused):
-        _, log = first_failure(refused, "score", run["dag_run_id"])
+        (log,) = failures(refused, "score", run["dag_run_id"])
         assert "unknown keys ['dryrun']" in log
 
 
