@@ -9,12 +9,12 @@ What dockerd changes in the network of the machine (docker0, rules for forwardin
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +34,8 @@ COMPOSE = (
 #: A program that is needed, and the Debian package it is in.
 PROGRAMS = {"docker": "docker.io", "dockerd": "docker.io", "iptables": "iptables",
             "debootstrap": "debootstrap", "unshare": "util-linux"}  # fmt: skip
+#: Whoever runs here ends with the test, and so do its children and its mounts.
+ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ class Engine:
         """Run *command* on this engine; return what it printed."""
         done = subprocess.run(
             command, env=self.environ | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True,
+            text=True, preexec_fn=die_with_parent,
         )  # fmt: skip
         assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout[-6000:]}"
         return done.stdout
@@ -77,11 +79,10 @@ def engine_of_its_own() -> Iterator[Engine]:
     _skip_unless_possible()
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    # Its path must be short enough for a socket.
-    home = Path(tempfile.mkdtemp(prefix="eg-docker-", dir="/tmp"))
-    try:
-        with (cache / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a second run waits for the first
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second run waits for the first
+        home = _home(cache)
+        try:
             engine = Engine(cache=cache, environ=_environ(cache, home))
             process = _start(engine, home)
             try:
@@ -90,8 +91,16 @@ def engine_of_its_own() -> Iterator[Engine]:
                 yield engine
             finally:
                 _stop(process)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _home(cache: Path) -> Path:
+    """Make a new folder with a path short enough for a socket, the same for every run."""
+    home = Path("/tmp") / f"eg-docker-{hashlib.sha256(bytes(cache)).hexdigest()[:8]}"
+    shutil.rmtree(home, ignore_errors=True)  # of a run that was killed
+    home.mkdir(mode=0o700)
+    return home
 
 
 def _skip_unless_possible() -> None:
@@ -142,8 +151,7 @@ def _compose(cache: Path) -> Path:
 
 def _start(engine: Engine, home: Path) -> subprocess.Popen[bytes]:
     command = [
-        "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
-        "dockerd", "--data-root", engine.cache / "images", "--exec-root", home / "run",
+        *ALONE, "dockerd", "--data-root", engine.cache / "images", "--exec-root", home / "run",
         "--pidfile", home / "pid", "--host", engine.environ["DOCKER_HOST"],
     ]  # fmt: skip
     with (home / "log").open("wb") as log:

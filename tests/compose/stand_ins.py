@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.compose.engine import Engine
+from tests.compose.engine import ALONE, Engine
 from tests.production import COMPOSE
 
 FILES = Path(__file__).parent / "stand_ins"
@@ -55,17 +55,16 @@ def build_stand_ins(engine: Engine, images: list[str]) -> None:
 def _make_root(engine: Engine) -> None:
     if engine.docker("images", "--quiet", ROOT_IMAGE):
         return
-    with tempfile.TemporaryDirectory(prefix="eg-root-", dir=engine.cache) as folder:
-        engine.run("debootstrap", "--variant=minbase", "--include=ca-certificates", RELEASE,
-                   folder, MIRROR)  # fmt: skip
-        shutil.rmtree(Path(folder, "var/lib/apt/lists"))
-        archive = Path(folder).with_suffix(".tar")
-        try:
-            engine.run("tar", "--create", "--directory", folder, "--file", archive,
-                       "--exclude=./var/cache/apt/archives/*.deb", ".")  # fmt: skip
-            engine.docker("import", str(archive), ROOT_IMAGE)
-        finally:
-            archive.unlink(missing_ok=True)
+    root, archive = engine.cache / "root", engine.cache / "root.tar"
+    shutil.rmtree(root, ignore_errors=True)  # of a run that was killed
+    engine.run(*ALONE, "debootstrap", "--variant=minbase", "--include=ca-certificates", RELEASE,
+               root, MIRROR)  # fmt: skip
+    engine.run("tar", "--create", "--directory", root, "--file", archive,
+               "--exclude=./var/cache/apt/archives/*.deb", "--exclude=./var/lib/apt/lists/*",
+               ".")  # fmt: skip
+    engine.docker("import", str(archive), ROOT_IMAGE)
+    archive.unlink()
+    shutil.rmtree(root)
 
 
 def _copy_settings(machine: Path) -> None:
