@@ -40,6 +40,8 @@ MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canarie
 NUMERIC = load_spec("flight_delay").examples.numeric
 #: A column and a category that would run script in Airflow's name where nobody is careful.
 HOSTILE = "</script><script>top.owned=1</script><img src=x onerror=top.owned=1>"
+#: A run that fails at once has ended long before this, even on a busy machine.
+LATE_AFTER_S = 72
 #: What is different about some of them.
 SPECS = {
     "seen": {"deployment": {"target": "batch", "approval": {"required": True}},
@@ -56,8 +58,7 @@ SPECS = {
     "waited": {"deployment": {"target": "batch",
                               "approval": {"required": True, "users": ["boss"],
                                            "within_hours": 0.006}}},
-    # 7 s: a run that fails is over long before Airflow looks for late ones.
-    "refused": {"alerts": {"connections": ["pager"], "late_after_hours": 0.002}},
+    "refused": {"alerts": {"connections": ["pager"], "late_after_hours": LATE_AFTER_S / 3600}},
     "greedy": {"candidates": [f"slow_{n}" for n in range(6)]},
 }  # fmt: skip
 #: The first night of every model, and how many nights have data.

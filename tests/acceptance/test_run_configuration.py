@@ -13,7 +13,7 @@ import time
 import pytest
 
 from evergreen_airflow.embedded.api import FINISHED
-from tests.acceptance.conftest import night
+from tests.acceptance.conftest import LATE_AFTER_S, night
 from tests.acceptance.test_pages import newest_run, open_form, press_trigger
 from tests.browser import logged_in
 from tests.conftest import wait_until
@@ -83,10 +83,12 @@ def test_so_does_a_run_from_the_form(refused):
     with logged_in(refused.stack.settings, password=refused.stack.password) as page:
         form = open_form(page, refused, "refused__rollback")
         form.get_by_text("Advanced Options").click()
-        field = form.locator(".cm-content").first
-        field.click()
+        form.locator(".monaco-editor .view-lines").first.click()
         page.keyboard.press("Control+A")
         page.keyboard.insert_text(json.dumps({"versoin": 1, "dry_run": False}))
+        page.keyboard.press("Control+Shift+End")  # brackets that the editor closed by itself
+        page.keyboard.press("Delete")
+        form.get_by_text("Configuration JSON").click()
         known = {run["dag_run_id"] for run in refused.runs("rollback")}
         press_trigger(page, form)
     run_id = newest_run(refused, "rollback", known=known)
@@ -124,7 +126,7 @@ def test_each_failure_was_alerted_with_reason_and_link_and_none_is_called_late(r
         assert "AsOfError: The run's configuration has unknown keys" in found[0]["message"]
         assert f"{url}/dags/refused__{workflow}/runs/mistaken/tasks/" in found[0]["message"]
     assert not [one for one in received if "backfill" in one["message"] and "refused" in str(one)]
-    time.sleep(15)  # the deadline of each run has passed by now, and Airflow has looked
+    time.sleep(LATE_AFTER_S + 15)  # the deadline of each run passes, and Airflow looks
     late = [one["title"] for one in received if one["title"].startswith("refused: ") and
             "is late" in one["title"]]  # fmt: skip
     assert late == []
