@@ -120,9 +120,11 @@ def promote_version(
         against = str(champion.version) if champion else None
         mine = Decision(run=run, action="promote", version=str(found.version), previous=against)
         kept = keep_decision(here.store, spec.model, mine)
-        if kept.version != mine.version:
-            found = _allowed(here, spec.model, version=kept.version, force=force, now=now)
-            identity = load_identity(here.store, found)
+        if kept.version != mine.version:  # another try of this run chose at the same time
+            return promote_version(
+                here, there, spec, version=kept.version, actor=actor, reason=reason, now=now,
+                dry_run=dry_run, force=force, run=run,
+            )  # fmt: skip
     _copy_objects(here, there, found, identity)
     note = f"promoted from version {found.version} of {here.name}: {reason}"
     registration, evaluation = _register(

@@ -45,8 +45,8 @@ def roll_back_model(
     Make an earlier version champion again.
 
     One run goes back once: a later try of *run* finds what it decided, finishes it if need be, and
-    decides nothing. A target that serves already is left alone. With *dry_run*
-    everything is checked and nothing moves. It also settles an alias that was moved by hand.
+    decides nothing. A target that serves already is left alone. With *dry_run* everything is
+    checked and nothing moves. It also settles an alias that was moved by hand.
 
     :param version: Target; None takes the last champion before the present one.
     :param as_of: The instant of the runs' time from which the target serves.
