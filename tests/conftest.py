@@ -102,7 +102,7 @@ def store(raw_days, tmp_path) -> FolderStore:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """The address of a server that speaks S3."""
-    from tests.s3 import s3_server
+    from tests.support.s3 import s3_server
 
     with s3_server() as url:
         yield url
@@ -209,7 +209,7 @@ def client(mlflow_uri):
 @pytest.fixture
 def night(store, client, spec):
     """The nights of one model, stage by stage, on real flights and a real MLflow server."""
-    from tests.night import Night
+    from tests.support.night import Night
 
     return Night(store, client, spec)
 
@@ -217,7 +217,7 @@ def night(store, client, spec):
 @pytest.fixture(scope="session")
 def trained(raw_days, client, tmp_path_factory):
     """One real night and its judgement; cheap versions are registered from what it logged."""
-    from tests.night import Night
+    from tests.support.night import Night
 
     root = tmp_path_factory.mktemp("trained") / "store"
     shutil.copytree(raw_days, root)
@@ -228,7 +228,7 @@ def trained(raw_days, client, tmp_path_factory):
 @pytest.fixture(scope="session")
 def serving(trained, tmp_path_factory):
     """The same night with its version serving, in a store that is only copied."""
-    from tests.night import Night
+    from tests.support.night import Night
 
     night, _ = trained
     root = tmp_path_factory.mktemp("serving") / "store"
@@ -241,7 +241,7 @@ def serving(trained, tmp_path_factory):
 @pytest.fixture
 def new_history(trained):
     """Begin the history of a model that no other test knows."""
-    from tests.night import History
+    from tests.support.night import History
 
     return lambda: History(trained, f"history_{next(_numbers)}")
 

@@ -16,7 +16,7 @@ from prometheus_client import generate_latest
 from evergreen.errors import StackError
 from evergreen.serving.metrics import ServerMetrics
 from evergreen_airflow.production import main, make_secrets
-from tests.production import COMPOSE, compose
+from tests.support.production import COMPOSE, compose
 
 ROOT = COMPOSE.parent
 DEPLOY = ROOT / "include" / "deploy"

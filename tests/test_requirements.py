@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hooks import listening
+from tests.support.hooks import listening
 
 ROOT = Path(__file__).parents[1]
 

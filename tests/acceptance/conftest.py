@@ -32,7 +32,7 @@ from evergreen_airflow.embedded.runs import run_dag
 from evergreen_airflow.embedded.stack import variables
 from tests.conftest import ROOT, wait_until
 from tests.e2e.conftest import Stack, running_stack
-from tests.hooks import listening
+from tests.support.hooks import listening
 
 MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried", "seen",
           "refused", "greedy")  # fmt: skip

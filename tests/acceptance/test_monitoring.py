@@ -27,10 +27,10 @@ from tests.acceptance.conftest import (
     pager_to,
     stack_of,
 )
-from tests.browser import chromium, logged_in, picture
 from tests.conftest import wait_until
 from tests.e2e.conftest import Stack
-from tests.hooks import listening
+from tests.support.browser import chromium, logged_in, picture
+from tests.support.hooks import listening
 
 pytestmark = pytest.mark.e2e
 

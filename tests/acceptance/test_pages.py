@@ -11,8 +11,8 @@ from playwright.sync_api import FrameLocator, Page, expect
 
 from evergreen import evidently_report
 from tests.acceptance.conftest import HOSTILE, night
-from tests.browser import chromium, logged_in, picture
 from tests.conftest import ROOT, wait_until
+from tests.support.browser import chromium, logged_in, picture
 
 pytestmark = pytest.mark.e2e
 

@@ -1,7 +1,7 @@
 """
 The nightly loop on what teams run: PostgreSQL, Redis, two Celery workers, an S3 store.
 
-All by docker-compose.yaml's own commands and environment, started natively (tests/production.py);
+All by docker-compose.yaml's own commands and environment, started natively (tests/support/production.py);
 then one worker dies while it trains, and the night still ends with one version.
 """
 
@@ -29,9 +29,9 @@ from evergreen.storage import FolderStore
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import WINDOW, Workflow, copy_project, night
 from tests.conftest import ROOT, mlflow_server, wait_until
-from tests.models import warehouse
-from tests.postgres import USER
-from tests.production import running_production, stack_of
+from tests.support.models import warehouse
+from tests.support.postgres import USER
+from tests.support.production import running_production, stack_of
 from tests.test_compose import expressions
 
 pytestmark = pytest.mark.e2e
@@ -74,7 +74,9 @@ def production(tmp_path_factory):
     (root / "dags" / "flights_feed.py").unlink()
     with (root / "include" / "models" / MODEL / "pipeline.py").open("a") as code:
         code.write(SLOW)
-    shutil.copytree(ROOT / "tests" / "models" / SECOND, root / "include" / "models" / SECOND)
+    shutil.copytree(
+        ROOT / "tests" / "support" / "models" / SECOND, root / "include" / "models" / SECOND
+    )
     with running_production(root) as found:
         land(found.store)
         yield found

@@ -2,7 +2,7 @@
 Promise 1: worse, equal, NaN-metric or below-baseline challengers never get the alias; over 240
 equal-quality pairs at most 5 % are promoted; a clearly better one is; a slice under its minimum n
 is "unknown". On real flights with a real MLflow. The rate is counted on the real flights too, by
-the exact null of tests/equal_pairs.py, and on simulated days that have effects of their own.
+the exact null of tests/support/equal_pairs.py, and on simulated days that have effects of their own.
 
 What was broken to turn these red is in docs/promises.md.
 """
@@ -28,8 +28,14 @@ from evergreen.spec.policy import BaselineGate, CandidateSpec, Gates, SliceGate
 from evergreen.storage import FolderStore
 from models.flight_delay import feed
 from tests.conftest import ROOT
-from tests.equal_pairs import Pair, flights_of_2013, pairs_on_flights, simulated_pair, wilson
-from tests.night import Night
+from tests.support.equal_pairs import (
+    Pair,
+    flights_of_2013,
+    pairs_on_flights,
+    simulated_pair,
+    wilson,
+)
+from tests.support.night import Night
 
 pytestmark = pytest.mark.integration
 

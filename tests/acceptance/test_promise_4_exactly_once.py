@@ -16,8 +16,8 @@ from evergreen.invariants import check_state
 from evergreen.receipts import CandidateReceipt
 from evergreen.training import train_candidate
 from tests.conftest import AS_OF
-from tests.faults import forked, killed_after_each_effect
-from tests.night import NOW, History, Night
+from tests.support.faults import forked, killed_after_each_effect
+from tests.support.night import NOW, History, Night
 
 pytestmark = pytest.mark.integration
 

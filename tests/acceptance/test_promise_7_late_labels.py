@@ -24,7 +24,7 @@ from evergreen.validation import validate_window
 from evergreen.window import Days
 from models.flight_delay import feed
 from tests.conftest import AS_OF
-from tests.night import Night
+from tests.support.night import Night
 
 pytestmark = pytest.mark.integration
 

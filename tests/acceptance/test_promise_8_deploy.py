@@ -22,8 +22,8 @@ from evergreen.receipts import CandidateReceipt, DeploymentReceipt
 from evergreen.spec import load_spec
 from evergreen.targets import Waiting
 from tests.conftest import ROOT, small, wait_until
-from tests.night import History
-from tests.serving import calling, live_rows, model_server, split
+from tests.support.night import History
+from tests.support.serving import calling, live_rows, model_server, split
 
 pytestmark = pytest.mark.integration
 

@@ -16,8 +16,8 @@ from playwright.sync_api import Page
 from evergreen.preparation import load_examples
 from evergreen.receipts import ExamplesReceipt
 from tests.acceptance.conftest import Workflow, night
-from tests.browser import chromium, logged_in
 from tests.conftest import wait_until
+from tests.support.browser import chromium, logged_in
 
 pytestmark = pytest.mark.e2e
 

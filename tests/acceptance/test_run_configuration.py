@@ -15,8 +15,8 @@ import pytest
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import LATE_AFTER_S, night
 from tests.acceptance.test_pages import newest_run, open_form, press_trigger
-from tests.browser import logged_in
 from tests.conftest import wait_until
+from tests.support.browser import logged_in
 
 pytestmark = pytest.mark.e2e
 

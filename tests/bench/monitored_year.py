@@ -47,7 +47,7 @@ def main() -> None:
     """Run the year and draw it."""
     from mlflow import MlflowClient
     from tests.conftest import mlflow_server
-    from tests.night import Night
+    from tests.support.night import Night
 
     from models.flight_delay import feed
 

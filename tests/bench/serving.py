@@ -39,8 +39,8 @@ from tests.conftest import (
     small,
     wait_until,
 )
-from tests.night import Night
-from tests.serving import BEARER, live_rows, model_server, split
+from tests.support.night import Night
+from tests.support.serving import BEARER, live_rows, model_server, split
 
 from evergreen.spec import load_spec
 from evergreen.storage import FolderStore

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from tests.compose.engine import ALONE, Engine
-from tests.production import COMPOSE
+from tests.support.production import COMPOSE
 
 FILES = Path(__file__).parent / "stand_ins"
 ROOT_IMAGE = "evergreen-stand-in:root"

@@ -26,7 +26,7 @@ from evergreen_airflow.production import make_secrets
 from tests.compose.engine import Engine, engine_of_its_own, engine_that_answers
 from tests.compose.stand_ins import build_stand_ins, wanted
 from tests.conftest import ROOT, free_port, wait_until
-from tests.production import compose
+from tests.support.production import compose
 
 pytestmark = pytest.mark.timeout(2400)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.night import NOW
+from tests.support.night import NOW
 
 from evergreen.approval import question
 from evergreen.deployment import why_not_promote

@@ -6,7 +6,7 @@ import os
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.s3 import BadLine, bucket_at, client_of
+from tests.support.s3 import BadLine, bucket_at, client_of
 
 from evergreen.bucket import BucketStore
 from evergreen.errors import ArtefactError
@@ -103,7 +103,7 @@ def test_a_bucket_that_is_not_there_says_so(s3):
 def test_nobody_who_answers_says_where_to_look(monkeypatch):
     from botocore.config import Config
 
-    monkeypatch.setattr("tests.s3.CONFIG", Config(retries={"max_attempts": 1}))
+    monkeypatch.setattr("tests.support.s3.CONFIG", Config(retries={"max_attempts": 1}))
     store = BucketStore("s3://bucket/x", client_of("http://127.0.0.1:9"))
 
     with pytest.raises(ConnectionError, match="endpoint_url of the connection"):

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from evidently.ui.workspace import Workspace
 from tests.conftest import AS_OF
-from tests.night import Night
+from tests.support.night import Night
 
 from evergreen.alarms import thresholds
 from evergreen.detection import alarm_of, column_weights, detect_drift

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.s3 import bucket_at
+from tests.support.s3 import bucket_at
 
 from evergreen.doctor import examine, is_fit, main
 from evergreen.storage import FolderStore

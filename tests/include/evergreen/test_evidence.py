@@ -7,7 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from tests.night import History
+from tests.support.night import History
 
 from evergreen.evidence import DATA, PAGE, EvidencePack, render
 from evergreen.receipts import Check, ScoredSection, ScoredTest, TestScore

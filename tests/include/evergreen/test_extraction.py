@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import create_engine, text
 from tests.conftest import ROOT
-from tests.models import warehouse
-from tests.postgres import running_postgres
+from tests.support.models import warehouse
+from tests.support.postgres import running_postgres
 
 from evergreen.errors import DataContractError, MissingPartitionError
 from evergreen.extraction import extract_days, refuse_empty
@@ -40,7 +40,7 @@ def loaded(engine):
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    shutil.copytree(ROOT / "tests" / "models" / "air_time", folder / "air_time")
+    shutil.copytree(ROOT / "tests" / "support" / "models" / "air_time", folder / "air_time")
     return load_spec("air_time", models_dir=folder)
 
 

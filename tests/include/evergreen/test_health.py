@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from tests.conftest import AS_OF
-from tests.night import NOW
+from tests.support.night import NOW
 
 from evergreen.health import Report, assess_health
 from evergreen.receipts import (

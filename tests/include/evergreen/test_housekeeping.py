@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.night import NOW, History
+from tests.support.night import NOW, History
 
 from evergreen import registry
 from evergreen.housekeeping import WATCHED, keep_house

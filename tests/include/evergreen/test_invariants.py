@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from tests.conftest import AS_OF
-from tests.night import NOW, History
+from tests.support.night import NOW, History
 
 from evergreen import ledger, registry
 from evergreen.invariants import check_state

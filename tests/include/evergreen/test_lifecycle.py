@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 import pytest
 from tests.conftest import AS_OF
-from tests.faults import killed_after_each_effect
-from tests.night import Night
+from tests.support.faults import killed_after_each_effect
+from tests.support.night import Night
 
 from evergreen.artefacts import load_model
 from evergreen.drift import report_drift

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from mlflow import MlflowClient
 from tests.conftest import mlflow_server
-from tests.faults import killed_after_each_effect
+from tests.support.faults import killed_after_each_effect
 
 from evergreen import ledger, registry
 from evergreen.deployment import deploy_model

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.faults import forked, killed_after_each_effect
-from tests.night import NOW, History
+from tests.support.faults import forked, killed_after_each_effect
+from tests.support.night import NOW, History
 
 from evergreen import deployment
 from evergreen.decisions import Decision, keep_decision

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 from tests.conftest import AS_OF
-from tests.night import NOW
+from tests.support.night import NOW
 
 from evergreen.errors import MonitoringError
 from evergreen.scoring import score_partition

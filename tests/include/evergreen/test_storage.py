@@ -10,7 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.s3 import bucket_at
+from tests.support.s3 import bucket_at
 
 from evergreen.errors import ArtefactError
 from evergreen.storage import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.faults import killed_after_each_effect
+from tests.support.faults import killed_after_each_effect
 
 from evergreen.errors import RolloutError
 from evergreen.receipts import DeploymentReceipt

@@ -11,7 +11,7 @@ from airflow.sdk import DAG
 from airflow.sdk._shared.secrets_masker import _secrets_masker
 from tests.acceptance.conftest import pager_to
 from tests.conftest import ROOT
-from tests.hooks import listening
+from tests.support.hooks import listening
 
 from evergreen.errors import DataContractError
 from evergreen.spec import load_spec

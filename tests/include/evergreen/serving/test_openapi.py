@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.serving import TOKEN, model_server
+from tests.support.serving import TOKEN, model_server
 
 from evergreen.serving.inputs import MAX_NUMBER
 from evergreen.spec import load_spec

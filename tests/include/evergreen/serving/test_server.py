@@ -14,7 +14,7 @@ import httpx
 import pandas as pd
 import pytest
 from tests.conftest import free_port, mlflow_server, wait_until
-from tests.serving import TOKEN, calling, live_rows, model_server, split
+from tests.support.serving import TOKEN, calling, live_rows, model_server, split
 
 from evergreen.errors import StackError
 from evergreen.prediction import predict

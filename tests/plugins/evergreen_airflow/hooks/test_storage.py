@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.s3 import bucket_at
+from tests.support.s3 import bucket_at
 
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 

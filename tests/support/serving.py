@@ -19,7 +19,7 @@ import pandas as pd
 
 from evergreen.preparation import load_examples
 from tests.conftest import ROOT, free_port, wait_until
-from tests.night import Night
+from tests.support.night import Night
 
 TOKEN = "a-token-for-the-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -36,8 +36,8 @@ from evergreen_airflow.embedded.api import AirflowApi
 from evergreen_airflow.embedded.settings import MARK
 from evergreen_airflow.production import make_secrets
 from tests.conftest import ROOT, free_port, wait_until
-from tests.postgres import USER, make_cluster, wait_for_postgres
-from tests.s3 import CONFIG, boto3
+from tests.support.postgres import USER, make_cluster, wait_for_postgres
+from tests.support.s3 import CONFIG, boto3
 
 COMPOSE = ROOT / "docker-compose.yaml"
 #: What listens where inside the compose network.
