@@ -1,8 +1,9 @@
 """
 The nightly loop on what teams run: PostgreSQL, Redis, two Celery workers, an S3 store.
 
-All by docker-compose.yaml's own commands and environment, started natively (tests/support/production.py);
-then one worker dies while it trains, and the night still ends with one version.
+All by docker-compose.yaml's own commands and environment, started natively
+(tests/support/production.py); then one worker dies while it trains, and the night still ends
+with one version.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 Promise 1: worse, equal, NaN-metric or below-baseline challengers never get the alias; over 240
 equal-quality pairs at most 5 % are promoted; a clearly better one is; a slice under its minimum n
 is "unknown". On real flights with a real MLflow. The rate is counted on the real flights too, by
-the exact null of tests/support/equal_pairs.py, and on simulated days that have effects of their own.
+the exact null of tests/support/equal_pairs.py, and on simulated days that have effects of their
+own.
 
 What was broken to turn these red is in docs/promises.md.
 """
