@@ -47,17 +47,23 @@ def backtest(spec: ModelSpec) -> None:
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
         params={
             "first": Param(
-                first, type="string", format="date", title="First night",
+                first,
+                type="string",
+                format="date",
+                title="First night",
                 description="The first as_of, by its day (UTC).",
             ),
             "last": Param(
-                first, type="string", format="date", title="Last night",
+                first,
+                type="string",
+                format="date",
+                title="Last night",
                 description="The last as_of, by its day (UTC), included.",
             ),
         },
         tags=tags_of(spec, "backtest"),
         doc_md=__doc__,
-    )  # fmt: skip
+    )
     def build() -> None:
         BacktestChampionOperator(task_id="backtest_champion", model=spec.model)
 

@@ -46,13 +46,15 @@ def housekeeping(spec: ModelSpec) -> None:
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
         params={
             "dry_run": Param(
-                not spec.retention.delete, type="boolean", title="Dry run",
+                not spec.retention.delete,
+                type="boolean",
+                title="Dry run",
                 description="List what is too old and remove nothing.",
             )
         },
         tags=tags_of(spec, "housekeeping"),
         doc_md=__doc__,
-    )  # fmt: skip
+    )
     def build() -> None:
         check = CheckStateOperator(task_id="check_state", model=spec.model)
         remove = RemoveExpiredOperator(task_id="remove_expired", model=spec.model)

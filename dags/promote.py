@@ -56,13 +56,21 @@ VERSION = Param(
     description="The version that shall go; the Model tab lists them. Empty: the champion.",
 )
 TO = Param(
-    "staging", type="string", pattern="^[a-z][a-z0-9_]*$", maxLength=40, title="To",
+    "staging",
+    type="string",
+    pattern="^[a-z][a-z0-9_]*$",
+    maxLength=40,
+    title="To",
     description="The environment: its connections are object_store_<name> and mlflow_<name>.",
-)  # fmt: skip
+)
 WHY = Param(
-    "", type="string", minLength=0, maxLength=500, title="Reason",
+    "",
+    type="string",
+    minLength=0,
+    maxLength=500,
+    title="Reason",
     description="Why, in a few words; kept in both ledgers for good.",
-)  # fmt: skip
+)
 DRY_RUN = Param(
     True, type="boolean", title="Dry run", description="Check everything and write nothing."
 )

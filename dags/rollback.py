@@ -45,9 +45,13 @@ VERSION = Param(
     "Empty: the last champion before the present one.",
 )
 WHY = Param(
-    "", type="string", minLength=0, maxLength=500, title="Reason",
+    "",
+    type="string",
+    minLength=0,
+    maxLength=500,
+    title="Reason",
     description="Why, in a few words; kept in the ledger for good.",
-)  # fmt: skip
+)
 DRY_RUN = Param(
     True, type="boolean", title="Dry run", description="Check everything and move nothing."
 )

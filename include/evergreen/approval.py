@@ -26,8 +26,10 @@ def question(
         "",
         f"| model | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
-        *(f"| {name} | {' | '.join(_number(pack.metrics[name][m]) for m in names)} |"
-          for name in who),
+        *(
+            f"| {name} | {' | '.join(_number(pack.metrics[name][m]) for m in names)} |"
+            for name in who
+        ),
         "",
         f"Over the champion: {over.measured}; required: {over.required}." if over else "",
         f"Not told: {', '.join(map(_plain, unknown)) or 'nothing'}. "
@@ -36,7 +38,7 @@ def question(
         f"[The whole evidence pack]({evidence_url})",
         "",
         "Without an answer in time the champion stays.",
-    ]  # fmt: skip
+    ]
     return f"Promote {pack.model} version {pack.version}{place}?", "\n".join(lines)
 
 
@@ -51,9 +53,11 @@ def why_unapproved(
     if approval is None or not approval.asked:
         return "the spec wants a person's word and nobody was asked; clear approve_promotion"
     if not approval.approved:
-        return f"{approval.actor} said no: {approval.words}" if approval.words else (
-            f"{approval.actor} said no"
-        )  # fmt: skip
+        return (
+            f"{approval.actor} said no: {approval.words}"
+            if approval.words
+            else (f"{approval.actor} said no")
+        )
     said_of = (approval.version, approval.judged_against)
     if is_stale or said_of != (registration.version, registration.judged_against):
         return "the champion changed after the yes, which was said of another comparison"

@@ -291,9 +291,13 @@ def _plot(
     looks: dict[str, dict[str, Any]] = {
         "evolving": {"color": "#1b7f4b", "linewidth": 2.4, "label": "champion behind the gates"},
         "frozen": {"color": "#b3261e", "linewidth": 2.0, "label": "frozen on day one"},
-        "ungated": {"color": "#8a8f98", "linewidth": 1.2, "label": "newest version, no gates",
-                    "linestyle": "--"},
-    }  # fmt: skip
+        "ungated": {
+            "color": "#8a8f98",
+            "linewidth": 1.2,
+            "label": "newest version, no gates",
+            "linestyle": "--",
+        },
+    }
     days = pd.to_datetime(table["day"])
     for name, look in looks.items():
         smooth = table[name].rolling(SMOOTH_DAYS, min_periods=1).mean()

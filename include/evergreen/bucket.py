@@ -67,9 +67,16 @@ TAKEN = frozenset({"412", "PreconditionFailed"})
 #: Another conditional write of the same key is under way; S3 asks to try again.
 CONFLICT = frozenset({"409", "ConditionalRequestConflict", "OperationAborted"})
 NOT_THERE = frozenset({"501", "NotImplemented"})
-REFUSED = frozenset({
-    "401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken",
-})  # fmt: skip
+REFUSED = frozenset(
+    {
+        "401",
+        "403",
+        "AccessDenied",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+    }
+)
 
 
 class BucketStore(ObjectStore):
@@ -246,9 +253,13 @@ class BucketStore(ObjectStore):
         notes = {SHA256: sha256_of(data), **({WRITER: writer} if writer else {})}
         if len(data) <= self._part_bytes:
             self._call(
-                "put_object", key, Body=data, Metadata=notes, ChecksumAlgorithm="SHA256",
+                "put_object",
+                key,
+                Body=data,
+                Metadata=notes,
+                ChecksumAlgorithm="SHA256",
                 **condition,
-            )  # fmt: skip
+            )
         else:
             self._put_in_parts(key, data, notes, condition)
 
@@ -265,17 +276,24 @@ class BucketStore(ObjectStore):
             while chunk := source.read(self._part_bytes):
                 number = len(parts) + 1
                 sent = self._call(
-                    "upload_part", key, UploadId=upload, PartNumber=number, Body=chunk,
+                    "upload_part",
+                    key,
+                    UploadId=upload,
+                    PartNumber=number,
+                    Body=chunk,
                     ChecksumAlgorithm="SHA256",
-                )  # fmt: skip
+                )
                 part = {"PartNumber": number, "ETag": sent["ETag"]}
                 if "ChecksumSHA256" in sent:
                     part["ChecksumSHA256"] = sent["ChecksumSHA256"]
                 parts.append(part)
             self._call(
-                "complete_multipart_upload", key, UploadId=upload,
-                MultipartUpload={"Parts": parts}, **condition,
-            )  # fmt: skip
+                "complete_multipart_upload",
+                key,
+                UploadId=upload,
+                MultipartUpload={"Parts": parts},
+                **condition,
+            )
         except BaseException:
             self.discard(f"{key}?{upload}")
             raise
@@ -331,8 +349,9 @@ def _client_of_environment() -> Any:
 
 
 def _head_of(size: int, found: dict[str, Any]) -> ObjectHead:
-    return ObjectHead(size=size, fingerprint=found["ETag"].strip('"'),
-                      written_at=found["LastModified"])  # fmt: skip
+    return ObjectHead(
+        size=size, fingerprint=found["ETag"].strip('"'), written_at=found["LastModified"]
+    )
 
 
 def _code(error: ClientError) -> str:

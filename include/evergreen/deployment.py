@@ -57,8 +57,12 @@ def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: dateti
     while True:
         book = ledger.read(store, model)
         if book.pending is not None:
-            log.warning("Finishing the %s of version %s that %s began.",
-                        book.pending.action, book.pending.version, book.pending.actor)  # fmt: skip
+            log.warning(
+                "Finishing the %s of version %s that %s began.",
+                book.pending.action,
+                book.pending.version,
+                book.pending.actor,
+            )
             _finish(store, client, book, now=now)
             continue
         champion = registry.champion_of(client, model)
@@ -116,8 +120,9 @@ def deploy_model(
         if is_stale:
             log.info(
                 "Judged against version %s, but version %s serves now: judging again.",
-                registration.judged_against, champion.version if champion else None,
-            )  # fmt: skip
+                registration.judged_against,
+                champion.version if champion else None,
+            )
             registration = judge_again()
             continue
         if serving.is_moved_by_hand:

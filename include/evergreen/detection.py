@@ -218,12 +218,11 @@ def _limits(
     shares = [name for name in history.columns if name.endswith((MISSING, UNSEEN))]
     return thresholds(
         history,
-        weights={name: weights.get(_column_of(name), 1.0)
-                 for name in history.columns},
+        weights={name: weights.get(_column_of(name), 1.0) for name in history.columns},
         resolution=dict.fromkeys(shares, size**-0.5),
         false_alarm_rate=spec.drift.false_alarm_rate,
         possible=possible,
-    )  # fmt: skip
+    )
 
 
 def _column_of(distance: str) -> str:

@@ -174,27 +174,62 @@ def _notices_damage(store: ObjectStore, place: str) -> str | None:
 
 
 QUESTIONS = (
-    _Question(name="a write is read by whoever asks next", is_needed=True, try_it=_is_read_back,
-              costs="A task would not find what the task before it wrote"),
-    _Question(name="what is absent is said to be absent", is_needed=True, try_it=_says_absent,
-              costs="A day that never came would look as if it had"),
-    _Question(name="a listing is complete, in order, and at once", is_needed=True,
-              try_it=_lists_at_once, costs="The ledger would miss its newest entry"),
-    _Question(name="a fingerprint changes with the bytes", is_needed=True, try_it=_tells_changes,
-              costs="A corrected day would not be read again"),
-    _Question(name="a large object arrives whole, nothing is left of its parts", is_needed=True,
-              try_it=_takes_big, costs="Large examples could not be kept"),
-    _Question(name="who writes second does not replace the first", is_needed=True,
-              try_it=_keeps_the_first, costs="A promotion could overwrite another"),
-    _Question(name="the same for a large object", is_needed=True, try_it=_first_wins_big,
-              costs="What a night trained on could be replaced"),
-    _Question(name=f"of {WRITERS} writers at once one is first, {ROUNDS} times", is_needed=True,
-              try_it=_has_one_winner,
-              costs="Two runs could both promote; run one scheduler and max_active_runs 1, or use "
-              "another store"),
-    _Question(name="bytes damaged on the way are refused", is_needed=False, try_it=_notices_damage,
-              costs="Damage is noticed when the object is read, not when it is written"),
-)  # fmt: skip
+    _Question(
+        name="a write is read by whoever asks next",
+        is_needed=True,
+        try_it=_is_read_back,
+        costs="A task would not find what the task before it wrote",
+    ),
+    _Question(
+        name="what is absent is said to be absent",
+        is_needed=True,
+        try_it=_says_absent,
+        costs="A day that never came would look as if it had",
+    ),
+    _Question(
+        name="a listing is complete, in order, and at once",
+        is_needed=True,
+        try_it=_lists_at_once,
+        costs="The ledger would miss its newest entry",
+    ),
+    _Question(
+        name="a fingerprint changes with the bytes",
+        is_needed=True,
+        try_it=_tells_changes,
+        costs="A corrected day would not be read again",
+    ),
+    _Question(
+        name="a large object arrives whole, nothing is left of its parts",
+        is_needed=True,
+        try_it=_takes_big,
+        costs="Large examples could not be kept",
+    ),
+    _Question(
+        name="who writes second does not replace the first",
+        is_needed=True,
+        try_it=_keeps_the_first,
+        costs="A promotion could overwrite another",
+    ),
+    _Question(
+        name="the same for a large object",
+        is_needed=True,
+        try_it=_first_wins_big,
+        costs="What a night trained on could be replaced",
+    ),
+    _Question(
+        name=f"of {WRITERS} writers at once one is first, {ROUNDS} times",
+        is_needed=True,
+        try_it=_has_one_winner,
+        costs="Two runs could both promote; run one scheduler and max_active_runs 1, or use "
+        "another store",
+    ),
+    _Question(
+        name="bytes damaged on the way are refused",
+        is_needed=False,
+        try_it=_notices_damage,
+        costs="Damage is noticed when the object is read, not when it is written",
+    ),
+)
 
 
 def report(found: Sequence[Guarantee], *, uri: str) -> Iterator[Table | str]:
@@ -205,8 +240,11 @@ def report(found: Sequence[Guarantee], *, uri: str) -> Iterator[Table | str]:
         needed = "yes" if one.is_needed else "better so"
         table.add_row(one.name, f"[{colour}]{one.answer}[/]", needed, one.words)
     yield table
-    yield ("This store keeps what Evergreen relies on." if is_fit(found) else
-           "This store does not keep what Evergreen relies on: see above.")  # fmt: skip
+    yield (
+        "This store keeps what Evergreen relies on."
+        if is_fit(found)
+        else "This store does not keep what Evergreen relies on: see above."
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

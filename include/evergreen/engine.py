@@ -47,7 +47,11 @@ def running_on(address: str | None) -> Iterator[None]:
                 f"The Dask scheduler at {address} has no worker. Nothing was fitted. Start workers "
                 "from the image that this task runs in."
             )
-        log.info("joblib works on %d workers with %d threads at %s",
-                 len(threads), sum(threads.values()), address)  # fmt: skip
+        log.info(
+            "joblib works on %d workers with %d threads at %s",
+            len(threads),
+            sum(threads.values()),
+            address,
+        )
         with parallel_config(backend="dask", client=client, n_jobs=sum(threads.values())):
             yield

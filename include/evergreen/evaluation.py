@@ -108,13 +108,20 @@ def evaluate_challenger(
     champion = find_opponent(store, client, spec, as_of=examples.as_of)
     if champion is not None and champion.tags.get(registry.TAG_KEY) == best.key:
         kept = champion.tags[registry.TAG_EVALUATION]
-        log.info("version %s is this challenger and was promoted; that judgement stands",
-                 champion.version)  # fmt: skip
+        log.info(
+            "version %s is this challenger and was promoted; that judgement stands",
+            champion.version,
+        )
         return EvaluationReceipt.model_validate_json(store.get(kept))
     return judgement(
-        store, client, spec,
-        best=best, candidates=candidates, examples=examples, champion=champion,
-    )  # fmt: skip
+        store,
+        client,
+        spec,
+        best=best,
+        candidates=candidates,
+        examples=examples,
+        champion=champion,
+    )
 
 
 def judgement(
@@ -137,9 +144,14 @@ def judgement(
     if store.head(key) is None:
         models = load_rivals(client, client, spec, best, candidates, champion)
         receipt, details = compare(
-            store, spec, models, best=best, candidates=candidates, examples=examples,
+            store,
+            spec,
+            models,
+            best=best,
+            candidates=candidates,
+            examples=examples,
             champion=champion,
-        )  # fmt: skip
+        )
         keep_judgement(store, receipt, details)
     return EvaluationReceipt.model_validate_json(store.get(key))
 

@@ -90,8 +90,12 @@ def _floors(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
         yield check(f"{metric} alone", contest.challenger.value(metric), floor)
     if not spec.gates.floors:
         value = f"{contest.challenger.value(spec.metric):.4f}"
-        yield Check(name=f"{spec.metric} alone", status="unknown", measured=value,
-                    required="no gates.floors set")  # fmt: skip
+        yield Check(
+            name=f"{spec.metric} alone",
+            status="unknown",
+            measured=value,
+            required="no gates.floors set",
+        )
 
 
 def _calibration(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
@@ -104,13 +108,20 @@ def _calibration(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
         measured += f", champion {theirs:.4f}"
         required += " or the champion's"
         most = np.fmax(most, theirs)
-    yield Check(name="calibration error", status=_status(error <= most),
-                measured=measured, required=required)  # fmt: skip
+    yield Check(
+        name="calibration error",
+        status=_status(error <= most),
+        measured=measured,
+        required=required,
+    )
 
 
 def _service(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
-    yield _at_most("prediction time, ms a row", contest.challenger.ms_per_row,
-                   spec.gates.max_predict_ms_per_row)  # fmt: skip
+    yield _at_most(
+        "prediction time, ms a row",
+        contest.challenger.ms_per_row,
+        spec.gates.max_predict_ms_per_row,
+    )
     yield _at_most("artefact size, MB", contest.artefact_bytes / 1e6, spec.gates.max_artefact_mb)
 
 

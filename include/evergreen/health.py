@@ -88,8 +88,10 @@ class HealthPage(Frozen):
 
 def watchers(spec: ModelSpec) -> tuple[str, ...]:
     """Return the names of what must be heard; the server only of a model that has one."""
-    online = [*(["service"] if spec.service else []),
-              *(["skew"] if spec.service and spec.service.watches_skew else [])]  # fmt: skip
+    online = [
+        *(["service"] if spec.service else []),
+        *(["skew"] if spec.service and spec.service.watches_skew else []),
+    ]
     return ("drift", "quality", *online, "staleness")
 
 

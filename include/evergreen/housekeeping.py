@@ -143,8 +143,15 @@ def _runs_of(store: ObjectStore, version: ModelVersion) -> dict[str, str]:
 
 #: Folders of what was measured and logged day by day.
 WATCHED = (
-    "monitoring", "distances", "quality", "service", "skew", "requests", "served", "rollouts",
-)  # fmt: skip
+    "monitoring",
+    "distances",
+    "quality",
+    "service",
+    "skew",
+    "requests",
+    "served",
+    "rollouts",
+)
 
 
 def _reports(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:

@@ -67,15 +67,19 @@ def check_state(
         _check("champions only move forward in as_of", _backwards(book)),
         _check("champion and rollback target load and predict", _dead(client, spec, book)),
         _check("every champion passed its gates or was forced", _ungated(book, versions)),
-        _check("one version per piece of work", _twice(v.tags[registry.TAG_KEY] for v in versions
-                                                       if registry.TAG_KEY in v.tags)),
+        _check(
+            "one version per piece of work",
+            _twice(v.tags[registry.TAG_KEY] for v in versions if registry.TAG_KEY in v.tags),
+        ),
         _check("one run per piece of work", _run_keys(client, spec)),
-        _check("no run is left unfinished",
-               registry.running_since(client, spec.model, before=now - grace)),
+        _check(
+            "no run is left unfinished",
+            registry.running_since(client, spec.model, before=now - grace),
+        ),
         _check("every version can be traced", _untraced(store, client, versions)),
         _check("every manifest has its objects", _broken_manifests(store, spec)),
         _check("the champion's data is intact", _damaged(store, versions, book)),
-    ]  # fmt: skip
+    ]
 
 
 def _check(name: str, faults: Iterable[str]) -> Check:

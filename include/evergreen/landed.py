@@ -48,8 +48,11 @@ def landed_days(store: ObjectStore, spec: ModelSpec, *, days: Days) -> dict[date
     if left_out:
         log.info(
             "%d of the %d days %s did not land or break their contract, the newest on %s",
-            len(left_out), len(days), days, left_out[-1],
-        )  # fmt: skip
+            len(left_out),
+            len(days),
+            days,
+            left_out[-1],
+        )
     return found
 
 

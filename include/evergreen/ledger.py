@@ -31,7 +31,7 @@ CHECKPOINT_EVERY = 100
 
 Step = Literal[
     "intent", "outcome", "abandoned", "refused", "stage", "backed_out", "stopped", "sent"
-]  # fmt: skip
+]
 
 
 class Entry(Frozen):

@@ -160,9 +160,10 @@ def _monitoring(
     yield _test(
         "Training and serving features compute the same values",
         1 if skewed else 0.5,
-        f"served rows were held against their examples on {skewed} days" if skewed else
-        f"{columns} are compared with training",
-    )  # fmt: skip
+        f"served rows were held against their examples on {skewed} days"
+        if skewed
+        else f"{columns} are compared with training",
+    )
     days = sum(key.endswith("/health.json") for key in store.list(f"monitoring/{spec.model}/"))
     yield _test(
         "Models are not too stale",

@@ -216,8 +216,12 @@ def load_training(
     if share < 1:
         log.info(
             "training on %.1f%% of each day's rows, %d of %d: %s is %d",
-            100 * share, round(share * rows), rows, setting, most,
-        )  # fmt: skip
+            100 * share,
+            round(share * rows),
+            rows,
+            setting,
+            most,
+        )
     frame = load_examples(store, spec, receipt=receipt, segments=("fit", "validation"), share=share)
     fit_end = start_of(training_window(receipt.as_of, spec.window).fit.end)
     return frame, int((frame[spec.examples.event_time] < fit_end).sum())

@@ -85,8 +85,13 @@ def probe(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> Answe
         answer = ask_apart(Question(folder=Path(folder), name=name, sha256=sha256, spec=spec))
     if answer.fault is not None:
         raise ArtefactError(f"{answer.fault} Nothing was moved; the champion stays.")
-    log.info("%s was loaded in a process of its own in %.1f s and predicted %d rows in %.1f ms",
-             name, answer.load_s, answer.rows, answer.predict_ms)  # fmt: skip
+    log.info(
+        "%s was loaded in a process of its own in %.1f s and predicted %d rows in %.1f ms",
+        name,
+        answer.load_s,
+        answer.rows,
+        answer.predict_ms,
+    )
     return answer
 
 
@@ -145,8 +150,10 @@ def load_and_probe(question: Question) -> tuple[Pipeline | None, Answer]:
     try:
         model = load_artefact(
             (question.folder / ARTEFACT).read_bytes(),
-            name=question.name, sha256=question.sha256, trusted=spec.trusted_types,
-        )  # fmt: skip
+            name=question.name,
+            sha256=question.sha256,
+            trusted=spec.trusted_types,
+        )
     except ArtefactError as error:
         return None, Answer(fault=str(error))
     rows = read_example(question.folder / EXAMPLE, spec=spec.examples)

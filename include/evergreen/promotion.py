@@ -111,10 +111,15 @@ def promote_version(
             here.client, there.client, spec, identity.challenger, identity.candidates, champion
         )
         evaluation, _ = compare(
-            here.store, _judging(spec, identity), models, best=identity.challenger,
-            candidates=identity.candidates, examples=identity.examples, champion=champion,
+            here.store,
+            _judging(spec, identity),
+            models,
+            best=identity.challenger,
+            candidates=identity.candidates,
+            examples=identity.examples,
+            champion=champion,
             keep=False,
-        )  # fmt: skip
+        )
         return _receipt(found, there, evaluation, registration=None)
     if run is not None:
         against = str(champion.version) if champion else None
@@ -122,9 +127,17 @@ def promote_version(
         kept = keep_decision(here.store, spec.model, mine)
         if kept.version != mine.version:  # another try of this run chose at the same time
             return promote_version(
-                here, there, spec, version=kept.version, actor=actor, reason=reason, now=now,
-                dry_run=dry_run, force=force, run=run,
-            )  # fmt: skip
+                here,
+                there,
+                spec,
+                version=kept.version,
+                actor=actor,
+                reason=reason,
+                now=now,
+                dry_run=dry_run,
+                force=force,
+                run=run,
+            )
     _copy_objects(here, there, found, identity)
     note = f"promoted from version {found.version} of {here.name}: {reason}"
     registration, evaluation = _register(
@@ -265,11 +278,16 @@ def _register(
     )
     evaluation = _judged(here, there, spec, identity, arrived, champion)
     registration = register_model(
-        there.store, there.client, spec,
-        evaluation=evaluation, validation=identity.validation, examples=identity.examples,
-        drift=identity.drift, note=note,
+        there.store,
+        there.client,
+        spec,
+        evaluation=evaluation,
+        validation=identity.validation,
+        examples=identity.examples,
+        drift=identity.drift,
+        note=note,
         tags={TAG_FROM: f"{here.store.uri} version {version.version}"},
-    )  # fmt: skip
+    )
     return registration, evaluation
 
 
@@ -291,9 +309,14 @@ def _judged(
             here.client, there.client, spec, identity.challenger, identity.candidates, champion
         )
         evaluation, details = compare(
-            there.store, _judging(spec, identity), models, best=arrived,
-            candidates=identity.candidates, examples=identity.examples, champion=champion,
-        )  # fmt: skip
+            there.store,
+            _judging(spec, identity),
+            models,
+            best=arrived,
+            candidates=identity.candidates,
+            examples=identity.examples,
+            champion=champion,
+        )
         keep_judgement(there.store, evaluation, details)
     return EvaluationReceipt.model_validate_json(there.store.get(key))
 
@@ -310,9 +333,13 @@ def _run(here: Environment, there: Environment, spec: ModelSpec, version: ModelV
     made = here.client.get_run(str(version.run_id))
     tags = {k: v for k, v in made.data.tags.items() if not k.startswith("mlflow.")}
     tags.pop(registry.TAG_MODEL_ID, None)  # what makes a run whole comes last
-    run = earlier[0] if earlier else there.client.create_run(
-        experiment, run_name=made.info.run_name, tags=tags | {registry.TAG_KEY: key}
-    )  # fmt: skip
+    run = (
+        earlier[0]
+        if earlier
+        else there.client.create_run(
+            experiment, run_name=made.info.run_name, tags=tags | {registry.TAG_KEY: key}
+        )
+    )
     there.client.log_batch(
         run.info.run_id,
         metrics=[Metric(name, value, 0, 0) for name, value in made.data.metrics.items()],
@@ -338,9 +365,10 @@ def _downloaded(here: Environment, version: ModelVersion, folder: Path) -> Path:
             tracking_uri=here.client.tracking_uri,
         )
     )
-    sha256, expected = sha256_of((found / ARTEFACT).read_bytes()), registry.tag(
-        version, registry.TAG_SHA256
-    )  # fmt: skip
+    sha256, expected = (
+        sha256_of((found / ARTEFACT).read_bytes()),
+        registry.tag(version, registry.TAG_SHA256),
+    )
     if sha256 != expected:
         raise ArtefactError(
             f"The artefact of version {version.version} in {here.name} has sha256 {sha256[:12]}, "
@@ -362,11 +390,18 @@ def _write_down(
     """Write into the ledger here where the version went."""
     as_of = _as_of(version)
     entry = ledger.Entry(
-        step="sent", action="promote", model=version.name, version=str(version.version),
-        previous=None, as_of=as_of, serves_from=as_of,
-        artefact_sha256=registry.tag(version, registry.TAG_SHA256), actor=actor,
-        reason=f"to {there.name} as version {arrived.version}: {reason}", recorded_at=now,
-    )  # fmt: skip
+        step="sent",
+        action="promote",
+        model=version.name,
+        version=str(version.version),
+        previous=None,
+        as_of=as_of,
+        serves_from=as_of,
+        artefact_sha256=registry.tag(version, registry.TAG_SHA256),
+        actor=actor,
+        reason=f"to {there.name} as version {arrived.version}: {reason}",
+        recorded_at=now,
+    )
     mirror_ledger(here.client, ledger.append_once(here.store, entry))
 
 

@@ -190,9 +190,13 @@ def _joined_days(
 
 
 def _joined(
-    store: ObjectStore, spec: ModelSpec, landed: LandedDay, manifest: dict[str, object], *,
+    store: ObjectStore,
+    spec: ModelSpec,
+    landed: LandedDay,
+    manifest: dict[str, object],
+    *,
     as_of: datetime,
-) -> JoinedDay:  # fmt: skip
+) -> JoinedDay:
     prepared = landed.prepared
     said = ObjectRef.model_validate(manifest["predictions"])
     newest = prepared.labelled.newest_known_at
@@ -416,11 +420,14 @@ def _table(
 ) -> ObjectRef:
     lines = [
         {
-            "first": str(w.first), "last": str(w.last), "rows": w.rows, "labelled": w.labelled,
+            "first": str(w.first),
+            "last": str(w.last),
+            "rows": w.rows,
+            "labelled": w.labelled,
             "metrics": {name: w.metrics.get(name) for name in chosen},
             "estimated": {name: w.estimated.get(name) for name in chosen},
         }
         for w in windows
-    ]  # fmt: skip
+    ]
     content = canonical_json({"model": spec.model, "windows": lines})
     return put_once(store, f"quality/{spec.model}", content, suffix=".json")

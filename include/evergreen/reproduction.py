@@ -65,15 +65,19 @@ def reproduce_version(
         store.get(registry.tag(registered, registry.TAG_EVALUATION))
     )
     checks = (
-        _equal("model, sha256", _sha256(fitted.model, train, then),
-               identity.challenger.artefact_sha256),
+        _equal(
+            "model, sha256", _sha256(fitted.model, train, then), identity.challenger.artefact_sha256
+        ),
         *_metrics("validation", dict(fitted.validation), identity.challenger.validation),
-        *_metrics("test", dict(judge(fitted.model, rows=test, spec=then).metrics),
-                  {k: v for k, v in evaluation.metrics["challenger"].items() if v is not None}),
+        *_metrics(
+            "test",
+            dict(judge(fitted.model, rows=test, spec=then).metrics),
+            {k: v for k, v in evaluation.metrics["challenger"].items() if v is not None},
+        ),
         _raw_data(store, then, identity),
         _equal("code, digest", code_digest(spec.model), identity.code_digest, otherwise="unknown"),
         *_libraries(identity),
-    )  # fmt: skip
+    )
     receipt = ReproductionReceipt(
         model=spec.model,
         as_of=identity.as_of,

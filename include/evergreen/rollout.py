@@ -171,9 +171,9 @@ def _judge(
         allowed = f"{limits.max_error_rate:.1%} may fail"
         fault = next((one.fault for one in seen if one.fault), None)
         return Decision(
-            kind="back_out", words="; ".join(filter(None, [words, allowed, f"last: {fault}"
-                                                           if fault else None])),
-        )  # fmt: skip
+            kind="back_out",
+            words="; ".join(filter(None, [words, allowed, f"last: {fault}" if fault else None])),
+        )
     if is_enough and challenger.p95_ms > limits.max_p95_ms:
         return Decision(kind="back_out", words=f"{words}; p95 may be {limits.max_p95_ms:g} ms")
     if is_enough and disagreement > limits.max_disagreement:

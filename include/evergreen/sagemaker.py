@@ -146,9 +146,12 @@ class SageMakerTarget(Target):
             },
         }
         _once(
-            self.sagemaker.create_model, ModelName=name, PrimaryContainer=container,
-            ExecutionRoleArn=self.asked.role, Tags=tags,
-        )  # fmt: skip
+            self.sagemaker.create_model,
+            ModelName=name,
+            PrimaryContainer=container,
+            ExecutionRoleArn=self.asked.role,
+            Tags=tags,
+        )
         variant = {
             "VariantName": VARIANT,
             "ModelName": name,
@@ -156,9 +159,11 @@ class SageMakerTarget(Target):
             "InitialInstanceCount": self.asked.instances,
         }
         _once(
-            self.sagemaker.create_endpoint_config, EndpointConfigName=name,
-            ProductionVariants=[variant], Tags=tags,
-        )  # fmt: skip
+            self.sagemaker.create_endpoint_config,
+            EndpointConfigName=name,
+            ProductionVariants=[variant],
+            Tags=tags,
+        )
 
     def _guardrails(self) -> dict[str, Any]:
         """Return a blue/green update in canary steps that rolls back when an alarm goes off."""
@@ -189,9 +194,13 @@ def connect(
     import boto3  # half a second, and only a spec with this target needs it
 
     return SageMakerTarget(
-        store, spec, asked, archive=lambda entry: _archive(client, spec, entry),
-        sagemaker=boto3.client("sagemaker"), s3=boto3.client("s3"),
-    )  # fmt: skip
+        store,
+        spec,
+        asked,
+        archive=lambda entry: _archive(client, spec, entry),
+        sagemaker=boto3.client("sagemaker"),
+        s3=boto3.client("s3"),
+    )
 
 
 def _archive(client: MlflowClient, spec: ModelSpec, entry: ledger.Entry) -> bytes:

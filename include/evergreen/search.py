@@ -81,8 +81,13 @@ def search_parameters(
         if str(params) not in trials:
             trial = _try(pipeline, params, rows=rows, folds=folds, spec=spec)
             trials[str(params)] = trial
-            log.info("trial %d of at most %d: %s -> %s", len(trials), search.trials, params,
-                     trial.fault or f"{spec.metric} {trial.mean:.4f}")  # fmt: skip
+            log.info(
+                "trial %d of at most %d: %s -> %s",
+                len(trials),
+                search.trials,
+                params,
+                trial.fault or f"{spec.metric} {trial.mean:.4f}",
+            )
         trial = trials[str(params)]
         if trial.fault is not None:
             raise optuna.TrialPruned
@@ -99,8 +104,12 @@ def search_parameters(
     if len(study.trials) < search.trials and not isinstance(
         study.sampler, optuna.samplers.BruteForceSampler
     ):
-        log.warning("The search ended after %g minutes, with %d of %d trials.",
-                    search.minutes, len(study.trials), search.trials)  # fmt: skip
+        log.warning(
+            "The search ended after %g minutes, with %d of %d trials.",
+            search.minutes,
+            len(study.trials),
+            search.trials,
+        )
     found = sorted(
         trials.values(),
         key=lambda t: -math.inf if t.fault else metrics.merit(spec.metric, t.mean),

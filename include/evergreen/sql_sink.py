@@ -42,7 +42,12 @@ def copy_predictions(
             there = Table(name, MetaData(), schema=schema or None, autoload_with=connection)
             connection.execute(delete(there).where(there.c[DAY] == receipt.day))
         rows.to_sql(
-            name, connection, schema=schema or None, if_exists="append", index=False,
-            method="multi", chunksize=VALUES_AT_ONCE // len(rows.columns),
-        )  # fmt: skip
+            name,
+            connection,
+            schema=schema or None,
+            if_exists="append",
+            index=False,
+            method="multi",
+            chunksize=VALUES_AT_ONCE // len(rows.columns),
+        )
     return len(rows)

@@ -317,8 +317,11 @@ def _log_run(
     run_id = run.info.run_id
     params = {k: str(v)[:500] for k, v in fitted.params.items()}
     known = examples.labelled["fit"] + examples.labelled["validation"]
-    params |= {"train_rows": str(len(frame)), "train_rows_known": str(known),
-               "examples_digest": examples.digest}  # fmt: skip
+    params |= {
+        "train_rows": str(len(frame)),
+        "train_rows_known": str(known),
+        "examples_digest": examples.digest,
+    }
     client.log_batch(
         run_id,
         metrics=[Metric(METRIC_PREFIX + k, v, 0, 0) for k, v in fitted.validation.items()],
@@ -351,8 +354,10 @@ def _log_trial(client: MlflowClient, run: Run, trial: Trial, *, rank: int, metri
     )
     measured = [Metric(f"fold_{metric}", value, 0, n) for n, value in enumerate(trial.folds)]
     if trial.fault is None:
-        measured += [Metric(f"mean_{metric}", trial.mean, 0, 0),
-                     Metric("seconds", trial.seconds, 0, 0)]  # fmt: skip
+        measured += [
+            Metric(f"mean_{metric}", trial.mean, 0, 0),
+            Metric("seconds", trial.seconds, 0, 0),
+        ]
     client.log_batch(
         child.info.run_id,
         metrics=measured,

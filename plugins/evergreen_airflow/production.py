@@ -24,10 +24,17 @@ from evergreen_airflow.hooks.storage import ObjectStoreHook
 #: Tasks of backfills that may run at once; the nightly runs keep the rest of the workers.
 BACKFILL_SLOTS = 3
 PASSWORDS = (
-    "POSTGRES_PASSWORD", "AIRFLOW_DB_PASSWORD", "MLFLOW_DB_PASSWORD", "REDIS_PASSWORD",
-    "S3_ACCESS_KEY", "S3_SECRET_KEY", "AIRFLOW_API_SECRET_KEY", "AIRFLOW_JWT_SECRET",
-    "SERVING_TOKEN", "GRAFANA_PASSWORD",
-)  # fmt: skip
+    "POSTGRES_PASSWORD",
+    "AIRFLOW_DB_PASSWORD",
+    "MLFLOW_DB_PASSWORD",
+    "REDIS_PASSWORD",
+    "S3_ACCESS_KEY",
+    "S3_SECRET_KEY",
+    "AIRFLOW_API_SECRET_KEY",
+    "AIRFLOW_JWT_SECRET",
+    "SERVING_TOKEN",
+    "GRAFANA_PASSWORD",
+)
 
 
 def make_secrets(file: Path) -> dict[str, str]:

@@ -225,11 +225,14 @@ def refuse_unknown_conf(context: Context) -> None:
         close = {key: get_close_matches(key, known, n=1) for key in unknown}
         meant = [f"{key!r}: did you mean {found[0]!r}?" for key, found in close.items() if found]
         raise AsOfError(
-            " ".join([
-                f"The run's configuration has unknown keys {unknown}; known are {known}.", *meant,
-                "Nothing was done. Start a new run with known keys only.",
-            ])
-        )  # fmt: skip
+            " ".join(
+                [
+                    f"The run's configuration has unknown keys {unknown}; known are {known}.",
+                    *meant,
+                    "Nothing was done. Start a new run with known keys only.",
+                ]
+            )
+        )
 
 
 def _newest_event(context: Context) -> dict[str, Any]:

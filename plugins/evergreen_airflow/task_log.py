@@ -17,9 +17,15 @@ from evergreen.receipts import Check, Watched
 
 #: Libraries whose INFO says nothing about a run. Their warnings and errors still appear.
 CHATTY = (
-    "mlflow", "alembic", "evidently", "matplotlib", "urllib3", "botocore", "pandera",
+    "mlflow",
+    "alembic",
+    "evidently",
+    "matplotlib",
+    "urllib3",
+    "botocore",
+    "pandera",
     "airflow.providers.amazon",
-)  # fmt: skip
+)
 WIDTH = 118
 
 #: Marks that survive in plain text, so that a log is readable in a terminal and in a mail.

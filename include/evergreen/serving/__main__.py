@@ -49,10 +49,14 @@ def main() -> int:
     from evergreen.serving.server import ModelServer
 
     config = uvicorn.Config(
-        make_app(ModelServer(settings)), host=settings.host, port=settings.port,
-        access_log=False, log_config=None, timeout_graceful_shutdown=SHUTDOWN_WITHIN_S,
+        make_app(ModelServer(settings)),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=SHUTDOWN_WITHIN_S,
         server_header=False,
-    )  # fmt: skip
+    )
     DrainingServer(config).run()
     return 0
 

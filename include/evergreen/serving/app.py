@@ -122,8 +122,13 @@ def _add_state(app: FastAPI, server: ModelServer) -> None:
     @app.get("/v2")
     async def about() -> dict[str, Any]:
         """Name the server and its models."""
-        return {"name": "evergreen", "version": "2", "extensions": [],
-                "replica": server.settings.replica, "models": sorted(server.followers)}  # fmt: skip
+        return {
+            "name": "evergreen",
+            "version": "2",
+            "extensions": [],
+            "replica": server.settings.replica,
+            "models": sorted(server.followers),
+        }
 
     @app.get("/v2/models/{model}")
     async def describe(model: str) -> dict[str, Any]:
@@ -160,8 +165,11 @@ def _add_questions(app: FastAPI, server: ModelServer) -> None:
         """Predict rows as above, on a server that serves one model."""
         served = sorted(server.followers)
         if len(served) != 1:
-            raise HTTPException(404, f"{len(served)} models are here ({', '.join(served[:20])}); "
-                                     "ask /models/<model>/invocations")  # fmt: skip
+            raise HTTPException(
+                404,
+                f"{len(served)} models are here ({', '.join(served[:20])}); "
+                "ask /models/<model>/invocations",
+            )
         return JSONResponse(invocations_answer(served[0], await _answer(server, served[0], body)))
 
 
@@ -180,9 +188,11 @@ async def _answer(
     status, answer = 500, None
     try:
         rows = check(
-            body.columns(), spec=endpoint.spec.examples, needed=endpoint.champion.inputs,
+            body.columns(),
+            spec=endpoint.spec.examples,
+            needed=endpoint.champion.inputs,
             max_rows=server.settings.max_rows,
-        )  # fmt: skip
+        )
         answer = await endpoint.answer(rows)
         status = 200
         server.log.add_rows(endpoint.spec, rows, answer.versions)
@@ -209,13 +219,20 @@ def _describe(server: ModelServer, model: str) -> dict[str, Any]:
         "versions": [champion.version, *([challenger.version] if challenger else [])],
         "platform": "scikit-learn",
         "inputs": [
-            {"name": name, "shape": [-1],
-             "datatype": "FP64" if name in examples.numeric else "BYTES"}
+            {
+                "name": name,
+                "shape": [-1],
+                "datatype": "FP64" if name in examples.numeric else "BYTES",
+            }
             for name in champion.inputs
         ],
-        "outputs": [{"name": "score", "datatype": "FP64",
-                     "shape": [-1, len(champion.classes)] if examples.problem == "multiclass"
-                     else [-1]}],
+        "outputs": [
+            {
+                "name": "score",
+                "datatype": "FP64",
+                "shape": [-1, len(champion.classes)] if examples.problem == "multiclass" else [-1],
+            }
+        ],
         "parameters": {
             "champion": champion.version,
             "challenger": challenger.version if challenger else None,
@@ -224,7 +241,7 @@ def _describe(server: ModelServer, model: str) -> dict[str, Any]:
             "event_time": examples.event_time,
             "trouble": server.followers[model].trouble,
         },
-    }  # fmt: skip
+    }
 
 
 def _add_faults(app: FastAPI) -> None:
@@ -259,7 +276,9 @@ def _add_faults(app: FastAPI) -> None:
 
 
 def _fault(
-    status: int, words: str, details: list[dict[str, Any]] | None = None,
+    status: int,
+    words: str,
+    details: list[dict[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
-) -> JSONResponse:  # fmt: skip
+) -> JSONResponse:
     return JSONResponse({"error": words, "details": details or []}, status, headers=headers)

@@ -164,9 +164,13 @@ class Endpoint:
         return answer
 
     async def _divided(
-        self, traffic: Traffic, challenger: ServedVersion, seen: Seen, rows: Rows,
+        self,
+        traffic: Traffic,
+        challenger: ServedVersion,
+        seen: Seen,
+        rows: Rows,
         chosen: list[bool],
-    ) -> Answer:  # fmt: skip
+    ) -> Answer:
         import numpy as np
 
         places = {flag: [n for n, c in enumerate(chosen) if c is flag] for flag in (True, False)}
@@ -191,10 +195,13 @@ class Endpoint:
         except (PredictionError, OverloadedError) as error:
             fault = str(error)
         if said is not None and challenger.classes != self.champion.classes:
-            said, fault = None, (
-                f"{challenger.name} knows the classes {', '.join(challenger.classes)}, the "
-                f"champion {', '.join(self.champion.classes)}"
-            )  # fmt: skip
+            said, fault = (
+                None,
+                (
+                    f"{challenger.name} knows the classes {', '.join(challenger.classes)}, the "
+                    f"champion {', '.join(self.champion.classes)}"
+                ),
+            )
         seen.challenger = seen.challenger.plus(_ms_since(started), is_failed=said is None)
         seen.fault = fault or seen.fault
         return said

@@ -118,8 +118,10 @@ class Follower:
         if self._stage != rollout.number:
             if before is None or before.champion is not champion:
                 await self._switch(Traffic(champion=champion), [reign])
-            await self._keep(rollout, Observation(replica=self.replica, recorded_at=self.clock(),
-                                                  state="loading"))  # fmt: skip
+            await self._keep(
+                rollout,
+                Observation(replica=self.replica, recorded_at=self.clock(), state="loading"),
+            )
             challenger = await self._challenge(rollout)
             now_on = Traffic(
                 champion=champion, challenger=challenger, stage=rollout.stage, seen=Seen()
@@ -149,10 +151,15 @@ class Follower:
         try:
             return await self._ensure(rollout.entry)
         except ArtefactError as error:
-            await self._keep(rollout, Observation(
-                replica=self.replica, recorded_at=self.clock(), state="failed",
-                fault=str(error)[:1000],
-            ))  # fmt: skip
+            await self._keep(
+                rollout,
+                Observation(
+                    replica=self.replica,
+                    recorded_at=self.clock(),
+                    state="failed",
+                    fault=str(error)[:1000],
+                ),
+            )
             raise
 
     async def _keep(self, rollout: ledger.Rollout, seen: Observation) -> None:
@@ -163,8 +170,11 @@ class Follower:
         before, self.endpoint.traffic = self.endpoint.traffic, traffic
         wanted = {(entry.version, entry.artefact_sha256) for entry in entries}
         if before is None or before.champion is not traffic.champion:
-            log.info("%s serves%s", traffic.champion.name,
-                     f", after version {before.champion.version}" if before else "")  # fmt: skip
+            log.info(
+                "%s serves%s",
+                traffic.champion.name,
+                f", after version {before.champion.version}" if before else "",
+            )
             kept = self._kept[_key_of(entries[0])]
             await asyncio.to_thread(self.cache.remember, self.spec.model, kept)
         if not set(self._loaded) <= wanted:

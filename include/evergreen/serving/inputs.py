@@ -115,9 +115,11 @@ def _shape(
 
 def _values(name: str, values: Sequence[Any], *, is_numeric: bool) -> Iterator[dict[str, Any]]:
     is_usable = _is_number if is_numeric else _is_text
-    expected = "a number within 32 bits, or null" if is_numeric else (
-        f"a string of at most {MAX_TEXT} characters, or null"
-    )  # fmt: skip
+    expected = (
+        "a number within 32 bits, or null"
+        if is_numeric
+        else (f"a string of at most {MAX_TEXT} characters, or null")
+    )
     for row, value in enumerate(values):
         if not is_usable(value):
             found = f"{type(value).__name__} {str(value)[:50]!r}"

@@ -24,17 +24,24 @@ class ServerMetrics:
     def __init__(self, followers: Mapping[str, Follower], log: RequestLog) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "evergreen_requests", "Requests by model and HTTP status.", ["model", "status"],
+            "evergreen_requests",
+            "Requests by model and HTTP status.",
+            ["model", "status"],
             registry=self.registry,
-        )  # fmt: skip
+        )
         self.rows = Counter(
-            "evergreen_rows", "Rows answered, by the version that answered.", ["model", "version"],
+            "evergreen_rows",
+            "Rows answered, by the version that answered.",
+            ["model", "version"],
             registry=self.registry,
-        )  # fmt: skip
+        )
         self.seconds = Histogram(
-            "evergreen_request_seconds", "Time from the whole request to its answer.", ["model"],
-            buckets=SECONDS, registry=self.registry,
-        )  # fmt: skip
+            "evergreen_request_seconds",
+            "Time from the whole request to its answer.",
+            ["model"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self.registry.register(_State(followers, log))
 
     def count(
@@ -71,9 +78,10 @@ class _State(Collector):
             "evergreen_trouble", "1 if the ledger or registry cannot be followed.", labels=["model"]
         )
         fallbacks = CounterMetricFamily(
-            "evergreen_fallbacks", "Requests the champion answered for a failing challenger.",
+            "evergreen_fallbacks",
+            "Requests the champion answered for a failing challenger.",
             labels=["model"],
-        )  # fmt: skip
+        )
         for model, follower in self.followers.items():
             trouble.add_metric([model], float(follower.trouble is not None))
             fallbacks.add_metric([model], follower.endpoint.fallbacks)

@@ -125,14 +125,19 @@ def infer_answer(request: InferRequest, model: str, answer: Answer) -> dict[str,
     """
     score, rows = answer.scores, len(answer.versions)
     outputs = [
-        {"name": "score", "shape": list(score.shape), "datatype": "FP64",
-         "data": score.ravel().tolist()},
+        {
+            "name": "score",
+            "shape": list(score.shape),
+            "datatype": "FP64",
+            "data": score.ravel().tolist(),
+        },
         {"name": "version", "shape": [rows], "datatype": "BYTES", "data": answer.versions},
-    ]  # fmt: skip
+    ]
     if answer.classes and score.ndim == 2:
         likeliest = [answer.classes[n] for n in score.argmax(axis=1)]
-        outputs.append({"name": "predicted_class", "shape": [rows], "datatype": "BYTES",
-                        "data": likeliest})  # fmt: skip
+        outputs.append(
+            {"name": "predicted_class", "shape": [rows], "datatype": "BYTES", "data": likeliest}
+        )
     found: dict[str, Any] = {
         "model_name": model,
         "model_version": answer.versions[0],

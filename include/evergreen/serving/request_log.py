@@ -67,10 +67,15 @@ class RequestLog:
             return
         parts: dict[str | None, int] = dict(Counter(versions)) or {None: 1}
         for version, rows in parts.items():
-            lines.append({
-                "received_at": self.clock(), "duration_ms": duration_ms, "status": status,
-                "version": version, "weight": weight * rows / max(len(versions), 1),
-            })  # fmt: skip
+            lines.append(
+                {
+                    "received_at": self.clock(),
+                    "duration_ms": duration_ms,
+                    "status": status,
+                    "version": version,
+                    "weight": weight * rows / max(len(versions), 1),
+                }
+            )
 
     def add_rows(self, spec: ModelSpec, rows: Rows, versions: list[str]) -> None:
         """Note whole rows that say which entity they are, while there is room."""

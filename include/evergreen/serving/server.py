@@ -43,9 +43,13 @@ class ModelServer:
         self.store = open_store(settings.store)
         self.cache = ModelCache(settings.cache)
         self.log = RequestLog(
-            self.store, replica=settings.replica, share=settings.log_share,
-            max_rows=settings.log_rows, clock=clock, rng=random.Random(),  # noqa: S311 - it draws a sample
-        )  # fmt: skip
+            self.store,
+            replica=settings.replica,
+            share=settings.log_share,
+            max_rows=settings.log_rows,
+            clock=clock,
+            rng=random.Random(),  # noqa: S311 - it draws a sample
+        )
         self.followers: dict[str, Follower] = {}
         self.metrics = ServerMetrics(self.followers, self.log)
         self.is_draining = False
@@ -125,12 +129,14 @@ class ModelServer:
             cache=self.cache,
             client=lambda: self.client,
             limits=Limits(
-                workers=chosen.workers, max_batch_rows=chosen.max_batch_rows,
-                max_queued_rows=chosen.max_queued_rows, timeout_s=chosen.timeout_s,
+                workers=chosen.workers,
+                max_batch_rows=chosen.max_batch_rows,
+                max_queued_rows=chosen.max_queued_rows,
+                timeout_s=chosen.timeout_s,
             ),
             replica=chosen.replica,
             clock=self.clock,
-        )  # fmt: skip
+        )
 
     @property
     def _beat_key(self) -> str:

@@ -98,8 +98,9 @@ def _spec_in(path: Path, name: str) -> ModelSpec:
     if spec.model != name:
         raise Fault(
             f"found {spec.model!r}, expected the folder's name {name!r}. Rename one of them",
-            ("model",), lines.get(("model",)),
-        )  # fmt: skip
+            ("model",),
+            lines.get(("model",)),
+        )
     return spec
 
 

@@ -176,15 +176,19 @@ class _Builder:
         if len(node.value) > MAX_DIGITS:
             raise Fault(
                 f"found {kind} of {len(node.value)} characters; expected at most {MAX_DIGITS}. "
-                "If it is text, put it in quotes", at, line,
-            )  # fmt: skip
+                "If it is text, put it in quotes",
+                at,
+                line,
+            )
         try:
             return self.loader.construct_object(node)
         except Exception:  # noqa: BLE001 - ValueError, KeyError, AttributeError ...: not that kind
             raise Fault(
                 f"found {shown(node.value)}, which looks like {kind} and is none; correct it, or "
-                "put it in quotes if it is text", at, line,
-            ) from None  # fmt: skip
+                "put it in quotes if it is text",
+                at,
+                line,
+            ) from None
 
     def _mapping(self, node: yaml.MappingNode, at: tuple[int | str, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -198,8 +202,9 @@ class _Builder:
             key = self._key(key_node, at)
             line = _line_of(key_node)
             if key in found:
-                raise Fault(f"the key {shown(key)} is given twice; keep one of them",
-                            (*at, key), line)  # fmt: skip
+                raise Fault(
+                    f"the key {shown(key)} is given twice; keep one of them", (*at, key), line
+                )
             self.lines[*at, key] = line
             found[key] = self.build(value_node, (*at, key))
         return merged | found
@@ -208,24 +213,37 @@ class _Builder:
         value = self.build(node, at)
         merged = value if isinstance(value, list) else [value]
         if not all(isinstance(one, dict) for one in merged):
-            raise Fault("<< takes a mapping, or a list of them; write << only for an alias of one",
-                        at, _line_of(node))  # fmt: skip
+            raise Fault(
+                "<< takes a mapping, or a list of them; write << only for an alias of one",
+                at,
+                _line_of(node),
+            )
         return merged
 
     def _key(self, node: yaml.Node, at: tuple[int | str, ...]) -> str:
         line = _line_of(node)
         if not isinstance(node, yaml.ScalarNode):
-            raise Fault("found a list or a mapping where a key must stand; put text such as "
-                        "{{ name }} in quotes", at, line)  # fmt: skip
+            raise Fault(
+                "found a list or a mapping where a key must stand; put text such as "
+                "{{ name }} in quotes",
+                at,
+                line,
+            )
         key = self._scalar(node, at, line)
         if not isinstance(key, str):
-            raise Fault(f"found the key {shown(node.value)}, which is read as {_KINDS[node.tag]}; "
-                        "expected text. Put the key in quotes", at, line)  # fmt: skip
+            raise Fault(
+                f"found the key {shown(node.value)}, which is read as {_KINDS[node.tag]}; "
+                "expected text. Put the key in quotes",
+                at,
+                line,
+            )
         return key
 
 
 def _strange_tag(tag: str, at: tuple[int | str, ...], line: int) -> Fault:
     return Fault(
         f"found the tag {shown(tag.replace(_TAG, '!!'))}; expected a plain text, number, date, "
-        "list or mapping. Remove the tag", at, line,
-    )  # fmt: skip
+        "list or mapping. Remove the tag",
+        at,
+        line,
+    )

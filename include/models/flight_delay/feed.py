@@ -23,8 +23,18 @@ FIRST_DAY, LAST_DAY = date(2013, 1, 1), date(2013, 12, 31)
 #: Airports that the package's table leaves out; all four keep Atlantic time the whole year.
 PUERTO_RICO_AND_ISLANDS = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 
-FLIGHTS = ["carrier", "flight", "tailnum", "origin", "dest", "distance", "hour", "minute",
-           "dep_delay", "arr_delay"]  # fmt: skip
+FLIGHTS = [
+    "carrier",
+    "flight",
+    "tailnum",
+    "origin",
+    "dest",
+    "distance",
+    "hour",
+    "minute",
+    "dep_delay",
+    "arr_delay",
+]
 
 
 def day_of_2013(day: date) -> date:
@@ -118,8 +128,17 @@ def _zones() -> dict[str, str]:
 def _weather() -> pd.DataFrame:
     """Return the hourly weather of 2013 at the three airports, instants in UTC."""
     raw = pd.read_csv(_data("weather.csv"))
-    measured = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip",
-                "pressure", "visib"]  # fmt: skip
+    measured = [
+        "temp",
+        "dewp",
+        "humid",
+        "wind_dir",
+        "wind_speed",
+        "wind_gust",
+        "precip",
+        "pressure",
+        "visib",
+    ]
     return raw[["origin", *measured]].assign(observed_at=pd.to_datetime(raw["time_hour"], utc=True))
 
 

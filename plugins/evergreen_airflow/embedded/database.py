@@ -94,9 +94,18 @@ def create_cluster(settings: Settings, database: Database, *, password: str) -> 
         settings.home.chmod(0o711)  # its files stay private; the server must reach its folder
         shutil.chown(staged, runs_as)
         shutil.chown(password_file, runs_as)
-    command = [str(database.programs / "initdb"), "--pgdata", str(staged), "--username", USER,
-               "--pwfile", str(password_file), "--auth=scram-sha-256", "--encoding=UTF8",
-               "--locale=C"]  # fmt: skip
+    command = [
+        str(database.programs / "initdb"),
+        "--pgdata",
+        str(staged),
+        "--username",
+        USER,
+        "--pwfile",
+        str(password_file),
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, user=runs_as, cwd="/")
     password_file.unlink()
     if done.returncode:

@@ -20,8 +20,17 @@ from evergreen_airflow.embedded.settings import Settings
 def check_state(settings: Settings, *, model: str) -> int:
     """Print every invariant of *model*; return 0 if all hold, else 1."""
     # In a process without Airflow: what loads models looks into every imported module.
-    command = [sys.executable, "-m", "evergreen.invariants", "--model", model,
-               "--store", settings.store.as_uri(), "--mlflow", settings.mlflow_url]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "evergreen.invariants",
+        "--model",
+        model,
+        "--store",
+        settings.store.as_uri(),
+        "--mlflow",
+        settings.mlflow_url,
+    ]
     return subprocess.run(command, env=os.environ | stack.variables(settings)).returncode
 
 
@@ -29,12 +38,29 @@ def open_evidently(settings: Settings, *, model: str, port: int) -> int:
     """Put every kept drift report into Evidently's own dashboard and serve it until interrupted."""
     folder = settings.home / "evidently"
     environ = os.environ | {"DO_NOT_TRACK": "1"}
-    fill = [sys.executable, "-m", "evergreen.evidently_workspace", "--model", model,
-            "--store", settings.store.as_uri(), "--folder", str(folder)]  # fmt: skip
+    fill = [
+        sys.executable,
+        "-m",
+        "evergreen.evidently_workspace",
+        "--model",
+        model,
+        "--store",
+        settings.store.as_uri(),
+        "--folder",
+        str(folder),
+    ]
     if failed := subprocess.run(fill, env=environ).returncode:
         return failed
-    serve = [str(Path(sys.executable).with_name("evidently")), "ui", "--workspace", str(folder),
-             "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    serve = [
+        str(Path(sys.executable).with_name("evidently")),
+        "ui",
+        "--workspace",
+        str(folder),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     return subprocess.run(serve, env=environ).returncode
 
 

@@ -187,9 +187,12 @@ def _config(settings: Settings, chosen: database.Database) -> str:
 
 def _program(settings: Settings, name: str, command: str, *, priority: int, autostart: bool) -> str:
     return _PROGRAM.format(
-        name=name, command=command, priority=priority, autostart=str(autostart).lower(),
+        name=name,
+        command=command,
+        priority=priority,
+        autostart=str(autostart).lower(),
         logs=settings.logs,
-    )  # fmt: skip
+    )
 
 
 def _services(settings: Settings) -> tuple[str, ...]:

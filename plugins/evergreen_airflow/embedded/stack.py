@@ -85,8 +85,11 @@ def down(settings: Settings, console: Console) -> None:
     """Stop exactly what :func:`up` started. Data stays in the folder."""
     with console.status("Stopping"):
         count = processes.stop(settings)
-    console.print(f"Stopped {count} processes. Data stays in {settings.home}" if count else
-                  "Nothing was running.")  # fmt: skip
+    console.print(
+        f"Stopped {count} processes. Data stays in {settings.home}"
+        if count
+        else "Nothing was running."
+    )
 
 
 def _start(settings: Settings, known: dict[str, str]) -> None:

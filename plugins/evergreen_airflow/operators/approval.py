@@ -121,8 +121,13 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
             words=str(answer["params_input"].get("words") or "").strip(),
         )
         said = "approved" if receipt["approved"] else "rejected"
-        self.log.info("Version %s was %s by %s: %s", receipt["version"], said, receipt["actor"],
-                      receipt["words"] or "no words")  # fmt: skip
+        self.log.info(
+            "Version %s was %s by %s: %s",
+            receipt["version"],
+            said,
+            receipt["actor"],
+            receipt["words"] or "no words",
+        )
         return receipt
 
     def _receipt(self, registration: RegistrationReceipt, **said: Any) -> dict[str, Any]:

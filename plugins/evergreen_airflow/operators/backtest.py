@@ -35,8 +35,11 @@ class BacktestChampionOperator(StageOperator):
         receipt = backtest(self.store, self.client, self.spec, first=first, last=last)
         self.log.info(
             "%d nights, %d promotions; %d days with %d labelled rows",
-            receipt.nights, receipt.promotions, receipt.days, receipt.rows,
-        )  # fmt: skip
+            receipt.nights,
+            receipt.promotions,
+            receipt.days,
+            receipt.rows,
+        )
         log_table(
             self.log,
             f"{receipt.metric} over all rows",

@@ -100,9 +100,10 @@ class DeployModelOperator(RolloutOperator):
             self.announce(context, receipt)
         self.log.info(
             "Version %s %s: %s",
-            receipt.version, "is the new champion" if receipt.moved else "changes nothing",
+            receipt.version,
+            "is the new champion" if receipt.moved else "changes nothing",
             receipt.reason,
-        )  # fmt: skip
+        )
         rows = [("this run's version", receipt.version), ("champion", receipt.champion_version)]
         log_table(self.log, "Who serves", ("what", "version"), rows)
         if way := way_of(ledger.read(self.store, self.model), receipt.version):
@@ -124,6 +125,9 @@ class DeployModelOperator(RolloutOperator):
         from evergreen.rejudging import judge_again  # heavy: scikit-learn
 
         return judge_again(
-            self.store, self.client, self.spec,
-            registration=registration, tags=identity_of(context),
-        )  # fmt: skip
+            self.store,
+            self.client,
+            self.spec,
+            registration=registration,
+            tags=identity_of(context),
+        )

@@ -44,10 +44,15 @@ class ReportDriftOperator(StageOperator):
             "ordinary day is beyond Evidently's default threshold in most columns."
         )
         rows = [
-            (name, found.get("distance", found.get("note", "")), found.get("method", ""),
-             found.get("reference_values", ""), found.get("current_values", ""))
+            (
+                name,
+                found.get("distance", found.get("note", "")),
+                found.get("method", ""),
+                found.get("reference_values", ""),
+                found.get("current_values", ""),
+            )
             for name, found in receipt.columns.items()
-        ]  # fmt: skip
+        ]
         columns = ("column", "distance", "method", "training values", "test values")
         log_table(self.log, "Test days against training days", columns, rows)
         return receipt
@@ -71,10 +76,15 @@ class DetectDriftOperator(WatcherOperator):
         log_watched(self.log, "Drift", found)
         self.log.info("Report: %s", self.store.url(found.report.html.key))
         rows = [
-            (one.name, one.distance, one.usual, one.limit,
-             "ALARM" if one.distance > one.limit else "" if one.can_alarm else "cannot alarm")
+            (
+                one.name,
+                one.distance,
+                one.usual,
+                one.limit,
+                "ALARM" if one.distance > one.limit else "" if one.can_alarm else "cannot alarm",
+            )
             for one in sorted(found.columns, key=lambda one: one.share, reverse=True)
-        ]  # fmt: skip
+        ]
         title = f"{found.day} against {len(found.reference_days)} days, {found.history_days} before"
         log_table(self.log, title, ("distance", "measured", "usual", "limit", ""), rows)
         days = [(a.day, len(a.findings), "" if a.is_told else "not told") for a in found.alarms]

@@ -74,8 +74,10 @@ class ExtractDataOperator(ModelOperator):
     def _tell(self, found: ExtractionReceipt) -> None:
         self.log.info(
             "%d days were read, %d of them are new or changed, %d have no row",
-            found.days_read, len(found.landed), len(found.empty),
-        )  # fmt: skip
+            found.days_read,
+            len(found.landed),
+            len(found.empty),
+        )
         if found.landed:
             log_table(
                 self.log,

@@ -76,9 +76,14 @@ class AssessHealthOperator(StageOperator):
             }
         )
         found = assess_health(
-            self.store, self.client, self.spec,
-            as_of=as_of, report=report, is_replay=is_replay, now=now,
-        )  # fmt: skip
+            self.store,
+            self.client,
+            self.spec,
+            as_of=as_of,
+            report=report,
+            is_replay=is_replay,
+            now=now,
+        )
         self.log.info("%s: %s on %s", found.colour.upper(), found.model, found.day)
         self.log.info("Retrain %s", found.retrain)
         self.log.info("Page: %s", self.store.url(found.page))

@@ -41,13 +41,20 @@ class PrepareExamplesOperator(StageOperator):
         receipt = prepare_window(self.store, self.spec, window=window, validation=validation)
         self.log.info(
             "%d examples in %d days, of which %d were prepared now; digest %s",
-            receipt.rows, receipt.days, receipt.days_prepared, receipt.digest,
-        )  # fmt: skip
+            receipt.rows,
+            receipt.days,
+            receipt.days_prepared,
+            receipt.digest,
+        )
         rows = [
-            (segment, getattr(window, segment), receipt.labelled[segment],
-             _shares(receipt.classes[segment]))
+            (
+                segment,
+                getattr(window, segment),
+                receipt.labelled[segment],
+                _shares(receipt.classes[segment]),
+            )
             for segment in SEGMENTS
-        ]  # fmt: skip
+        ]
         columns = ("segment", "days", "rows with a known label", "labels")
         log_table(self.log, "Examples known at as_of", columns, rows)
         return receipt

@@ -30,14 +30,22 @@ class MeasureQualityOperator(WatcherOperator):
         log_watched(self.log, "Quality", found)
         self.log.info(
             "%d of %d windows were measured again; %d labels had no prediction",
-            found.remeasured, len(found.windows), found.unmatched,
-        )  # fmt: skip
+            found.remeasured,
+            len(found.windows),
+            found.unmatched,
+        )
         metric = found.metric
         rows = [
-            (w.first, w.last, w.labelled, w.rows, _shown(w.metrics[metric]),
-             _shown(w.estimated[metric]))
+            (
+                w.first,
+                w.last,
+                w.labelled,
+                w.rows,
+                _shown(w.metrics[metric]),
+                _shown(w.estimated[metric]),
+            )
             for w in reversed(found.windows[-10:])
-        ]  # fmt: skip
+        ]
         windows = ("first", "last", "with a label", "rows", f"{metric}, came true", "estimated")
         log_table(self.log, "Windows, newest first", windows, rows)
         versions = [

@@ -28,10 +28,13 @@ class MeasureServiceOperator(WatcherOperator):
         found = measure_service(self.store, self.spec, as_of=self.as_of)
         log_watched(self.log, "Service", found)
         rows = [
-            ("requests", found.requests), ("usual requests", found.usual_requests),
-            ("p50, ms", found.p50_ms), ("p95, ms", found.p95_ms), ("p99, ms", found.p99_ms),
+            ("requests", found.requests),
+            ("usual requests", found.usual_requests),
+            ("p50, ms", found.p50_ms),
+            ("p95, ms", found.p95_ms),
+            ("p99, ms", found.p99_ms),
             ("error rate", found.error_rate),
             *((f"requests to version {name}", count) for name, count in found.by_version.items()),
-        ]  # fmt: skip
+        ]
         log_table(self.log, f"The server on {found.day}", ("what", "value"), rows)
         return found

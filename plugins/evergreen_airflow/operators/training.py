@@ -66,10 +66,12 @@ class TrainCandidateOperator(StageOperator):
         )
         reached = receipt.validation.get(self.spec.metric)
         self.log.info(
-            "%s: %s", receipt.candidate,
-            "fitted once, for nothing is ranked against it" if reached is None
+            "%s: %s",
+            receipt.candidate,
+            "fitted once, for nothing is ranked against it"
+            if reached is None
             else f"{self.spec.metric} {reached:.4f} on the validation days",
-        )  # fmt: skip
+        )
         rows = [
             *(("validation " + name, value) for name, value in receipt.validation.items()),
             *receipt.params.items(),

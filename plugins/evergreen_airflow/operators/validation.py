@@ -45,8 +45,11 @@ class ValidateDataOperator(StageOperator):
         )
         self.log.info(
             "The contract holds: %d rows in %d days, %d rows in quarantine, %d partitions read",
-            receipt.rows, receipt.days, receipt.quarantined, receipt.days_read,
-        )  # fmt: skip
+            receipt.rows,
+            receipt.days,
+            receipt.quarantined,
+            receipt.days_read,
+        )
         log_checks(self.log, "Contract", receipt.checks)
         if receipt.quarantined:
             reasons = quarantine_reasons(load_verdicts(self.store, receipt).values())

@@ -105,8 +105,11 @@ class WaitForDataSensor(BaseSensorOperator):
         absent = list(missing(store, parts))
         self.log.info(
             "%s as of %s: needs %d partitions, %d are missing",
-            self.model, as_of.isoformat(), len(parts), len(absent),
-        )  # fmt: skip
+            self.model,
+            as_of.isoformat(),
+            len(parts),
+            len(absent),
+        )
         if absent:
             deadline = now + timedelta(hours=spec.source.wait_hours)
             self._log_missing(absent, deadline=deadline)

@@ -60,13 +60,21 @@ def runs_of(session: Session, dag_id: str) -> Runs:
 def questions(session: Session, dag_ids: set[str]) -> list[Question]:
     """Return the approvals of *dag_ids* that wait for a person, oldest first."""
     found = session.execute(
-        select(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id,
-               HITLDetail.subject, HITLDetail.created_at)
+        select(
+            TaskInstance.dag_id,
+            TaskInstance.run_id,
+            TaskInstance.task_id,
+            HITLDetail.subject,
+            HITLDetail.created_at,
+        )
         .join(TaskInstance, HITLDetail.ti_id == TaskInstance.id)
-        .where(HITLDetail.responded_at.is_(None), TaskInstance.dag_id.in_(dag_ids),
-               TaskInstance.state == "awaiting_input")
+        .where(
+            HITLDetail.responded_at.is_(None),
+            TaskInstance.dag_id.in_(dag_ids),
+            TaskInstance.state == "awaiting_input",
+        )
         .order_by(HITLDetail.created_at)
-    )  # fmt: skip
+    )
     return [
         Question(dag_id=row[0], run_id=row[1], task_id=row[2], subject=row[3], asked=row[4])
         for row in found
@@ -79,10 +87,13 @@ def receipt(
     """Return what a task handed on, or None if it has not (yet)."""
     found = session.scalar(
         select(XComModel).where(
-            XComModel.dag_id == dag_id, XComModel.run_id == run_id, XComModel.task_id == task_id,
-            XComModel.map_index == map_index, XComModel.key == "return_value",
+            XComModel.dag_id == dag_id,
+            XComModel.run_id == run_id,
+            XComModel.task_id == task_id,
+            XComModel.map_index == map_index,
+            XComModel.key == "return_value",
         )
-    )  # fmt: skip
+    )
     if found is None:
         return None
     value = XComModel.deserialize_value(found)

@@ -138,8 +138,9 @@ def task(
         return _contract(session, dag_id, run_id)
     if task_id not in PAGES:
         named = ", ".join((CONTRACT, *PAGES))
-        return _page(pages.nothing(f"{task_id} has no report; {named} have one. Its log tells "
-                                   "what it did."))  # fmt: skip
+        return _page(
+            pages.nothing(f"{task_id} has no report; {named} have one. Its log tells what it did.")
+        )
     return _stored(request, session, dag_id, run_id, task_id, index)
 
 

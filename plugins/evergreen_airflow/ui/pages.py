@@ -136,11 +136,14 @@ def _charts(story: Story, quality: dict[date, tuple[float | None, float | None]]
             "column": [column for _, _, column in drift],
         },
         "promotions": [
-            {"day": entry.serves_from.date().isoformat(), "version": entry.version,
-             "action": entry.action}
+            {
+                "day": entry.serves_from.date().isoformat(),
+                "version": entry.version,
+                "action": entry.action,
+            }
             for entry in story.book.outcomes
         ],
-    }  # fmt: skip
+    }
 
 
 def _why(newest: DayOfHealth | None, *, has_champion: bool) -> str:
@@ -158,8 +161,9 @@ def _line(values: list[float]) -> str:
     low, high = min(values), max(values)
     height = (high - low) or 1.0
     step = 100 / (len(values) - 1)
-    return " ".join(f"{n * step:.1f},{22 - 20 * (v - low) / height:.1f}"
-                    for n, v in enumerate(values))  # fmt: skip
+    return " ".join(
+        f"{n * step:.1f},{22 - 20 * (v - low) / height:.1f}" for n, v in enumerate(values)
+    )
 
 
 def _render(name: str, **content: Any) -> str:
