@@ -50,7 +50,7 @@ compose-build:  ## Build the images of docker-compose.yaml, which know their com
 	docker compose build
 
 doctor: $(SETUP)  ## Ask a store what it guarantees (STORE=s3://bucket/prefix, keys from AWS_*).
-	@$(BIN)/python -m evergreen.doctor $(STORE)
+	@$(BIN)/python -m evergreen.storage.conformance $(STORE)
 
 check-state: $(SETUP)  ## Ask whether all that must hold holds (MODEL=flight_delay).
 	@$(BIN)/python -m evergreen_airflow.embedded check-state $(if $(MODEL),--model $(MODEL))
@@ -62,10 +62,11 @@ test: $(CHECK)  ## Run every check and every test, with a real scheduler and a r
 test-compose: $(CHECK)  ## Start docker-compose.yaml on a Docker engine and run a night there (IMAGES=real).
 	$(BIN)/python -m pytest tests/compose/started_stack.py
 
-check: $(CHECK)  ## Lint, format and types only.
+check: $(CHECK)  ## Lint, format, types and the order of imports.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(CHECK)  ## Measure nights, backfill, growth and parsing against a plain script; writes docs/benchmarks.md.
 	$(BIN)/python -m tests.bench.run

@@ -41,7 +41,7 @@ from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.assets import predictions, retrain_requests
 from evergreen_airflow.building import build_dags
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, tags_of
-from evergreen_airflow.operators.drift import DetectDriftOperator
+from evergreen_airflow.operators.drift_detection import DetectDriftOperator
 from evergreen_airflow.operators.extraction import extract_data
 from evergreen_airflow.operators.health import AssessHealthOperator
 from evergreen_airflow.operators.quality import MeasureQualityOperator
@@ -49,7 +49,7 @@ from evergreen_airflow.operators.service import MeasureServiceOperator
 from evergreen_airflow.operators.skew import MeasureSkewOperator
 from evergreen_airflow.operators.staleness import MeasureStalenessOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
-from evergreen_airflow.run import AS_OF, REASON
+from evergreen_airflow.run_context import AS_OF, REASON
 from evergreen_airflow.sensors.data import WaitForDataSensor
 
 

@@ -47,14 +47,14 @@ from evergreen_airflow.building import build_dags
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, tags_of
 from evergreen_airflow.operators.approval import ApprovePromotionOperator
 from evergreen_airflow.operators.deployment import DeployModelOperator
-from evergreen_airflow.operators.drift import ReportDriftOperator
+from evergreen_airflow.operators.drift_report import ReportDriftOperator
 from evergreen_airflow.operators.evaluation import EvaluateChallengerOperator
 from evergreen_airflow.operators.extraction import extract_data
 from evergreen_airflow.operators.preparation import PrepareExamplesOperator
 from evergreen_airflow.operators.registration import RegisterModelOperator
 from evergreen_airflow.operators.training import TrainCandidateOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
-from evergreen_airflow.run import AS_OF, DRY_RUN, REASON, candidates_param
+from evergreen_airflow.run_context import AS_OF, DRY_RUN, REASON, candidates_param
 from evergreen_airflow.sensors.data import WaitForDataSensor
 
 

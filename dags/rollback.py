@@ -34,7 +34,7 @@ from evergreen_airflow.assets import champion_moves
 from evergreen_airflow.building import build_dags
 from evergreen_airflow.defaults import DEFAULT_ARGS, URGENT, tags_of
 from evergreen_airflow.operators.rollback import RollBackModelOperator
-from evergreen_airflow.run import SERVES_FROM
+from evergreen_airflow.run_context import SERVES_FROM
 
 VERSION = Param(
     None,

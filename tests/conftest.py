@@ -39,8 +39,8 @@ for folder in ("plugins", "include"):
 
 from evergreen.spec import ModelSpec, load_spec  # noqa: E402
 from evergreen.spec.data import WindowSpec  # noqa: E402
-from evergreen.spec.policy import CandidateSpec  # noqa: E402
-from evergreen.storage import FolderStore  # noqa: E402
+from evergreen.spec.modeling import CandidateSpec  # noqa: E402
+from evergreen.storage.folder import FolderStore  # noqa: E402
 
 #: The instant the small runs of the tests live at, and how many days before it have data.
 AS_OF = datetime(2013, 3, 1, tzinfo=UTC)
@@ -131,7 +131,7 @@ def small(spec: ModelSpec) -> ModelSpec:
 @pytest.fixture
 def rewrite(store) -> Callable[..., None]:
     """Change one landed partition: a function of its frame, or bytes in its place."""
-    from evergreen.tables import from_parquet, to_parquet
+    from evergreen.data.parquet import from_parquet, to_parquet
 
     def change(table: str, day: date, how) -> None:
         key = f"raw/{table}/{day}.parquet"

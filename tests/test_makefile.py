@@ -66,5 +66,5 @@ def test_images_are_built_with_their_commit(folder):
 
 
 def test_images_are_built_without_a_commit_where_there_is_none(folder):
-    """The version then says why it has none (evergreen.identity)."""
+    """The version then says why it has none (evergreen.digests)."""
     assert build(folder).startswith("compose build [] ")

@@ -14,7 +14,7 @@ from airflow.sdk.log import redact  # type: ignore[attr-defined]  # documented, 
 
 from evergreen.errors import SpecError
 from evergreen.spec import ModelSpec, load_spec
-from evergreen_airflow.run import is_backfill
+from evergreen_airflow.run_context import is_backfill
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

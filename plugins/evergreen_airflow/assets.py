@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset, AssetAlias
 
-from evergreen.receipts import Request
+from evergreen.receipts.monitoring import Request
 from evergreen.spec import ModelSpec
 
 if TYPE_CHECKING:

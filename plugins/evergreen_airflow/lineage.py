@@ -22,16 +22,10 @@ from openlineage.client.facet_v2 import (
 )
 from pydantic import JsonValue
 
-from evergreen.receipts import (
-    DeploymentReceipt,
-    DetectionReceipt,
-    ObjectRef,
-    RegistrationReceipt,
-    RollbackReceipt,
-    ScoringReceipt,
-    StalenessReceipt,
-    ValidationReceipt,
-)
+from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.data import ScoringReceipt, ValidationReceipt
+from evergreen.receipts.monitoring import DetectionReceipt, StalenessReceipt
+from evergreen.receipts.release import DeploymentReceipt, RegistrationReceipt, RollbackReceipt
 from evergreen.spec import ModelSpec
 from evergreen.values import Frozen
 

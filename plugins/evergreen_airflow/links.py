@@ -7,9 +7,9 @@ from urllib.parse import quote, urlsplit
 
 from airflow.sdk import BaseOperatorLink
 
-from evergreen.evidence import PAGE
-from evergreen.receipts import RegistrationReceipt
-from evergreen.registration import EVIDENCE
+from evergreen.receipts.release import RegistrationReceipt
+from evergreen.release.registration import EVIDENCE
+from evergreen.reporting.evidence import PAGE
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from evergreen.bucket import BucketStore
 from evergreen.errors import EvergreenError, StackError
+from evergreen.storage.s3 import BucketStore
 from evergreen_airflow.embedded.settings import BACKFILL_POOL, PROJECT, write_private
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 

@@ -13,7 +13,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from evergreen.receipts import Check, Watched
+from evergreen.receipts.common import Check
+from evergreen.receipts.monitoring import Watched
 
 #: Libraries whose INFO says nothing about a run. Their warnings and errors still appear.
 CHATTY = (

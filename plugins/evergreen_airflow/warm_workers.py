@@ -11,8 +11,8 @@ workers, as any plugin of Airflow does; DAG files and ``models.*`` are read by e
 
 Importing them starts no thread and opens no connection, so that the fork is safe
 (``tests/plugins/evergreen_airflow/test_warm_workers.py``); nothing is fitted in the parent, and
-only ``evergreen.first_report`` and ``evergreen.first_model`` do something: what libraries do once
-in a process, when it makes its first report and saves its first model.
+only ``evergreen.preload_models`` does something: what libraries do once in a process, when it makes
+its first report and saves its first model.
 """
 
 from __future__ import annotations
@@ -22,6 +22,18 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import evergreen
+from evergreen import (
+    data,
+    modeling,
+    monitoring,
+    operations,
+    receipts,
+    registry,
+    release,
+    reporting,
+    scoring,
+    storage,
+)
 from evergreen_airflow import operators, sensors
 
 #: The variable that switches it, and what it means by default.
@@ -72,4 +84,21 @@ def modules_in(package: ModuleType) -> Iterator[str]:
             yield found.name
 
 
-MODULES = (*LIBRARIES, *modules_in(evergreen), *modules_in(operators), *modules_in(sensors))
+#: The packages that tasks use; the model server runs elsewhere.
+PACKAGES = (
+    evergreen,
+    storage,
+    receipts,
+    data,
+    registry,
+    modeling,
+    reporting,
+    scoring,
+    release,
+    monitoring,
+    operations,
+    operators,
+    sensors,
+)
+
+MODULES = (*LIBRARIES, *(name for package in PACKAGES for name in modules_in(package)))

@@ -21,11 +21,11 @@ import yaml
 from mlflow import MlflowClient
 from rich.console import Console
 
-from evergreen import ledger, registry
-from evergreen.invariants import check_state
+from evergreen.operations.invariants import check_state
+from evergreen.registry import ledger, mlflow_registry
 from evergreen.spec import load_spec
 from evergreen.spec.model import ModelSpec
-from evergreen.storage import FolderStore
+from evergreen.storage.folder import FolderStore
 from evergreen_airflow.embedded import database
 from evergreen_airflow.embedded.api import FINISHED
 from evergreen_airflow.embedded.runs import run_dag
@@ -232,16 +232,17 @@ class Workflow:
         return "\n".join(self.stack.api.log(f"{self.model}__{workflow}", run_id, task))
 
     def champion(self) -> str | None:
-        return registry.aliases_of(self.client, self.model).get("champion")
+        return mlflow_registry.aliases_of(self.client, self.model).get("champion")
 
     def versions(self) -> dict[str, str]:
         """Return the ``as_of`` of each version, by number."""
-        found = registry.all_versions(self.client, self.model)
+        found = mlflow_registry.all_versions(self.client, self.model)
         return {str(v.version): v.tags["evergreen.as_of"] for v in found}
 
     def version_tags(self) -> dict[str, dict[str, str]]:
         return {
-            str(v.version): dict(v.tags) for v in registry.all_versions(self.client, self.model)
+            str(v.version): dict(v.tags)
+            for v in mlflow_registry.all_versions(self.client, self.model)
         }
 
     def reports(self) -> list[str]:

@@ -17,8 +17,8 @@ import psycopg2
 import pytest
 from playwright.sync_api import expect
 
+from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.errors import StackError
-from evergreen.tables import from_parquet, to_parquet
 from evergreen_airflow.embedded.database import NAME, USER
 from tests.acceptance.conftest import (
     Workflow,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
-from evergreen import evidently_report
+from evergreen.reporting import evidently_report
 from tests.acceptance.conftest import HOSTILE, night
 from tests.conftest import ROOT, wait_until
 from tests.support.browser import chromium, logged_in, picture

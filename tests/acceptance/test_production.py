@@ -23,10 +23,10 @@ import pytest
 from mlflow import MlflowClient
 from sqlalchemy import create_engine, text
 
-from evergreen import ledger, registry
-from evergreen.evidence import DATA
-from evergreen.invariants import check_state
-from evergreen.storage import FolderStore
+from evergreen.operations.invariants import check_state
+from evergreen.registry import ledger, mlflow_registry
+from evergreen.reporting.evidence import DATA
+from evergreen.storage.folder import FolderStore
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import WINDOW, Workflow, copy_project, night
 from tests.conftest import ROOT, mlflow_server, wait_until
@@ -176,7 +176,7 @@ def test_it_goes_to_another_registry_through_its_own_dag(second, tmp_path):
         there = MlflowClient(url, url)
 
         arrived = there.get_model_version_by_alias(SECOND, "champion")
-        tag = registry.TAG_SHA256
+        tag = mlflow_registry.TAG_SHA256
         assert arrived.tags[tag] == found.version_tags()["1"][tag]
         checks = check_state(store, there, found.spec, now=datetime.now(UTC))
         assert [check.name for check in checks if check.status != "passed"] == []

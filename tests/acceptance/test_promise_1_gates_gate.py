@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evergreen import metrics
-from evergreen.baselines import trivial_baseline
 from evergreen.errors import CandidateError
-from evergreen.gates import Contest, Judged, check_gates
-from evergreen.receipts import Importance
+from evergreen.modeling import metrics
+from evergreen.modeling.baselines import trivial_baseline
+from evergreen.modeling.gates import Contest, Judged, check_gates
+from evergreen.receipts.modeling import Importance
 from evergreen.spec import load_spec
 from evergreen.spec.data import WindowSpec
-from evergreen.spec.policy import BaselineGate, CandidateSpec, Gates, SliceGate
-from evergreen.storage import FolderStore
+from evergreen.spec.modeling import BaselineGate, CandidateSpec, Gates, SliceGate
+from evergreen.storage.folder import FolderStore
 from models.flight_delay import feed
 from tests.conftest import ROOT
 from tests.support.equal_pairs import (

@@ -46,8 +46,8 @@ def test_by_hand_from_a_date_and_by_backfill_one_instant_is_one_piece_of_work(kn
 
 
 def test_nothing_later_than_as_of_is_in_the_examples(known):
-    from evergreen.preparation import load_examples
-    from evergreen.receipts import ExamplesReceipt
+    from evergreen.data.preparation import load_examples
+    from evergreen.receipts.data import ExamplesReceipt
 
     receipt = ExamplesReceipt.model_validate(known.receipt("retrain", "form", "prepare_examples"))
     rows = load_examples(

@@ -12,9 +12,9 @@ from datetime import timedelta
 
 import pytest
 
-from evergreen.invariants import check_state
-from evergreen.receipts import CandidateReceipt
-from evergreen.training import train_candidate
+from evergreen.modeling.training import train_candidate
+from evergreen.operations.invariants import check_state
+from evergreen.receipts.modeling import CandidateReceipt
 from tests.conftest import AS_OF
 from tests.support.faults import forked, killed_after_each_effect
 from tests.support.night import NOW, History, Night

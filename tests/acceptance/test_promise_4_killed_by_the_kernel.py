@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from evergreen import registry
+from evergreen.registry import mlflow_registry
 from evergreen_airflow.embedded import processes
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import Workflow, night
@@ -39,11 +39,13 @@ def test_a_task_killed_by_the_kernel_is_done_once_by_its_retry(workflow):
 def kill_while_training(model: Workflow, run_id: str) -> bool:
     """Kill the task processes once MLflow shows an open run; False if the night was faster."""
     while model.stack.api.state("killed__retrain", run_id) not in FINISHED:
-        if registry.running_since(model.client, "killed", before=datetime.now(UTC)):
+        if mlflow_registry.running_since(model.client, "killed", before=datetime.now(UTC)):
             for process in processes.ours(model.stack.settings):
                 title = " ".join(process.cmdline())
                 if "LocalExecutor" in title and "<idle>" not in title:
                     for task in process.children():
                         task.kill()
-            return bool(registry.running_since(model.client, "killed", before=datetime.now(UTC)))
+            return bool(
+                mlflow_registry.running_since(model.client, "killed", before=datetime.now(UTC))
+            )
     return False

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evergreen import examples
-from evergreen.alarms import thresholds
-from evergreen.detection import alarm_of
-from evergreen.distances import MISSING, SPREAD, UNSEEN, measure_distances
+from evergreen.data import examples
+from evergreen.monitoring.drift_detection import alarm_of
+from evergreen.monitoring.drift_distances import MISSING, SPREAD, UNSEEN, measure_distances
+from evergreen.monitoring.drift_thresholds import thresholds
 from evergreen.spec import load_spec
 from models.flight_delay import feed, prepare
 

@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from evergreen.quality import measure_quality
-from evergreen.scoring import score_partition
-from evergreen.spec.policy import Quality
-from evergreen.storage import FolderStore
-from evergreen.tables import from_parquet, to_parquet
-from evergreen.validation import validate_window
-from evergreen.window import Days
+from evergreen.data.parquet import from_parquet, to_parquet
+from evergreen.data.validation import validate_window
+from evergreen.data.window import Days
+from evergreen.monitoring.quality import measure_quality
+from evergreen.scoring.scoring import score_partition
+from evergreen.spec.monitoring import Quality
+from evergreen.storage.folder import FolderStore
 from models.flight_delay import feed
 from tests.conftest import AS_OF
 from tests.support.night import Night

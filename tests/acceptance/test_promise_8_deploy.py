@@ -17,10 +17,11 @@ import pytest
 import yaml
 from sklearn.pipeline import Pipeline
 
-from evergreen.preparation import load_examples
-from evergreen.receipts import CandidateReceipt, DeploymentReceipt
+from evergreen.data.preparation import load_examples
+from evergreen.receipts.modeling import CandidateReceipt
+from evergreen.receipts.release import DeploymentReceipt
+from evergreen.release.targets import Waiting
 from evergreen.spec import load_spec
-from evergreen.targets import Waiting
 from tests.conftest import ROOT, small, wait_until
 from tests.support.night import History
 from tests.support.serving import calling, live_rows, model_server, split

@@ -13,8 +13,8 @@ import time
 import pytest
 from playwright.sync_api import Page
 
-from evergreen.preparation import load_examples
-from evergreen.receipts import ExamplesReceipt
+from evergreen.data.preparation import load_examples
+from evergreen.receipts.data import ExamplesReceipt
 from tests.acceptance.conftest import Workflow, night
 from tests.conftest import wait_until
 from tests.support.browser import chromium, logged_in

@@ -25,8 +25,8 @@ from tests.bench.night import show_stages
 from tests.bench.page import Page
 from tests.bench.project import bench_stack, land, store_of
 
-from evergreen import registry
-from evergreen.storage import FolderStore
+from evergreen.registry import mlflow_registry
+from evergreen.storage.folder import FolderStore
 from evergreen_airflow.embedded import stack as embedded
 from evergreen_airflow.embedded.api import AirflowApi
 from evergreen_airflow.embedded.runs import run_dag
@@ -85,8 +85,10 @@ class Past:
     def digests(self) -> dict[str, str]:
         """Return, by version and its ``as_of``, the digest of its artefact."""
         return {
-            f"{v.version} as of {v.tags[registry.TAG_AS_OF]}": v.tags[registry.TAG_SHA256]
-            for v in registry.all_versions(self.client, MODEL)
+            f"{v.version} as of {v.tags[mlflow_registry.TAG_AS_OF]}": v.tags[
+                mlflow_registry.TAG_SHA256
+            ]
+            for v in mlflow_registry.all_versions(self.client, MODEL)
         }
 
     def reports(self) -> int:
@@ -148,7 +150,7 @@ def measure(stack, past: Past, nights: list[datetime], page: Page) -> None:
     lines = {
         "versions": len(past.digests()),
         "reports": past.reports(),
-        "champion": f"version {champion.version} as of {champion.tags[registry.TAG_AS_OF]}",
+        "champion": f"version {champion.version} as of {champion.tags[mlflow_registry.TAG_AS_OF]}",
         "wall s": f"{cost.wall:.0f}",
         "CPU s": f"{cost.cpu:.0f}",
         "CPU s by program": ", ".join(f"{k} {v}" for k, v in spent.items() if v),
@@ -167,9 +169,9 @@ def measure(stack, past: Past, nights: list[datetime], page: Page) -> None:
 
 def look_back(past: Past, nights: list[datetime], page: Page, folder: Path) -> None:
     """Reprocess five nights, which must change nothing, and keep a backtest of them all."""
-    before = past.digests(), past.reports(), registry.aliases_of(past.client, MODEL)
+    before = past.digests(), past.reports(), mlflow_registry.aliases_of(past.client, MODEL)
     past.backfill(nights[0], nights[REPROCESSED - 1], "--reprocess-behavior", "completed")
-    after = past.digests(), past.reports(), registry.aliases_of(past.client, MODEL)
+    after = past.digests(), past.reports(), mlflow_registry.aliases_of(past.client, MODEL)
     conf = {"first": f"{nights[0]:%Y-%m-%d}", "last": f"{nights[-1]:%Y-%m-%d}"}
     run_dag(past.api, f"{MODEL}__backtest", run_id="all", conf=conf, console=page.console)
     found = past.api.receipt(f"{MODEL}__backtest", "all", "backtest_champion")

@@ -17,9 +17,9 @@ from tests.bench.page import Page
 from tests.bench.project import store_of
 from tests.bench.ways import FIRST, Nights
 
-from evergreen import ledger, registry
-from evergreen.mirror import mirror_ledger
-from evergreen.storage import ObjectStore
+from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry.ledger_mirror import mirror_ledger
+from evergreen.storage.base import ObjectStore
 
 #: Nights that are put behind the measured ones, and how many are measured after them.
 BEHIND = int(os.environ.get("BEHIND", "365"))
@@ -46,18 +46,18 @@ def show_years(page: Page, rows: list[tuple[str, ...]]) -> None:
 
 def fill(store: ObjectStore, client: MlflowClient, model: str) -> None:
     """Leave behind what *BEHIND* nights do: a run and a version each, which served in its turn."""
-    champion = registry.champion_of(client, model)
-    experiment = registry.ensure_experiment(client, model)
+    champion = mlflow_registry.champion_of(client, model)
+    experiment = mlflow_registry.ensure_experiment(client, model)
     book = ledger.read(store, model)
     last = book.entries[-1]
     for n in range(BEHIND):
         then = (FIRST - timedelta(days=n)).isoformat()
-        tags = {registry.TAG_KEY: f"behind-{n}", registry.TAG_AS_OF: then}
+        tags = {mlflow_registry.TAG_KEY: f"behind-{n}", mlflow_registry.TAG_AS_OF: then}
         run = client.create_run(experiment, tags=tags)
         client.set_terminated(run.info.run_id)
         made = client.create_model_version(
             model, source=champion.source, run_id=champion.run_id, await_creation_for=0,
-            model_id=champion.tags[registry.TAG_MODEL_ID], tags=champion.tags | tags,
+            model_id=champion.tags[mlflow_registry.TAG_MODEL_ID], tags=champion.tags | tags,
         )  # fmt: skip
         for version in (made.version, champion.version):  # the real one is back at once
             for step in ("intent", "outcome"):

@@ -15,17 +15,17 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from evergreen.detection import detect_drift
-from evergreen.health import Report, assess_health
-from evergreen.quality import measure_quality
-from evergreen.receipts import HealthReceipt
-from evergreen.scoring import score_partition
+from evergreen.data.validation import validate_window
+from evergreen.data.window import Days, scoring_day, training_window
+from evergreen.monitoring.drift_detection import detect_drift
+from evergreen.monitoring.health import Report, assess_health
+from evergreen.monitoring.quality import measure_quality
+from evergreen.monitoring.staleness import measure_staleness
+from evergreen.receipts.monitoring import HealthReceipt
+from evergreen.scoring.scoring import score_partition
 from evergreen.spec import load_spec
-from evergreen.spec.policy import CandidateSpec
-from evergreen.staleness import measure_staleness
-from evergreen.storage import FolderStore
-from evergreen.validation import validate_window
-from evergreen.window import Days, scoring_day, training_window
+from evergreen.spec.modeling import CandidateSpec
+from evergreen.storage.folder import FolderStore
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))

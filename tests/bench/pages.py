@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.e2e.conftest import running_stack
 
-from evergreen import ledger
-from evergreen.storage import FolderStore, canonical_json
+from evergreen.registry import ledger
+from evergreen.storage.folder import FolderStore
+from evergreen.storage.records import canonical_json
 from evergreen_airflow.embedded import demo
 from evergreen_airflow.embedded.api import AirflowApi
 

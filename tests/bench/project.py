@@ -16,8 +16,9 @@ from rich.console import Console
 from tests.conftest import ROOT
 from tests.e2e.conftest import Stack, running_stack
 
-from evergreen.storage import FolderStore, ObjectStore
-from evergreen.tables import from_parquet, to_parquet
+from evergreen.data.parquet import from_parquet, to_parquet
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.folder import FolderStore
 from evergreen_airflow.embedded.runs import run_dag
 
 

@@ -43,7 +43,7 @@ from tests.support.night import Night
 from tests.support.serving import BEARER, live_rows, model_server, split
 
 from evergreen.spec import load_spec
-from evergreen.storage import FolderStore
+from evergreen.storage.folder import FolderStore
 from models.flight_delay import feed
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))

@@ -15,16 +15,17 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from evergreen.deployment import deploy_model
-from evergreen.drift import report_drift
-from evergreen.evaluation import evaluate_challenger
-from evergreen.preparation import prepare_window
-from evergreen.registration import register_model
+from evergreen.data.preparation import prepare_window
+from evergreen.data.validation import validate_window
+from evergreen.data.window import training_window
+from evergreen.modeling.evaluation import evaluate_challenger
+from evergreen.modeling.training import train_candidate
+from evergreen.release.deployment import deploy_model
+from evergreen.release.registration import register_model
+from evergreen.reporting.drift_report import report_drift
 from evergreen.spec import ModelSpec, load_spec
-from evergreen.storage import FolderStore, ObjectStore
-from evergreen.training import train_candidate
-from evergreen.validation import validate_window
-from evergreen.window import training_window
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.folder import FolderStore
 
 
 def one_night(

@@ -234,7 +234,7 @@ def test_an_image_without_its_commit_says_why(stack):
     build = ("build", "setup")
     stack.compose(*build, EVERGREEN_VERSION="no-commit", GIT_SHA="", GIT_DIRTY="")
 
-    ask = "from evergreen.identity import git_state; print(git_state())"
+    ask = "from evergreen.digests import git_state; print(git_state())"
     said = stack.engine.docker("run", "--rm", "evergreen-airflow:no-commit", "python", "-c", ask)
     stack.engine.docker("rmi", "evergreen-airflow:no-commit")
 

@@ -10,9 +10,9 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from evergreen import ledger
 from evergreen.errors import StackError
-from evergreen.storage import FolderStore
+from evergreen.registry import ledger
+from evergreen.storage.folder import FolderStore
 from evergreen_airflow.embedded import database, demo, stack
 from evergreen_airflow.embedded.api import FINISHED, AirflowApi
 from evergreen_airflow.embedded.runs import run_dag

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
 PROBE = """
@@ -39,3 +41,17 @@ def test_the_ignore_file_lets_one_file_through():
         "*",
         "!evergreen_plugin.py",
     ]
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda p: p.stem)
+def test_no_module_is_named_after_a_library(path):
+    """Airflow imports plugin files by their bare names; a hooks/mlflow.py would replace MLflow."""
+    assert path.stem not in {
+        "airflow",
+        "boto3",
+        "evidently",
+        "mlflow",
+        "pandas",
+        "sklearn",
+        "skops",
+    }

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from evergreen.metrics import Truth
+from evergreen.modeling.metrics import Truth
 from models.flight_delay import feed
 from models.flight_delay.prepare import prepare
 

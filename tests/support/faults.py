@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import requests
 from mlflow.utils import request_utils
 
-from evergreen.storage import FolderStore
+from evergreen.storage.folder import FolderStore
 
 #: POST requests that only ask.
 QUESTIONS = ("/search", "/get", "search-")

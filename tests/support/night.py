@@ -9,29 +9,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evergreen import ledger, registry
-from evergreen.deployment import deploy_model
-from evergreen.evaluation import evaluate_challenger
-from evergreen.preparation import load_examples, prepare_window
-from evergreen.receipts import (
-    CandidateReceipt,
-    DeploymentReceipt,
-    DriftReceipt,
-    EvaluationReceipt,
-    ExamplesReceipt,
-    RegistrationReceipt,
-    RollbackReceipt,
-    ValidationReceipt,
-)
-from evergreen.registration import register_model
-from evergreen.rejudging import judge_again
-from evergreen.rollback import roll_back_model
-from evergreen.sanity import sanity_key
-from evergreen.storage import ObjectStore, ref_of
-from evergreen.targets import Waiting
-from evergreen.training import train_candidate
-from evergreen.validation import validate_window
-from evergreen.window import training_window
+from evergreen.data.preparation import load_examples, prepare_window
+from evergreen.data.validation import validate_window
+from evergreen.data.window import training_window
+from evergreen.modeling.evaluation import evaluate_challenger
+from evergreen.modeling.sanity import sanity_key
+from evergreen.modeling.training import train_candidate
+from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
+from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
+from evergreen.receipts.monitoring import DriftReceipt
+from evergreen.receipts.release import DeploymentReceipt, RegistrationReceipt, RollbackReceipt
+from evergreen.registry import ledger, mlflow_registry
+from evergreen.release.deployment import deploy_model
+from evergreen.release.reevaluation import judge_again
+from evergreen.release.registration import register_model
+from evergreen.release.rollback import roll_back_model
+from evergreen.release.targets import Waiting
+from evergreen.storage.base import ObjectStore, ref_of
 from tests.conftest import AS_OF
 
 if TYPE_CHECKING:
@@ -129,7 +123,7 @@ class Night:
         return list(self.client.search_runs([experiment.experiment_id]))
 
     def champion(self) -> str | None:
-        found = registry.champion_of(self.client, self.spec.model)
+        found = mlflow_registry.champion_of(self.client, self.spec.model)
         return found.version if found else None
 
 
@@ -177,9 +171,9 @@ class History(Night):
 
     def log(self, model: Pipeline, example: pd.DataFrame) -> CandidateReceipt:
         """Log a fitted pipeline as training does, for :meth:`version`."""
-        from evergreen.artefacts import save_model
+        from evergreen.modeling.artifacts import save_model
 
-        experiment = registry.ensure_experiment(self.client, self.spec.model)
+        experiment = mlflow_registry.ensure_experiment(self.client, self.spec.model)
         run = self.client.create_run(experiment)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model"

@@ -31,7 +31,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-from evergreen.bucket import BucketStore
+from evergreen.storage.s3 import BucketStore
 from evergreen_airflow.embedded.api import AirflowApi
 from evergreen_airflow.embedded.settings import MARK
 from evergreen_airflow.production import make_secrets

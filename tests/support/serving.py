@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pandas as pd
 
-from evergreen.preparation import load_examples
+from evergreen.data.preparation import load_examples
 from tests.conftest import ROOT, free_port, wait_until
 from tests.support.night import Night
 

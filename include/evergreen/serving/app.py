@@ -18,17 +18,17 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from evergreen.serving.endpoint import Answer, Endpoint, NotServingError
-from evergreen.serving.guard import Guard
-from evergreen.serving.home import render
+from evergreen.serving.index_page import render
 from evergreen.serving.inputs import InputError, check
+from evergreen.serving.middleware import Guard
 from evergreen.serving.protocol import (
     InferRequest,
     InvocationsRequest,
     infer_answer,
     invocations_answer,
 )
+from evergreen.serving.served_version import OverloadedError, PredictionError
 from evergreen.serving.server import ModelServer
-from evergreen.serving.version import OverloadedError, PredictionError
 
 log = logging.getLogger(__name__)
 

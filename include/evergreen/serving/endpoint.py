@@ -14,14 +14,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evergreen.rollout import Tally
 from evergreen.serving.inputs import Rows
-from evergreen.serving.version import OverloadedError, PredictionError, ServedVersion
+from evergreen.serving.observations import Tally
+from evergreen.serving.served_version import OverloadedError, PredictionError, ServedVersion
 from evergreen.spec import ModelSpec
-from evergreen.spec.policy import Stage
+from evergreen.spec.release import Stage
 
 if TYPE_CHECKING:
-    from evergreen.metrics import Predictions
+    from evergreen.modeling.metrics import Predictions
 
 log = logging.getLogger(__name__)
 

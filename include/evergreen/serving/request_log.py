@@ -2,8 +2,9 @@
 What was asked and answered, as Parquet for monitor; never in the way of an answer.
 
 ``requests/<model>/<day>/``: one line per request and version, without inputs (see
-``evergreen/service.py``). ``served/<model>/<day>/``: some whole rows, by the day of their event, to
-be held against the examples of the same events later (see ``evergreen/skew.py``).
+``evergreen/monitoring/service_levels.py``). ``served/<model>/<day>/``: some whole rows, by the day
+of their event, to be compared with the examples of the same events later (see
+``evergreen/monitoring/training_serving_skew.py``).
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from evergreen.serving.inputs import Rows
-from evergreen.skew import EVENT_DAY, served_row
 from evergreen.spec import ModelSpec
-from evergreen.storage import ObjectStore
+from evergreen.storage.base import ObjectStore
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +113,41 @@ class RequestLog:
             del rows[model]
 
     def _put(self, folder: str, model: str, frame: Any, days: Any) -> None:
-        from evergreen.tables import to_parquet
+        from evergreen.data.parquet import to_parquet
 
         for day, part in frame.groupby(days):
             name = f"{self.replica}-{self.clock():%H%M%S}-{next(self._numbers):06d}.parquet"
             self.store.put(f"{folder}/{model}/{day}/{name}", to_parquet(part))
+
+
+VERSION, RECEIVED_AT, EVENT_DAY = "served_version", "served_received_at", "served_event_day"
+#: Prefix of the columns that name the entity, which may be inputs too.
+KEY = "key_"
+
+
+def served_row(
+    spec: ModelSpec, rows: Rows, at: int, *, version: str, now: datetime
+) -> dict[str, Any]:
+    """Return row number *at* as the server logs it: inputs by name, the entity's key as text."""
+    found: dict[str, Any] = {}
+    for name, values in rows.inputs.items():
+        value = values[at]
+        is_number = name in spec.examples.numeric and value is not None
+        found[name] = float(value) if is_number else value
+    for name, values in (rows.keys or {}).items():
+        found[f"{KEY}{name}"] = str(values[at])
+    times = rows.event_times
+    return found | {
+        VERSION: version,
+        RECEIVED_AT: now,
+        EVENT_DAY: _day_of(times[at] if times is not None else None) or now.date(),
+    }
+
+
+def _day_of(event_time: Any) -> date | None:
+    """Return the UTC day of an instant a caller named, or None if it is none."""
+    try:
+        found = datetime.fromisoformat(str(event_time))
+    except ValueError:
+        return None
+    return (found.astimezone(UTC) if found.tzinfo else found).date()

@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from evergreen.rollout import Heartbeat
-from evergreen.serving.cache import ModelCache
 from evergreen.serving.endpoint import Endpoint
-from evergreen.serving.following import Follower
+from evergreen.serving.follower import Follower
 from evergreen.serving.metrics import ServerMetrics
+from evergreen.serving.model_cache import ModelCache
+from evergreen.serving.observations import Heartbeat
 from evergreen.serving.request_log import RequestLog
+from evergreen.serving.served_version import Limits
 from evergreen.serving.settings import ServerSettings
-from evergreen.serving.version import Limits
 from evergreen.spec import ModelSpec, find_specs
-from evergreen.storage import canonical_json, open_store
+from evergreen.storage.opening import open_store
+from evergreen.storage.records import canonical_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,12 +10,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from evergreen.probing import Answer, Question, load_and_probe
+from evergreen.modeling.smoke_test import Answer, Question, load_and_probe
 from evergreen.processes import die_with_parent
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
-    from evergreen.metrics import Predictions
+    from evergreen.modeling.metrics import Predictions
     from evergreen.serving.inputs import Columns
 
 _loaded: dict[str, Any] = {}
@@ -60,7 +60,7 @@ def predict_batch(columns: Columns) -> tuple[Predictions, float]:
     import numpy as np
     import pandas as pd
 
-    from evergreen.prediction import are_sound, predict
+    from evergreen.modeling.prediction import are_sound, predict
 
     spec, inputs = _loaded["spec"], _loaded["inputs"]
     started = time.perf_counter()

@@ -8,22 +8,10 @@ from pydantic import Field, field_validator, model_validator
 
 from evergreen.spec.checks import Owner, Schedule, StartDate, Tag, TimeZone
 from evergreen.spec.data import Examples, FileTable, Source, TableContract, WindowSpec
-from evergreen.spec.policy import (
-    BASELINE,
-    METRICS,
-    Alerts,
-    CandidateSpec,
-    Deployment,
-    Drift,
-    Engine,
-    Gates,
-    Metric,
-    Quality,
-    Retention,
-    Scoring,
-    Service,
-    Staleness,
-)
+from evergreen.spec.modeling import BASELINE, METRICS, CandidateSpec, Engine, Gates, Metric
+from evergreen.spec.monitoring import Drift, Quality, Service, Staleness
+from evergreen.spec.operations import Alerts, Retention, Scoring
+from evergreen.spec.release import Deployment
 from evergreen.spec.words import shown
 from evergreen.values import Frozen
 

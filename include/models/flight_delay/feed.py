@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from evergreen.storage import ObjectStore, put_if_changed
-from evergreen.tables import to_parquet
+from evergreen.data.parquet import to_parquet
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import put_if_changed
 
 #: Whole UTC days of the package's data: 1 January 2013 begins with the first departures at 10:00.
 FIRST_DAY, LAST_DAY = date(2013, 1, 1), date(2013, 12, 31)

@@ -13,7 +13,7 @@ from rich.console import Console
 from evergreen.errors import EvergreenError
 from evergreen_airflow.embedded import demo, inspection, stack
 from evergreen_airflow.embedded.settings import Settings, read_settings
-from evergreen_airflow.run import parse_instant
+from evergreen_airflow.run_context import parse_instant
 
 #: The demo's night: the middle of 2013, chosen before anything was measured.
 AS_OF = datetime(2013, 7, 1, tzinfo=UTC)

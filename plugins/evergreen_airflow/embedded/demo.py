@@ -10,10 +10,10 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from evergreen.data.window import training_window
 from evergreen.errors import StackError
 from evergreen.spec import load_spec
-from evergreen.storage import FolderStore
-from evergreen.window import training_window
+from evergreen.storage.folder import FolderStore
 from evergreen_airflow.embedded.api import AirflowApi
 from evergreen_airflow.embedded.runs import run_dag
 from evergreen_airflow.embedded.settings import Settings, ensure_secrets

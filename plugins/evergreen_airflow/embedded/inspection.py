@@ -23,7 +23,7 @@ def check_state(settings: Settings, *, model: str) -> int:
     command = [
         sys.executable,
         "-m",
-        "evergreen.invariants",
+        "evergreen.operations.invariants",
         "--model",
         model,
         "--store",
@@ -41,7 +41,7 @@ def open_evidently(settings: Settings, *, model: str, port: int) -> int:
     fill = [
         sys.executable,
         "-m",
-        "evergreen.evidently_workspace",
+        "evergreen.reporting.evidently_dashboard",
         "--model",
         model,
         "--store",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
-from evergreen.storage import ObjectStore, open_store
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.opening import open_store
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -60,7 +61,7 @@ def _bucket_of(connection: Connection, uri: str) -> ObjectStore:
     from airflow.providers.amazon.aws.hooks.base_aws import BaseSessionFactory
     from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
 
-    from evergreen.bucket import CONFIG, BucketStore
+    from evergreen.storage.s3 import CONFIG, BucketStore
 
     known = AwsConnectionWrapper(conn=connection)
     session = BaseSessionFactory(conn=known).create_session()

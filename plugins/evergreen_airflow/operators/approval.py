@@ -10,14 +10,14 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen.approval import question
-from evergreen.deployment import why_not_promote
-from evergreen.evidence import DATA, PAGE, EvidencePack
-from evergreen.receipts import ApprovalReceipt, RegistrationReceipt, registration_in
+from evergreen.receipts.release import ApprovalReceipt, RegistrationReceipt, registration_in
+from evergreen.release.approval import question
+from evergreen.release.deployment import why_not_promote
+from evergreen.reporting.evidence import DATA, PAGE, EvidencePack
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.links import EvidenceLink, evidence_url
 from evergreen_airflow.operators.base import ModelOperator
-from evergreen_airflow.run import refuse_unknown_conf
+from evergreen_airflow.run_context import refuse_unknown_conf
 from evergreen_airflow.task_log import quiet_libraries
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
         (templated)
     :param environment: Where the version shall serve, for the question; None is this environment.
         (templated)
-    :return: An :class:`~evergreen.receipts.ApprovalReceipt` as a plain dict.
+    :return: An :class:`~evergreen.receipts.release.ApprovalReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = (

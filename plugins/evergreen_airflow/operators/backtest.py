@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evergreen.receipts import BacktestReceipt
+from evergreen.receipts.operations import BacktestReceipt
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.run import range_of
+from evergreen_airflow.run_context import range_of
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class BacktestChampionOperator(StageOperator):
     Safe to retry: the present is neither read nor touched, and equal results are one object. The
     range comes from the run's params ``first`` and ``last``.
 
-    :return: A :class:`~evergreen.receipts.BacktestReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.operations.BacktestReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model",)
@@ -29,7 +29,7 @@ class BacktestChampionOperator(StageOperator):
 
     def run_stage(self, context: Context) -> BacktestReceipt:
         """Replay, then show the strategies side by side and where table and plot lie."""
-        from evergreen.backtest import backtest  # heavy: pandas
+        from evergreen.operations.backtest import backtest  # heavy: pandas
 
         first, last = range_of(context)
         receipt = backtest(self.store, self.client, self.spec, first=first, last=last)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from evergreen.receipts import RunReceipt
+from evergreen.receipts.common import RunReceipt
 from evergreen.spec import ModelSpec, load_spec
-from evergreen.storage import ObjectStore
+from evergreen.storage.base import ObjectStore
 from evergreen.values import Frozen
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.measures import measured_cost, report_cost
-from evergreen_airflow.run import is_backfill, refuse_unknown_conf
+from evergreen_airflow.run_context import is_backfill, refuse_unknown_conf
 from evergreen_airflow.supervision import die_with_supervisor, step_back
 from evergreen_airflow.task_log import quiet_libraries
+from evergreen_airflow.task_metrics import measured_cost, report_cost
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage

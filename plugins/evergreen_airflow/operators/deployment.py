@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen import ledger
-from evergreen.deployment import deploy_model
-from evergreen.receipts import (
+from evergreen.receipts.release import (
     ApprovalReceipt,
     DeploymentReceipt,
     RegistrationReceipt,
     registration_in,
 )
-from evergreen.targets import Waiting
+from evergreen.registry import ledger
+from evergreen.release.deployment import deploy_model
+from evergreen.release.targets import Waiting
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.assets import announce_champion
 from evergreen_airflow.operators.rollout import RolloutOperator
-from evergreen_airflow.run import actor_of, decision_id, identity_of
+from evergreen_airflow.run_context import actor_of, decision_id, identity_of
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class DeployModelOperator(RolloutOperator):
         (templated)
     :param approval: Receipt of ``approve_promotion``, where the spec wants to ask. (templated)
     :param poll_s: Seconds between two looks at a stage.
-    :return: A :class:`~evergreen.receipts.DeploymentReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.release.DeploymentReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = (
@@ -122,7 +122,7 @@ class DeployModelOperator(RolloutOperator):
         self, registration: RegistrationReceipt, context: Context
     ) -> RegistrationReceipt:
         """Judge the challenger beside the version that serves now, and register the verdict."""
-        from evergreen.rejudging import judge_again  # heavy: scikit-learn
+        from evergreen.release.reevaluation import judge_again  # heavy: scikit-learn
 
         return judge_again(
             self.store,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen.receipts import CandidateReceipt, EvaluationReceipt, ExamplesReceipt
+from evergreen.receipts.data import ExamplesReceipt
+from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.task_log import log_checks, log_table
 
@@ -22,7 +23,7 @@ class EvaluateChallengerOperator(StageOperator):
 
     :param candidates: Receipts of ``train_candidate``; pass its ``.output``. (templated)
     :param examples: Receipt of ``prepare_examples``; pass its ``.output``. (templated)
-    :return: An :class:`~evergreen.receipts.EvaluationReceipt` as a plain dict.
+    :return: An :class:`~evergreen.receipts.modeling.EvaluationReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model", "candidates", "examples")
@@ -38,8 +39,8 @@ class EvaluateChallengerOperator(StageOperator):
 
     def run_stage(self, context: Context) -> EvaluationReceipt:
         """Evaluate, then show the ranking, the metrics side by side and every gate."""
-        from evergreen.evaluation import evaluate_challenger  # heavy: scikit-learn
-        from evergreen.metrics import merit
+        from evergreen.modeling.evaluation import evaluate_challenger  # heavy: scikit-learn
+        from evergreen.modeling.metrics import merit
 
         fitted = [CandidateReceipt.model_validate(c) for c in self.candidates if c is not None]
         receipt = evaluate_challenger(

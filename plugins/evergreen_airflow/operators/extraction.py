@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from evergreen.data.partitions import Scope, days_of
 from evergreen.spec import ModelSpec
 from evergreen_airflow.hooks.sql import engine_of
 from evergreen_airflow.operators.base import ModelOperator
-from evergreen_airflow.run import as_of_of, refuse_unknown_conf
-from evergreen_airflow.sensors.data import Scope, days_of
+from evergreen_airflow.run_context import as_of_of, refuse_unknown_conf
 from evergreen_airflow.supervision import die_with_supervisor
 from evergreen_airflow.task_log import log_table, quiet_libraries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from evergreen.receipts import ExtractionReceipt
+    from evergreen.receipts.data import ExtractionReceipt
 
 
 class ExtractDataOperator(ModelOperator):
@@ -28,7 +28,7 @@ class ExtractDataOperator(ModelOperator):
 
     :param scope: As in :class:`~evergreen_airflow.sensors.data.WaitForDataSensor`.
     :param poll_s: Seconds between two looks at a day without rows.
-    :return: A :class:`~evergreen.receipts.ExtractionReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.data.ExtractionReceipt` as a plain dict.
     """
 
     ui_color = "#f0f0e8"
@@ -52,7 +52,7 @@ class ExtractDataOperator(ModelOperator):
         """
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
-        from evergreen.extraction import extract_days, refuse_empty
+        from evergreen.data.extraction import extract_days, refuse_empty
 
         die_with_supervisor()
         now = datetime.now(UTC)

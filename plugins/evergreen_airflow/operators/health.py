@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen import ledger
 from evergreen.errors import MonitoringError
-from evergreen.health import Report, assess_health
-from evergreen.receipts import HealthReceipt
+from evergreen.monitoring.health import Report, assess_health
+from evergreen.receipts.monitoring import HealthReceipt
+from evergreen.registry import ledger
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.assets import ask_for_retrain
-from evergreen_airflow.measures import report_health
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.run import as_of_of, is_backfill
+from evergreen_airflow.run_context import as_of_of, is_backfill
 from evergreen_airflow.sensors.data import refuse_before_champion
 from evergreen_airflow.task_log import log_table
+from evergreen_airflow.task_metrics import report_health
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,7 +35,7 @@ class AssessHealthOperator(StageOperator):
         (templated)
     :param skew: Receipt of ``measure_skew``, likewise. (templated)
     :param staleness: Receipt of ``measure_staleness``, likewise. (templated)
-    :return: A :class:`~evergreen.receipts.HealthReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.monitoring.HealthReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model", "drift", "quality", "service", "skew", "staleness")

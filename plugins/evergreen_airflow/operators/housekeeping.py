@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from evergreen.errors import StateError
-from evergreen.housekeeping import keep_house
-from evergreen.receipts import HousekeepingReceipt, StateReceipt
+from evergreen.operations.housekeeping import keep_house
+from evergreen.receipts.operations import HousekeepingReceipt, StateReceipt
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.run import as_of_or_now
+from evergreen_airflow.run_context import as_of_or_now
 from evergreen_airflow.task_log import log_checks, log_table
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class CheckStateOperator(StageOperator):
 
     Safe to retry: it only looks.
 
-    :return: A :class:`~evergreen.receipts.StateReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.operations.StateReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model",)
@@ -31,7 +31,9 @@ class CheckStateOperator(StageOperator):
 
     def run_stage(self, context: Context) -> StateReceipt:
         """Check, show every answer, and fail if one is no."""
-        from evergreen.invariants import check_state  # heavy: scikit-learn, to probe the champion
+        from evergreen.operations.invariants import (
+            check_state,  # heavy: scikit-learn, to probe the champion
+        )
 
         now = datetime.now(UTC)
         checks = check_state(self.store, self.client, self.spec, now=now)
@@ -52,7 +54,7 @@ class RemoveExpiredOperator(StageOperator):
 
     Safe to retry: what is gone already is no error. The run's param ``dry_run`` only lists.
 
-    :return: A :class:`~evergreen.receipts.HousekeepingReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.operations.HousekeepingReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model",)

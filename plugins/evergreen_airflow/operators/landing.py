@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from evergreen.window import Days, whole_days_end
+from evergreen.data.window import Days, whole_days_end
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.run import as_of_of, refuse_unknown_conf
+from evergreen_airflow.run_context import as_of_of, refuse_unknown_conf
 from evergreen_airflow.supervision import die_with_supervisor
 from evergreen_airflow.task_log import log_table
 

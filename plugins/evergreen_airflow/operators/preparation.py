@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen.receipts import ExamplesReceipt, ValidationReceipt
-from evergreen.window import SEGMENTS, training_window
+from evergreen.data.window import SEGMENTS, training_window
+from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.task_log import log_table
 
@@ -21,7 +21,7 @@ class PrepareExamplesOperator(StageOperator):
     Safe to retry: days are immutable objects under the digest of what made them.
 
     :param validation: Receipt of ``validate_data``; pass its ``.output``. (templated)
-    :return: A :class:`~evergreen.receipts.ExamplesReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.data.ExamplesReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model", "validation")
@@ -34,7 +34,7 @@ class PrepareExamplesOperator(StageOperator):
 
     def run_stage(self, context: Context) -> ExamplesReceipt:
         """Prepare, then say which rows each segment has."""
-        from evergreen.preparation import prepare_window  # heavy: pandas
+        from evergreen.data.preparation import prepare_window  # heavy: pandas
 
         validation = ValidationReceipt.model_validate(self.validation)
         window = training_window(validation.as_of, self.spec.window)

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowSkipException
 
 from evergreen.errors import PromotionError
-from evergreen.receipts import PromotionReceipt, RegistrationReceipt, registration_in
+from evergreen.receipts.release import PromotionReceipt, RegistrationReceipt, registration_in
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.operators.deployment import DeployModelOperator
-from evergreen_airflow.run import actor_of, decision_id
+from evergreen_airflow.run_context import actor_of, decision_id
 from evergreen_airflow.task_log import log_checks, log_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from evergreen.receipts import DeploymentReceipt
+    from evergreen.receipts.release import DeploymentReceipt
 
 #: Connections of the environment that the run's param ``to`` names.
 STORE_THERE, REGISTRY_THERE = "object_store_{{ params.to }}", "mlflow_{{ params.to }}"
@@ -35,7 +35,7 @@ class PromoteModelOperator(StageOperator):
     what is there already is found. What to do comes from the run's params: ``version``, ``to``,
     ``reason``, ``dry_run`` and ``force``.
 
-    :return: A :class:`~evergreen.receipts.PromotionReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.release.PromotionReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model",)
@@ -43,7 +43,7 @@ class PromoteModelOperator(StageOperator):
 
     def run_stage(self, context: Context) -> PromotionReceipt:
         """Promote, and log the verdict of the other environment gate by gate."""
-        from evergreen.promotion import Environment, promote_version  # heavy: scikit-learn
+        from evergreen.release.promotion import Environment, promote_version  # heavy: scikit-learn
 
         params = context["params"]
         to, asked = str(params["to"]), params["version"]

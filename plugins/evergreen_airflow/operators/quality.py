@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evergreen.receipts import QualityReceipt
+from evergreen.receipts.monitoring import QualityReceipt
 from evergreen_airflow.operators.base import WatcherOperator
 from evergreen_airflow.task_log import log_table, log_watched
 
@@ -19,12 +19,12 @@ class MeasureQualityOperator(WatcherOperator):
     Safe to retry: the same predictions and labels give the same join and the same numbers.
 
     :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
-    :return: A :class:`~evergreen.receipts.QualityReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.monitoring.QualityReceipt` as a plain dict.
     """
 
     def run_stage(self, context: Context) -> QualityReceipt:
         """Measure, then list windows, versions and slices."""
-        from evergreen.quality import measure_quality  # heavy: scikit-learn
+        from evergreen.monitoring.quality import measure_quality  # heavy: scikit-learn
 
         found = measure_quality(self.store, self.client, self.spec, as_of=self.as_of)
         log_watched(self.log, "Quality", found)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen.receipts import (
-    DriftReceipt,
-    EvaluationReceipt,
-    ExamplesReceipt,
-    RegistrationReceipt,
-    ValidationReceipt,
-)
-from evergreen.registration import register_model
+from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
+from evergreen.receipts.modeling import EvaluationReceipt
+from evergreen.receipts.monitoring import DriftReceipt
+from evergreen.receipts.release import RegistrationReceipt
+from evergreen.release.registration import register_model
 from evergreen_airflow.links import (
     EvidenceLink,
     MlflowRunLink,
@@ -22,7 +19,7 @@ from evergreen_airflow.links import (
     version_url,
 )
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.run import identity_of
+from evergreen_airflow.run_context import identity_of
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -39,7 +36,7 @@ class RegisterModelOperator(StageOperator):
     :param validation: Receipt of ``validate_data``; pass its ``.output``. (templated)
     :param examples: Receipt of ``prepare_examples``; pass its ``.output``. (templated)
     :param drift: Receipt of ``report_drift``; pass its ``.output``. (templated)
-    :return: A :class:`~evergreen.receipts.RegistrationReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.release.RegistrationReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model", "evaluation", "validation", "examples", "drift")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evergreen.errors import ReproductionError
-from evergreen.receipts import ReproductionReceipt
+from evergreen.receipts.operations import ReproductionReceipt
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.task_log import log_checks
 
@@ -20,7 +20,7 @@ class ReproduceVersionOperator(StageOperator):
 
     Safe to retry: nothing is registered. The version comes from the run's param ``version``.
 
-    :return: A :class:`~evergreen.receipts.ReproductionReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.operations.ReproductionReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model",)
@@ -28,7 +28,7 @@ class ReproduceVersionOperator(StageOperator):
 
     def run_stage(self, context: Context) -> ReproductionReceipt:
         """Reproduce, show both sides, and fail if the model or its numbers came out different."""
-        from evergreen.reproduction import reproduce_version  # heavy: scikit-learn
+        from evergreen.operations.reproduction import reproduce_version  # heavy: scikit-learn
 
         receipt = reproduce_version(
             self.store, self.client, self.spec, version=str(context["params"]["version"])

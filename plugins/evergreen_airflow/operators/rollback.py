@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from evergreen.receipts import RollbackReceipt
-from evergreen.rollback import roll_back_model
+from evergreen.receipts.release import RollbackReceipt
+from evergreen.release.rollback import roll_back_model
 from evergreen_airflow.assets import announce_champion
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.run import actor_of, as_of_or_now, decision_id
+from evergreen_airflow.run_context import actor_of, as_of_or_now, decision_id
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class RollBackModelOperator(StageOperator):
     that. To go back once more, start another run. What to do comes from the run's params:
     ``version``, ``as_of``, ``reason``, ``dry_run`` and ``force``.
 
-    :return: A :class:`~evergreen.receipts.RollbackReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.release.RollbackReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from evergreen.targets import Waiting
+from evergreen.release.targets import Waiting
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.triggers.rollout import RolloutTrigger
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen.receipts import ScoringReceipt, ValidationReceipt
-from evergreen.spec.policy import SqlSink
+from evergreen.receipts.data import ScoringReceipt, ValidationReceipt
+from evergreen.spec.operations import SqlSink
 from evergreen_airflow.hooks.sql import engine_of
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.sensors.data import refuse_before_champion
@@ -24,7 +24,7 @@ class ScorePartitionOperator(StageOperator):
     champion is skipped; without any champion the task fails.
 
     :param validation: Receipt of ``validate_data``; pass its ``.output``. (templated)
-    :return: A :class:`~evergreen.receipts.ScoringReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.data.ScoringReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model", "validation")
@@ -37,7 +37,7 @@ class ScorePartitionOperator(StageOperator):
 
     def run_stage(self, context: Context) -> ScoringReceipt:
         """Score, then say with which version and what came out."""
-        from evergreen.scoring import score_partition  # heavy: pandas
+        from evergreen.scoring.scoring import score_partition  # heavy: pandas
 
         validation = ValidationReceipt.model_validate(self.validation)
         refuse_before_champion(self.store, self.spec, as_of=validation.as_of)
@@ -61,7 +61,7 @@ class ScorePartitionOperator(StageOperator):
         return receipt
 
     def _copy(self, receipt: ScoringReceipt, sink: SqlSink) -> None:
-        from evergreen.sql_sink import copy_predictions
+        from evergreen.scoring.sql_sink import copy_predictions
 
         engine = engine_of(sink.connection, key="scoring.sql.connection")
         rows = copy_predictions(self.store, receipt, engine=engine, table=sink.table)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evergreen.receipts import ServiceReceipt
-from evergreen.service import measure_service
+from evergreen.monitoring.service_levels import measure_service
+from evergreen.receipts.monitoring import ServiceReceipt
 from evergreen_airflow.operators.base import WatcherOperator
 from evergreen_airflow.task_log import log_table, log_watched
 
@@ -20,7 +20,7 @@ class MeasureServiceOperator(WatcherOperator):
     Safe to retry: it reads, and a day's numbers are kept by the content of its log.
 
     :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
-    :return: A :class:`~evergreen.receipts.ServiceReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.monitoring.ServiceReceipt` as a plain dict.
     """
 
     def run_stage(self, context: Context) -> ServiceReceipt:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evergreen.receipts import SkewReceipt
-from evergreen.skew import measure_skew
+from evergreen.monitoring.training_serving_skew import measure_skew
+from evergreen.receipts.monitoring import SkewReceipt
 from evergreen_airflow.operators.base import WatcherOperator
 from evergreen_airflow.task_log import log_table, log_watched
 
@@ -20,7 +20,7 @@ class MeasureSkewOperator(WatcherOperator):
     Safe to retry: it reads.
 
     :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
-    :return: A :class:`~evergreen.receipts.SkewReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.monitoring.SkewReceipt` as a plain dict.
     """
 
     def run_stage(self, context: Context) -> SkewReceipt:

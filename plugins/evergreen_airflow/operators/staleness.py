@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evergreen.receipts import StalenessReceipt
-from evergreen.staleness import measure_staleness
+from evergreen.monitoring.staleness import measure_staleness
+from evergreen.receipts.monitoring import StalenessReceipt
 from evergreen_airflow.operators.base import WatcherOperator
 from evergreen_airflow.task_log import log_table, log_watched
 
@@ -20,7 +20,7 @@ class MeasureStalenessOperator(WatcherOperator):
     Safe to retry: it only reads.
 
     :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
-    :return: A :class:`~evergreen.receipts.StalenessReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.monitoring.StalenessReceipt` as a plain dict.
     """
 
     def run_stage(self, context: Context) -> StalenessReceipt:

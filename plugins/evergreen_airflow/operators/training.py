@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen.receipts import CandidateReceipt, ExamplesReceipt
-from evergreen.spec.policy import BASELINE
+from evergreen.receipts.data import ExamplesReceipt
+from evergreen.receipts.modeling import CandidateReceipt
+from evergreen.spec.modeling import BASELINE
 from evergreen_airflow.links import MlflowRunLink, run_url
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.run import identity_of
+from evergreen_airflow.run_context import identity_of
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class TrainCandidateOperator(StageOperator):
 
     :param candidate: Name of the candidate. (templated)
     :param examples: Receipt of ``prepare_examples``; pass its ``.output``. (templated)
-    :return: A :class:`~evergreen.receipts.CandidateReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.modeling.CandidateReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model", "candidate", "examples")
@@ -45,7 +46,7 @@ class TrainCandidateOperator(StageOperator):
 
     def run_stage(self, context: Context) -> CandidateReceipt:
         """Train unless the run's form left this candidate out, then show what it reached."""
-        from evergreen.training import train_candidate  # heavy: scikit-learn
+        from evergreen.modeling.training import train_candidate  # heavy: scikit-learn
 
         chosen = context["params"].get("candidates", list(self.spec.candidates))
         if self.candidate not in (*chosen, BASELINE):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen.receipts import RunReceipt, ValidationReceipt
-from evergreen.validation import load_verdicts, quarantine_reasons, validate_window
+from evergreen.data.partitions import Scope, days_of
+from evergreen.data.validation import load_verdicts, quarantine_reasons, validate_window
+from evergreen.receipts.common import RunReceipt
+from evergreen.receipts.data import ValidationReceipt
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.sensors.data import Scope, days_of
 from evergreen_airflow.task_log import log_checks, log_table
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class ValidateDataOperator(StageOperator):
     :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
     :param scope: ``training`` for the whole window; ``scoring`` and ``monitoring`` for one day, of
         which no label is asked.
-    :return: A :class:`~evergreen.receipts.ValidationReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.data.ValidationReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model", "run")

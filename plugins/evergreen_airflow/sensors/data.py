@@ -4,45 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen import ledger
-from evergreen.raw import Partition, explain_missing, missing, needed
-from evergreen.receipts import RunReceipt
+from evergreen.data.partitions import Partition, Scope, explain_missing, missing, partitions_of
+from evergreen.data.window import scoring_day, training_window
+from evergreen.receipts.common import RunReceipt
+from evergreen.registry import ledger
 from evergreen.spec import ModelSpec, load_spec
-from evergreen.storage import ObjectStore
-from evergreen.window import Days, scoring_day, training_window
+from evergreen.storage.base import ObjectStore
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.run import as_of_of, parse_instant, reason_of
+from evergreen_airflow.run_context import as_of_of, parse_instant, reason_of
 from evergreen_airflow.supervision import die_with_supervisor
 from evergreen_airflow.task_log import log_table
 from evergreen_airflow.triggers.data import PartitionsTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-Scope = Literal["training", "scoring", "monitoring"]
-
-
-def days_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> Days:
-    """Return the days whose examples a run at *as_of* needs."""
-    if scope == "training":
-        return training_window(as_of, spec.window).days
-    day = scoring_day(as_of)
-    return Days(first=day, end=day + timedelta(days=1))
-
-
-def partitions_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> list[Partition]:
-    """Return all that a run at *as_of* waits for; monitoring wants the day's predictions too."""
-    parts = needed(spec, days=days_of(spec, as_of=as_of, scope=scope))
-    if scope == "monitoring":
-        day = scoring_day(as_of)
-        key = f"predictions/{spec.model}/{day}/manifest.json"
-        parts.append(Partition(table="predictions", day=day, key=key))
-    return parts
 
 
 def refuse_before_champion(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> None:
@@ -53,7 +33,7 @@ def refuse_before_champion(store: ObjectStore, spec: ModelSpec, *, as_of: dateti
     :raises NoChampionError: If there was never one.
     """
     from evergreen.errors import NoChampionError
-    from evergreen.scoring import scorer_of  # heavy: pandas
+    from evergreen.registry.champions import scorer_of  # heavy: pandas
 
     book = ledger.read(store, spec.model)
     try:
@@ -74,7 +54,7 @@ class WaitForDataSensor(BaseSensorOperator):
     :param scope: ``training`` waits for the whole window, ``scoring`` for one day, ``monitoring``
         for its predictions too, if anything could make them.
     :param store_conn_id: Connection to the object store.
-    :return: A :class:`~evergreen.receipts.RunReceipt` as a plain dict.
+    :return: A :class:`~evergreen.receipts.common.RunReceipt` as a plain dict.
     """
 
     template_fields: Sequence[str] = ("model",)

@@ -9,7 +9,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from evergreen import ledger, rollout
+from evergreen.registry import ledger
+from evergreen.release import rollout
 from evergreen.spec import load_spec
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 

@@ -20,11 +20,11 @@ from airflow.models.connection import Connection
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from evergreen.data.validation import load_verdicts
 from evergreen.errors import SpecError
-from evergreen.overview import Reader
-from evergreen.receipts import ValidationReceipt
+from evergreen.monitoring.history import Reader
+from evergreen.receipts.data import ValidationReceipt
 from evergreen.spec import find_specs, load_spec
-from evergreen.validation import load_verdicts
 from evergreen_airflow.hooks.storage import ObjectStoreHook, store_of
 from evergreen_airflow.ui import pages
 from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of

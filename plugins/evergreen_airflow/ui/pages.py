@@ -6,16 +6,16 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evergreen.evidence import page_template
-from evergreen.health import BY_GRAVITY
-from evergreen.receipts import Colour
-from evergreen.validation import quarantine_reasons
+from evergreen.data.validation import quarantine_reasons
+from evergreen.monitoring.health import BY_GRAVITY
+from evergreen.receipts.monitoring import Colour
+from evergreen.reporting.templates import page_template
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
-    from evergreen.overview import DayOfHealth, Story, VersionCard
-    from evergreen.receipts import ValidationReceipt
-    from evergreen.validation import DayVerdict
+    from evergreen.data.validation import DayVerdict
+    from evergreen.monitoring.history import DayOfHealth, Story, VersionCard
+    from evergreen.receipts.data import ValidationReceipt
     from evergreen_airflow.ui.airflow_state import Question, Runs
 
 #: Days of the small lines in the list of models.

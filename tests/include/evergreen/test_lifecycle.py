@@ -12,16 +12,16 @@ from tests.conftest import AS_OF
 from tests.support.faults import killed_after_each_effect
 from tests.support.night import Night
 
-from evergreen.artefacts import load_model
-from evergreen.drift import report_drift
+from evergreen.data.parquet import from_parquet
+from evergreen.data.validation import validate_window
+from evergreen.data.window import Days
 from evergreen.errors import AliasMovedError, ArtefactError, CandidateError, NoChampionError
-from evergreen.evidently_report import harmless
-from evergreen.scoring import score_partition
-from evergreen.spec.policy import CandidateSpec, Search
-from evergreen.tables import from_parquet
-from evergreen.training import train_candidate
-from evergreen.validation import validate_window
-from evergreen.window import Days
+from evergreen.modeling.artifacts import load_model
+from evergreen.modeling.training import train_candidate
+from evergreen.reporting.drift_report import report_drift
+from evergreen.reporting.evidently_report import harmless
+from evergreen.scoring.scoring import score_partition
+from evergreen.spec.modeling import CandidateSpec, Search
 
 pytestmark = pytest.mark.integration
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tests.conftest import AS_OF
 
-from evergreen.scoring import score_partition
+from evergreen.data.parquet import from_parquet
+from evergreen.data.validation import validate_window
+from evergreen.data.window import Days, scoring_day
+from evergreen.scoring.scoring import score_partition
 from evergreen.spec.data import Examples
-from evergreen.spec.policy import CandidateSpec, Gates, SliceGate
-from evergreen.tables import from_parquet
-from evergreen.validation import validate_window
-from evergreen.window import Days, scoring_day
+from evergreen.spec.modeling import CandidateSpec, Gates, SliceGate
 
 pytestmark = pytest.mark.integration
 

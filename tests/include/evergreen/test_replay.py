@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from tests.conftest import AS_OF
 
-from evergreen.backtest import backtest
 from evergreen.errors import BacktestError, ReproductionError
-from evergreen.reproduction import reproduce_version
-from evergreen.spec.policy import BaselineGate, CandidateSpec, Gates
+from evergreen.operations.backtest import backtest
+from evergreen.operations.reproduction import reproduce_version
+from evergreen.spec.modeling import BaselineGate, CandidateSpec, Gates
 
 pytestmark = pytest.mark.integration
 
@@ -39,7 +39,7 @@ def test_other_code_is_named_and_another_model_is_a_difference(night, tmp_path, 
     code = tmp_path / "code" / "models" / night.spec.model / "pipeline.py"
     code.write_text(code.read_text().replace("max_iter=500", "max_iter=500, C=0.001"))
     monkeypatch.delitem(__import__("sys").modules, f"models.{night.spec.model}.pipeline")
-    monkeypatch.setattr("evergreen.identity.MODELS_DIR", tmp_path / "code" / "models")
+    monkeypatch.setattr("evergreen.digests.MODELS_DIR", tmp_path / "code" / "models")
 
     found = reproduced(night, "1")
 

@@ -15,7 +15,8 @@ from tests.support.hooks import listening
 
 from evergreen.errors import DataContractError
 from evergreen.spec import load_spec
-from evergreen.spec.policy import Alerts, Approval, Deployment
+from evergreen.spec.operations import Alerts
+from evergreen.spec.release import Approval, Deployment
 from evergreen_airflow import alerts
 
 

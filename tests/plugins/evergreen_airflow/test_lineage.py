@@ -10,7 +10,9 @@ import pytest
 from airflow.providers.openlineage.extractors.manager import ExtractorManager
 from tests.conftest import AS_OF
 
-from evergreen.receipts import ObjectRef, RegistrationReceipt, ScoringReceipt
+from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.data import ScoringReceipt
+from evergreen.receipts.release import RegistrationReceipt
 from evergreen_airflow.lineage import lineage_of
 from evergreen_airflow.operators.preparation import PrepareExamplesOperator
 from evergreen_airflow.operators.registration import RegisterModelOperator

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from evergreen.receipts import Check
+from evergreen.receipts.common import Check
 from evergreen_airflow.task_log import log_checks, log_table, quiet_libraries
 
 

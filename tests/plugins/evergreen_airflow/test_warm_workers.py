@@ -48,8 +48,8 @@ import pandera.pandas as pa
 from datetime import datetime, UTC
 from pathlib import Path
 from sklearn.linear_model import Ridge
-from evergreen.evidently_report import keep_report
-from evergreen.storage import FolderStore
+from evergreen.reporting.evidently_report import keep_report
+from evergreen.storage.folder import FolderStore
 rows = pd.DataFrame({"a": [0.0, 1.0, 2.0], "b": ["x", "y", "y"]})
 pa.DataFrameSchema({"a": pa.Column(None, checks=[pa.Check.ge(0)])}).validate(rows, lazy=True)
 with tempfile.TemporaryDirectory() as home:

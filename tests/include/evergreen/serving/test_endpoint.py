@@ -11,9 +11,9 @@ import pytest
 from evergreen.serving.endpoint import Answer, Endpoint, NotServingError, Seen, Traffic
 from evergreen.serving.inputs import InputError, Rows, check
 from evergreen.serving.protocol import InferRequest, infer_answer, invocations_answer
-from evergreen.serving.version import OverloadedError, PredictionError
+from evergreen.serving.served_version import OverloadedError, PredictionError
 from evergreen.spec import load_spec
-from evergreen.spec.policy import Deployment, Limits, Stage
+from evergreen.spec.release import Deployment, Limits, Stage
 
 SPEC = load_spec("flight_delay").model_copy(
     update={"deployment": Deployment(limits=Limits(max_p95_ms=50))}

@@ -16,13 +16,13 @@ import pytest
 from tests.conftest import free_port, mlflow_server, wait_until
 from tests.support.serving import TOKEN, calling, live_rows, model_server, split
 
+from evergreen.data.parquet import from_parquet
 from evergreen.errors import StackError
-from evergreen.prediction import predict
-from evergreen.scoring import load_scorer
-from evergreen.service import measure_service
+from evergreen.modeling.prediction import predict
+from evergreen.monitoring.service_levels import measure_service
+from evergreen.scoring.scoring import load_scorer
 from evergreen.serving.settings import read_settings
-from evergreen.storage import FolderStore
-from evergreen.tables import from_parquet
+from evergreen.storage.folder import FolderStore
 
 pytestmark = pytest.mark.integration
 

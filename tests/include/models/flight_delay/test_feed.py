@@ -5,8 +5,8 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 
-from evergreen.storage import FolderStore
-from evergreen.tables import from_parquet
+from evergreen.data.parquet import from_parquet
+from evergreen.storage.folder import FolderStore
 from models.flight_delay import feed
 
 

@@ -7,10 +7,10 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from evergreen import examples
+from evergreen.data import examples
+from evergreen.data.parquet import from_parquet
 from evergreen.spec import load_spec
-from evergreen.storage import FolderStore
-from evergreen.tables import from_parquet
+from evergreen.storage.folder import FolderStore
 from models.flight_delay import feed
 from models.flight_delay.prepare import WEATHER, prepare
 

@@ -1,0 +1,1 @@
+"""From raw partitions to examples."""

@@ -1,0 +1,65 @@
+"""The days around a day that have landed and hold their contract, as prepared examples."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+
+from evergreen.data.preparation import PreparedDay, load_prepare, prepare_day
+from evergreen.data.validation import DayVerdict, day_verdicts
+from evergreen.data.window import Days
+from evergreen.errors import DataContractError
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+from evergreen.values import Frozen
+
+log = logging.getLogger(__name__)
+
+
+class LandedDay(Frozen):
+    """One day that can be used: its examples, and the raw columns and types it came with."""
+
+    prepared: PreparedDay
+    raw_columns: dict[str, str]
+
+
+def landed_days(store: ObjectStore, spec: ModelSpec, *, days: Days) -> dict[date, LandedDay]:
+    """
+    Return those of *days* that can be used, oldest first.
+
+    A past that is not whole is no reason to stop looking at the present: days that are missing or
+    break their contract are left out and counted in the log; their own nights have failed.
+    """
+    prepare = load_prepare(spec.model)
+    found: dict[date, LandedDay] = {}
+    left_out: list[date] = []
+    made = 0
+    for day in days:
+        try:
+            verdicts = day_verdicts(store, spec, day)
+            prepared, is_new = prepare_day(store, spec, day=day, verdicts=verdicts, prepare=prepare)
+        except DataContractError:
+            left_out.append(day)
+            continue
+        found[day] = LandedDay(prepared=prepared, raw_columns=_raw_columns(verdicts, day))
+        made += is_new
+        if is_new and made % 20 == 0:
+            log.info("prepared %d new days, now at %s", made, day)
+    if left_out:
+        log.info(
+            "%d of the %d days %s did not land or break their contract, the newest on %s",
+            len(left_out),
+            len(days),
+            days,
+            left_out[-1],
+        )
+    return found
+
+
+def _raw_columns(verdicts: dict[tuple[str, date], DayVerdict], day: date) -> dict[str, str]:
+    return {
+        f"{table}.{name}": kind
+        for (table, of), verdict in verdicts.items()
+        if of == day
+        for name, kind in verdict.columns.items()
+    }

@@ -1,0 +1,114 @@
+"""Raw partitions: where they lie, which of them a run needs, and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from evergreen.data.window import Days, scoring_day, training_window
+from evergreen.errors import DataContractError, MissingPartitionError
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """One day of one table, as an object in the store."""
+
+    table: str
+    day: date
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.table} of {self.day} ({self.key})"
+
+
+def partition(spec: ModelSpec, *, table: str, day: date) -> Partition:
+    """Return where *day* of *table* lies, whether or not it has landed."""
+    return Partition(
+        table=table, day=day, key=spec.raw_tables[table].path.format(day=day.isoformat())
+    )
+
+
+def needed(spec: ModelSpec, *, days: Days) -> list[Partition]:
+    """Return every partition that preparing *days* reads, oldest first."""
+    found = [
+        partition(spec, table=name, day=day)
+        for name, table in spec.raw_tables.items()
+        for day in Days(first=days.first - timedelta(days=table.lookback_days), end=days.end)
+    ]
+    return sorted(found, key=lambda p: (p.day, p.table))
+
+
+def missing(store: ObjectStore, partitions: list[Partition]) -> Iterator[Partition]:
+    """Yield the partitions that have not landed."""
+    return (p for p in partitions if store.head(p.key) is None)
+
+
+def explain_missing(
+    absent: list[Partition], *, store_uri: str, waited_hours: float
+) -> MissingPartitionError:
+    """Return the error for partitions that did not come in time: which, where, what to do."""
+    lines = [f"  {p}" for p in absent[:10]]
+    more = [f"  ... and {len(absent) - 10} more"] if len(absent) > 10 else []
+    return MissingPartitionError(
+        "\n".join(
+            [
+                f"{len(absent)} partition(s) did not arrive within {waited_hours:g} hours:",
+                *lines,
+                *more,
+                f"Nothing was trained or scored. Land them in {store_uri} and clear this task.",
+            ]
+        )
+    )
+
+
+def open_partition(part: Partition, data: bytes) -> pa.Table:
+    """
+    Return the rows of *part*.
+
+    :raises DataContractError: If *data* is not Parquet, or holds no row.
+    """
+    import pyarrow as pa  # heavy, and only tasks read partitions
+
+    from evergreen.data.parquet import read_table
+
+    try:
+        table = read_table(data)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataContractError(
+            f"{part} cannot be read: found {len(data)} bytes that are not a whole Parquet file "
+            f"({error}). Land the day again, then clear this task."
+        ) from error
+    if table.num_rows == 0:
+        raise DataContractError(
+            f"{part} is empty: found 0 rows, expected at least 1. A day without events must be "
+            "explained by its producer, not guessed here. Land the day again, then clear this task."
+        )
+    return table
+
+
+Scope = Literal["training", "scoring", "monitoring"]
+
+
+def days_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> Days:
+    """Return the days whose examples a run at *as_of* needs."""
+    if scope == "training":
+        return training_window(as_of, spec.window).days
+    day = scoring_day(as_of)
+    return Days(first=day, end=day + timedelta(days=1))
+
+
+def partitions_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> list[Partition]:
+    """Return all that a run at *as_of* waits for; monitoring wants the day's predictions too."""
+    parts = needed(spec, days=days_of(spec, as_of=as_of, scope=scope))
+    if scope == "monitoring":
+        day = scoring_day(as_of)
+        key = f"predictions/{spec.model}/{day}/manifest.json"
+        parts.append(Partition(table="predictions", day=day, key=key))
+    return parts

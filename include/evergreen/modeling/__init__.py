@@ -1,0 +1,1 @@
+"""Fit, predict, measure, judge and save one candidate."""

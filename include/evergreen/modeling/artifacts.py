@@ -1,0 +1,198 @@
+"""
+Fitted pipelines on disk and in MLflow, loaded only by digest and only with reviewed types.
+
+MLflow's own ``load_model`` is never used: it takes the list of trusted types from the artefact it
+is about to load (FACTS, "MLflow").
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from evergreen.errors import ArtefactError
+from evergreen.spec import ModelSpec
+from evergreen.spec.data import Examples
+from evergreen.storage.base import sha256_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+ARTEFACT = "model.skops"
+SCHEMA = "schema.json"
+EXAMPLE = "input_example.json"
+EXPECTED = "example_predictions.json"
+
+#: Types skops does not trust by itself and we do. Reviewed: each only holds arrays or parameters,
+#: and its constructor and ``__setstate__`` run no code from the file.
+TRUSTED_TYPES = (
+    "numpy.dtype",
+    "scipy.sparse._csr.csr_matrix",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+)
+
+
+def save_model(
+    model: Pipeline, folder: Path, *, example: pd.DataFrame, spec: ModelSpec
+) -> tuple[str, int]:
+    """
+    Write *model* as an MLflow model with signature, example, and what it predicts for the example.
+
+    :param example: A few rows of model inputs, kept with the model.
+    :return: SHA-256 and size in bytes of the artefact.
+    :raises ArtefactError: If the model holds a type that nobody reviewed.
+    """
+    import mlflow.sklearn
+    import skops.io
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import infer_signature
+
+    from evergreen.modeling.prediction import predict
+
+    allowed = [*TRUSTED_TYPES, *spec.trusted_types]
+    is_number = spec.examples.problem == "regression"
+    predictions = predict(model, example, spec=spec.examples)
+    try:
+        mlflow.sklearn.save_model(
+            model,
+            str(folder),
+            serialization_format="skops",
+            skops_trusted_types=allowed,
+            signature=infer_signature(example, predictions),
+            input_example=example,
+            pip_requirements=_requirements(),  # inference would import all again, in seconds
+            pyfunc_predict_fn="predict" if is_number else "predict_proba",
+        )
+    except MlflowException as error:
+        if unknown := _untrusted(skops.io.dumps(model), allowed=allowed):
+            raise ArtefactError(_explain_untrusted(unknown)) from error
+        raise
+    (folder / EXPECTED).write_text(json.dumps(predictions.tolist()))
+    data = canonical_skops((folder / ARTEFACT).read_bytes())
+    (folder / ARTEFACT).write_bytes(data)
+    return sha256_of(data), len(data)
+
+
+def canonical_skops(data: bytes) -> bytes:
+    """
+    Return the skops file *data* so that the same model always gives the same bytes.
+
+    skops names its members by addresses in memory and stamps them with the time of day, so that
+    the digest of a model that is fitted again would always differ. Addresses become numbers in the
+    order in which they appear; members are compressed, which skops leaves off.
+    """
+    with ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema = json.loads(members.pop(SCHEMA))
+    numbers: dict[int, int] = {}
+    names: dict[str, str] = {}
+
+    def rename(node: Any) -> Any:
+        if isinstance(node, list):
+            return [rename(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if isinstance(node.get("__id__"), int):
+            node = node | {"__id__": numbers.setdefault(node["__id__"], len(numbers))}
+        if (file := node.get("file")) in members:
+            suffix = PurePosixPath(str(file)).suffix
+            node = node | {"file": names.setdefault(str(file), f"{len(names)}{suffix}")}
+        return {key: rename(value) for key, value in node.items()}
+
+    text = json.dumps(rename(schema), indent=1).encode()
+    page = io.BytesIO()
+    with ZipFile(page, "w") as archive:
+        for name, content in [(SCHEMA, text), *((new, members[old]) for old, new in names.items())]:
+            archive.writestr(ZipInfo(name), content, compress_type=ZIP_DEFLATED)  # dated 1980
+    return page.getvalue()
+
+
+def load_model(
+    client: MlflowClient, model_id: str, *, sha256: str, trusted: tuple[str, ...]
+) -> Pipeline:
+    """
+    Return the fitted pipeline behind MLflow's logged model *model_id*.
+
+    :raises ArtefactError: If its bytes differ from *sha256*, or hold a type nobody reviewed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        data = download(client, model_id, ARTEFACT, folder=Path(folder)).read_bytes()
+    return load_artefact(data, name=model_id, sha256=sha256, trusted=trusted)
+
+
+def load_artefact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ...]) -> Pipeline:
+    """
+    Return the fitted pipeline in *data*; nothing in it is run that nobody reviewed.
+
+    :raises ArtefactError: If *data* differs from *sha256*, or holds a type nobody reviewed.
+    """
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    found = sha256_of(data)
+    if found != sha256:
+        raise ArtefactError(
+            f"The artefact of model {name} was changed after it was registered: found sha256 "
+            f"{found[:12]}, expected {sha256[:12]}. It was not loaded. Restore it from a "
+            "backup, or roll back to another version."
+        )
+    allowed = [*TRUSTED_TYPES, *trusted]
+    try:
+        return skops.io.loads(data, trusted=allowed)
+    except UntrustedTypesFoundException as error:
+        unknown = _untrusted(data, allowed=allowed)
+        raise ArtefactError(_explain_untrusted(unknown)) from error
+
+
+def read_example(path: Path, *, spec: Examples) -> pd.DataFrame:
+    """Return the few rows of model inputs stored with a model, types as in training."""
+    import pandas as pd
+
+    split = json.loads(path.read_bytes())
+    frame = pd.DataFrame(split["data"], columns=split["columns"])
+    types = dict.fromkeys(spec.numeric, "float64") | dict.fromkeys(spec.categorical, "str")
+    known = {name: kind for name, kind in types.items() if name in frame}
+    return frame.astype(known)
+
+
+def download(client: MlflowClient, model_id: str, name: str, *, folder: Path) -> Path:
+    """Bring the file *name* of a logged model into *folder*."""
+    from mlflow.artifacts import download_artifacts
+
+    location = client.get_logged_model(model_id).artifact_location
+    return Path(
+        download_artifacts(
+            artifact_uri=f"{location}/{name}",
+            dst_path=str(folder),
+            tracking_uri=client.tracking_uri,
+        )
+    )
+
+
+def _untrusted(data: bytes, *, allowed: list[str]) -> list[str]:
+    import skops.io
+
+    return sorted(set(skops.io.get_untrusted_types(data=data)) - set(allowed))
+
+
+def _explain_untrusted(unknown: list[str]) -> str:
+    return (
+        f"The model holds types that nobody reviewed: {', '.join(unknown)}. It was neither stored "
+        "nor loaded. Read their code; if building one runs nothing from the file, name them under "
+        "trusted_types in model.yaml."
+    )
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in ("scikit-learn", "pandas", "numpy", "skops")]

@@ -1,0 +1,302 @@
+"""Numbers that say how good predictions are. Pure: labels and predictions in, floats out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn import metrics as sklearn_metrics
+
+from evergreen.spec.data import Examples, Problem
+from evergreen.spec.modeling import METRICS, Metric
+
+Predictions = NDArray[np.float64]
+
+#: Metrics of which less is better.
+LOSSES = ("brier_loss", "log_loss", "mean_absolute_error", "root_mean_squared_error")
+#: Metrics in the units of the label: a difference means something only as a share.
+IN_LABEL_UNITS = ("mean_absolute_error", "root_mean_squared_error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """
+    The labels predictions are held against.
+
+    ``values`` has shape ``(rows,)``: True for the positive class, the position of the class among
+    ``classes``, or a number, as ``problem`` asks.
+    """
+
+    problem: Problem
+    values: NDArray[Any]
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, *, spec: Examples, classes: tuple[str, ...] = ()) -> Truth:
+        """
+        Take the labels of *rows*.
+
+        :param classes: All classes of a multi-class problem, sorted; those of *rows* if empty.
+        """
+        label = rows[spec.label]
+        if spec.problem != "multiclass":
+            kind = bool if spec.problem == "binary" else np.float64
+            return cls(problem=spec.problem, values=label.to_numpy(dtype=kind))
+        classes = classes or classes_among(spec, label)
+        codes = pd.Categorical(label, categories=list(classes)).codes
+        return cls(problem=spec.problem, values=np.asarray(codes), classes=classes)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, positions: NDArray[Any]) -> Truth:
+        """Return the labels at *positions*, a mask or row numbers."""
+        return Truth(problem=self.problem, values=self.values[positions], classes=self.classes)
+
+    @property
+    def is_measurable(self) -> bool:
+        """Whether there is a difference between rows that a model could find."""
+        return len(self.values) > 0 and bool((self.values != self.values[0]).any())
+
+
+def classes_among(spec: Examples, *labels: Iterable[str]) -> tuple[str, ...]:
+    """Return every class among *labels*, sorted; none unless the problem has several."""
+    if spec.problem != "multiclass":
+        return ()
+    return tuple(sorted({str(name) for some in labels for name in some}))
+
+
+def measure(truth: Truth, predictions: Predictions) -> dict[Metric, float]:
+    """
+    Return every metric the problem knows.
+
+    :param truth: Labels; two different ones must occur.
+    :param predictions: Shape ``(rows,)``, or ``(rows, classes)`` for a multi-class problem.
+    :return: NaN for every metric if a prediction is not a finite number.
+    """
+    return {metric: value(truth, metric, predictions) for metric in METRICS[truth.problem]}
+
+
+def merit(metric: Metric, value: float) -> float:
+    """Return *value* so that more is better."""
+    return -value if metric in LOSSES else value
+
+
+def gain(metric: Metric, of: float, over: float) -> float:
+    """
+    Return how much better *of* is than *over*: positive is better, for scores and losses.
+
+    A share of *over* for an error in the label's own units, else a plain difference.
+    """
+    better = over - of if metric in LOSSES else of - over
+    if metric not in IN_LABEL_UNITS:
+        return better
+    return better / over if over > 0 else float(np.sign(better))
+
+
+def calibration_error(truth: Truth, predictions: Predictions, *, bins: int = 10) -> float:
+    """
+    Return how far predictions are from what happens, on average.
+
+    Probabilities are put into *bins* groups of about equal size; the error is the mean, weighted by
+    rows, of the distance between mean probability and share of positives (Naeini, Cooper and
+    Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015). With
+    several classes it is that of the class held most probable (Guo et al., "On Calibration of
+    Modern Neural Networks", ICML 2017). Of numbers it is the mean error as a share of the label's
+    standard deviation.
+    """
+    if truth.problem == "regression":
+        return float(abs(np.mean(predictions - truth.values)) / np.std(truth.values))
+    groups = calibration_curve(truth, predictions, bins=bins)
+    return sum(abs(said - came) * rows for said, came, rows in groups) / len(truth)
+
+
+def calibration_curve(
+    truth: Truth, predictions: Predictions, *, bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """Return per group of rows, low to high: what was said, what came (means), and rows."""
+    said, came = _said_and_came(truth, predictions)
+    groups = np.array_split(np.argsort(said, kind="stable"), bins)
+    return [(float(said[g].mean()), float(came[g].mean()), len(g)) for g in groups if len(g)]
+
+
+def lift_curve(
+    truth: Truth, predictions: Predictions, *, points: int = 20
+) -> list[tuple[float, float]]:
+    """
+    Return the share of all positives (or of the label's sum) among the highest predictions.
+
+    :return: ``(share of rows, share of positives)`` from 0 to 1; empty where it means nothing: for
+        several classes, or labels of both signs.
+    """
+    if truth.problem == "multiclass" or (truth.values < 0).any() or not truth.values.any():
+        return []
+    ordered = np.cumsum(truth.values[np.argsort(-predictions, kind="stable")].astype(np.float64))
+    ends = np.linspace(0, len(truth), points + 1).round().astype(int)
+    reached = np.concatenate([[0.0], ordered])[ends]
+    return [
+        (float(e / len(truth)), float(r / ordered[-1])) for e, r in zip(ends, reached, strict=True)
+    ]
+
+
+def paired_gain(
+    truth: Truth,
+    challenger: Predictions,
+    champion: Predictions,
+    *,
+    metric: Metric,
+    confidence: float,
+    clusters: NDArray[np.int64],
+) -> tuple[float, float]:
+    """
+    Return the challenger's gain over the champion on the same rows, and its lower bound.
+
+    Rows of one cluster, such as a day, may depend on each other in any way; clusters are taken as
+    independent. The bound is one-sided at *confidence*: the gain less its cluster-robust standard
+    error times a quantile of Student's t with one degree of freedom less than there are clusters
+    (Cameron and Miller, "A Practitioner's Guide to Cluster-Robust Inference", Journal of Human
+    Resources 50(2), 2015). The error is :func:`obuchowski_gain` for ROC-AUC and
+    :func:`jackknifed_gain` for every other metric. Without any difference both numbers are 0.
+
+    :param clusters: Shape ``(rows,)``; the number of the cluster of each row.
+    :return: NaN as bound if it cannot be measured: one cluster, or a class in one cluster only.
+    """
+    if np.array_equal(challenger, champion):
+        return 0.0, 0.0
+    if metric == "roc_auc":
+        found, error = obuchowski_gain(truth.values, challenger, champion, clusters=clusters)
+    else:
+        found, error = jackknifed_gain(
+            truth, challenger, champion, metric=metric, clusters=clusters
+        )
+    count = len(np.unique(clusters))
+    if count < 2:
+        return found, float("nan")
+    return found, found - float(stats.t.ppf(confidence, count - 1)) * error
+
+
+def obuchowski_gain(
+    labels: NDArray[np.bool_],
+    challenger: Predictions,
+    champion: Predictions,
+    *,
+    clusters: NDArray[np.int64],
+) -> tuple[float, float]:
+    """
+    Return the difference of two ROC-AUCs of clustered rows, and its standard error.
+
+    Obuchowski, "Nonparametric Analysis of Clustered ROC Curve Data", Biometrics 53(2), 1997, on
+    differences of the structural components. They come from mid-ranks (Sun and Xu, "Fast
+    Implementation of DeLong's Algorithm for Comparing the Areas Under Correlated Receiver Operating
+    Characteristic Curves", IEEE Signal Processing Letters 21(11), 2014). With one row in each
+    cluster it is DeLong's estimator.
+
+    :param labels: Shape ``(rows,)``.
+    :param clusters: Shape ``(rows,)``; the number of the cluster of each row.
+    :return: NaN for what cannot be measured: the difference if a class has no row, the error unless
+        both classes occur in two clusters.
+    """
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if min(positives, negatives) == 0:
+        return float("nan"), float("nan")
+    ours, theirs = _structural(labels, challenger), _structural(labels, champion)
+    found = float((ours - theirs)[labels].mean())
+    residuals = ours - theirs - found
+    names, numbers = np.unique(clusters, return_inverse=True)
+    count = len(names)
+    above = np.bincount(numbers[labels], weights=residuals[labels], minlength=count)
+    below = np.bincount(numbers[~labels], weights=residuals[~labels], minlength=count)
+    with_above, with_below = (len(np.unique(numbers[side])) for side in (labels, ~labels))
+    if min(with_above, with_below) < 2:
+        return found, float("nan")
+    variance = float(
+        with_above / (with_above - 1) * (above @ above) / positives**2
+        + with_below / (with_below - 1) * (below @ below) / negatives**2
+        + 2 * count / (count - 1) * (above @ below) / (positives * negatives)
+    )
+    return found, math.sqrt(max(variance, 0.0))
+
+
+def _structural(labels: NDArray[np.bool_], scores: Predictions) -> NDArray[np.float64]:
+    """Return for each row the share of the other class that it is ordered rightly with."""
+    found = np.empty(len(scores))
+    every, positives = stats.rankdata(scores), int(labels.sum())
+    negatives = len(labels) - positives
+    found[labels] = (every[labels] - stats.rankdata(scores[labels])) / negatives
+    found[~labels] = 1 - (every[~labels] - stats.rankdata(scores[~labels])) / positives
+    return found
+
+
+def jackknifed_gain(
+    truth: Truth,
+    challenger: Predictions,
+    champion: Predictions,
+    *,
+    metric: Metric,
+    clusters: NDArray[np.int64],
+) -> tuple[float, float]:
+    """
+    Return the gain on *metric* and its standard error, each cluster left out in turn.
+
+    The cluster jackknife, CV3 (MacKinnon, Nielsen and Webb, "Fast and reliable jackknife and
+    bootstrap methods for cluster-robust inference", Journal of Applied Econometrics 38(5), 2023).
+
+    :param clusters: Shape ``(rows,)``; the number of the cluster of each row.
+    :return: NaN for what cannot be measured: the error if there is one cluster, or if the rows
+        without one of them have only one label.
+    """
+
+    def measured(rows: NDArray[np.bool_]) -> float:
+        some = truth.take(rows)
+        if not some.is_measurable:
+            return float("nan")
+        return gain(metric, *(value(some, metric, p[rows]) for p in (challenger, champion)))
+
+    found = measured(np.ones(len(truth), dtype=bool))
+    names = np.unique(clusters)
+    if len(names) < 2:
+        return found, float("nan")
+    without = np.array([measured(clusters != name) for name in names])
+    share = (len(names) - 1) / len(names)
+    return found, float(np.sqrt(share * np.sum((without - found) ** 2)))
+
+
+def _said_and_came(
+    truth: Truth, predictions: Predictions
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if truth.problem == "multiclass":
+        likeliest = predictions.argmax(axis=1)
+        return predictions.max(axis=1), (likeliest == truth.values).astype(np.float64)
+    return predictions, truth.values.astype(np.float64)
+
+
+def value(truth: Truth, metric: Metric, predictions: Predictions) -> float:
+    """Return one metric, as :func:`measure` does all."""
+    if not np.isfinite(predictions).all():
+        return float("nan")
+    function = FUNCTIONS[metric]
+    if truth.problem != "multiclass":
+        return float(function(truth.values, predictions))
+    if metric in ("log_loss", "brier_loss"):
+        codes = np.arange(len(truth.classes))
+        return float(function(truth.values, predictions, labels=codes))
+    return float(function(truth.values, predictions.argmax(axis=1)))
+
+
+FUNCTIONS: dict[Metric, Callable[..., float]] = {
+    "roc_auc": sklearn_metrics.roc_auc_score,
+    "average_precision": sklearn_metrics.average_precision_score,
+    "brier_loss": sklearn_metrics.brier_score_loss,
+    "log_loss": sklearn_metrics.log_loss,
+    "accuracy": sklearn_metrics.accuracy_score,
+    "balanced_accuracy": sklearn_metrics.balanced_accuracy_score,
+    "mean_absolute_error": sklearn_metrics.mean_absolute_error,
+    "root_mean_squared_error": sklearn_metrics.root_mean_squared_error,
+    "r2": sklearn_metrics.r2_score,
+}

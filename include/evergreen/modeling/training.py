@@ -1,0 +1,251 @@
+"""
+Fit one candidate and log it, once per key.
+
+``fit_candidate`` is pure; ``train_candidate`` adds MLflow. Test days are never read here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from evergreen.digests import code_digest, spec_digest, version_key
+from evergreen.errors import ArtefactError
+from evergreen.modeling.artifacts import save_model
+from evergreen.modeling.candidates import Fitted, fit_for
+from evergreen.modeling.dask_backend import running_on
+from evergreen.modeling.search import Trial
+from evergreen.receipts.data import ExamplesReceipt
+from evergreen.receipts.modeling import CandidateReceipt, Params
+from evergreen.registry import mlflow_registry
+from evergreen.registry.champions import find_opponent
+from evergreen.registry.version_record import load_identity
+from evergreen.spec import ModelSpec
+from evergreen.spec.modeling import BASELINE
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import put_json_once
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+log = logging.getLogger(__name__)
+
+METRIC_PREFIX = "validation_"
+
+
+def candidate_key(spec: ModelSpec, *, candidate: str, examples: ExamplesReceipt) -> str:
+    """Return the key of this piece of work: equal inputs give an equal key, whoever asks, when."""
+    return version_key(
+        spec.model,
+        examples.digest,
+        code_digest(spec.model),
+        spec_digest(spec),
+        candidate,
+        as_of=examples.as_of,
+    )
+
+
+def train_candidate(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    candidate: str,
+    examples: ExamplesReceipt,
+    tags: dict[str, str],
+    engine: str | None = None,
+) -> CandidateReceipt:
+    """
+    Fit *candidate* and log it to MLflow, unless this very work is there already.
+
+    Safe to repeat, to interrupt and to run twice at once: a finished run of the same key is taken
+    as it is, an unfinished one is continued, and of two that raced the first to finish stays.
+
+    :param engine: Address of the Dask cluster that joblib's work goes to; None keeps it here.
+    """
+    key = candidate_key(spec, candidate=candidate, examples=examples)
+    experiment = mlflow_registry.ensure_experiment(client, spec.model)
+    place = f"candidates/{spec.model}/{key}.json"
+    earlier = mlflow_registry.runs_of(client, experiment, key)
+    active = {run.info.run_id for run in earlier}
+    if store.head(place) is not None:
+        kept = CandidateReceipt.model_validate_json(store.get(place))
+        if kept.run_id in active:
+            log.info("run %s did this work before; it is used again", kept.run_id)
+            _remove_others(client, earlier, keep=kept.run_id)
+            return kept
+        log.warning("run %s did this work but was deleted; it is done again", kept.run_id)
+        store.delete(place)
+    finished = [run for run in earlier if mlflow_registry.is_whole(run)]
+    run = finished[0] if finished else None
+    if run is None:
+        with running_on(engine):
+            run = _fit_and_log(
+                store, client, spec, candidate, examples, experiment, key, earlier, tags
+            )
+    receipt = _receipt(run, spec, candidate, examples)
+    # Of several that raced, the first to write this object is the one everybody uses.
+    kept = CandidateReceipt.model_validate(
+        put_json_once(store, place, receipt.model_dump(mode="json"))
+    )
+    _remove_others(client, mlflow_registry.runs_of(client, experiment, key), keep=kept.run_id)
+    return kept
+
+
+def _fit_and_log(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    candidate: str,
+    examples: ExamplesReceipt,
+    experiment: str,
+    key: str,
+    earlier: list[Run],
+    tags: dict[str, str],
+) -> Run:
+    """Do the work in a new run, or in the one that an attempt before left unfinished."""
+    search = spec.candidates[candidate].search if candidate != BASELINE else None
+    start = _champion_params(store, client, spec, candidate, examples) if search else None
+    fitted, frame = fit_for(
+        store, spec, candidate=candidate, examples=examples, search=search, params=start
+    )
+    if earlier:
+        mlflow_registry.remove_children(client, earlier[0])
+    run = (
+        earlier[0]
+        if earlier
+        else client.create_run(
+            experiment,
+            run_name=f"{candidate} {examples.as_of:%Y-%m-%d}",
+            tags={
+                mlflow_registry.TAG_KEY: key,
+                mlflow_registry.TAG_CANDIDATE: candidate,
+                mlflow_registry.TAG_AS_OF: examples.as_of.isoformat(),
+                **tags,
+            },
+        )
+    )
+    _log_run(client, run, fitted, frame=frame, spec=spec, examples=examples)
+    return client.get_run(run.info.run_id)
+
+
+def _champion_params(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    candidate: str,
+    examples: ExamplesReceipt,
+) -> Params:
+    """Return what the version to beat was fitted with, if it was this candidate."""
+    champion = find_opponent(store, client, spec, as_of=examples.as_of)
+    if champion is None:
+        return {}
+    try:
+        made = load_identity(store, champion).challenger
+    except ArtefactError as error:
+        log.warning("The search begins without the champion's parameters. %s", error)
+        return {}
+    return made.params if made.candidate == candidate else {}
+
+
+def _remove_others(client: MlflowClient, runs: list[Run], *, keep: str) -> None:
+    """Remove finished runs of the same work; whoever still works on one removes it afterwards."""
+    for run in runs:
+        if run.info.run_id != keep and run.info.status != "RUNNING":
+            log.info("run %s did the same work as %s and is removed", run.info.run_id, keep)
+            mlflow_registry.remove_run(client, run.info.run_id)
+
+
+def _log_run(
+    client: MlflowClient,
+    run: Run,
+    fitted: Fitted,
+    *,
+    frame: pd.DataFrame,
+    spec: ModelSpec,
+    examples: ExamplesReceipt,
+) -> None:
+    """Log numbers and trials, then the artefact, then the tags that make the run whole; end it."""
+    from mlflow.entities import Metric, Param
+
+    run_id = run.info.run_id
+    params = {k: str(v)[:500] for k, v in fitted.params.items()}
+    known = examples.labelled["fit"] + examples.labelled["validation"]
+    params |= {
+        "train_rows": str(len(frame)),
+        "train_rows_known": str(known),
+        "examples_digest": examples.digest,
+    }
+    client.log_batch(
+        run_id,
+        metrics=[Metric(METRIC_PREFIX + k, v, 0, 0) for k, v in fitted.validation.items()],
+        params=[Param(k, v) for k, v in params.items()],
+    )
+    for number, trial in enumerate(fitted.trials, start=1):
+        _log_trial(client, run, trial, rank=number, metric=spec.metric)
+    example = frame[list(spec.examples.features)].head(5)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        sha256, size = save_model(fitted.model, path, example=example, spec=spec)
+        made = {
+            mlflow_registry.TAG_BYTES: str(size),
+            mlflow_registry.TAG_SHA256: sha256,
+            mlflow_registry.TAG_PARAMS: json.dumps(fitted.params),
+            mlflow_registry.TAG_TRIALS: str(len(fitted.trials)),
+        }
+        name = run.data.tags[mlflow_registry.TAG_CANDIDATE]
+        mlflow_registry.log_model_folder(client, run, path, name=name, tags=made)
+
+
+def _log_trial(client: MlflowClient, run: Run, trial: Trial, *, rank: int, metric: str) -> None:
+    """Show one trial of the search as a child run, named by its rank."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    child = client.create_run(
+        run.info.experiment_id,
+        run_name=f"{run.data.tags[mlflow_registry.TAG_CANDIDATE]} trial, rank {rank}",
+        tags={mlflow_registry.TAG_PARENT: run.info.run_id},
+    )
+    measured = [Metric(f"fold_{metric}", value, 0, n) for n, value in enumerate(trial.folds)]
+    if trial.fault is None:
+        measured += [
+            Metric(f"mean_{metric}", trial.mean, 0, 0),
+            Metric("seconds", trial.seconds, 0, 0),
+        ]
+    client.log_batch(
+        child.info.run_id,
+        metrics=measured,
+        params=[Param(name, str(value)[:500]) for name, value in trial.params.items()],
+        tags=[RunTag("evergreen.fault", trial.fault[:5000])] if trial.fault else [],
+    )
+    client.set_terminated(child.info.run_id, "FAILED" if trial.fault else "FINISHED")
+
+
+def _receipt(
+    run: Run, spec: ModelSpec, candidate: str, examples: ExamplesReceipt
+) -> CandidateReceipt:
+    tags = run.data.tags
+    return CandidateReceipt(
+        model=spec.model,
+        as_of=examples.as_of,
+        candidate=candidate,
+        key=tags[mlflow_registry.TAG_KEY],
+        run_id=run.info.run_id,
+        model_id=tags[mlflow_registry.TAG_MODEL_ID],
+        artefact_sha256=tags[mlflow_registry.TAG_SHA256],
+        artefact_bytes=int(tags[mlflow_registry.TAG_BYTES]),
+        params=json.loads(tags[mlflow_registry.TAG_PARAMS]),
+        trials=int(tags[mlflow_registry.TAG_TRIALS]),
+        validation={
+            k.removeprefix(METRIC_PREFIX): v
+            for k, v in run.data.metrics.items()
+            if k.startswith(METRIC_PREFIX)
+        },
+    )

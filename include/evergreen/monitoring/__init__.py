@@ -1,0 +1,1 @@
+"""Every monitor, and what follows from its results."""

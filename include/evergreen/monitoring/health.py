@@ -1,0 +1,194 @@
+"""
+One decision per model and day: what every watcher found, in a colour, with what is done about it.
+
+A watcher without a result makes the day unknown and the run fail; what is known is written and told
+all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from evergreen.data.window import scoring_day
+from evergreen.monitoring.retrain_requests import consider_retrain
+from evergreen.receipts.monitoring import (
+    Colour,
+    DetectionReceipt,
+    HealthReceipt,
+    QualityReceipt,
+    ServiceReceipt,
+    SkewReceipt,
+    StalenessReceipt,
+    Watched,
+)
+from evergreen.reporting.templates import page_template
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import canonical_json
+from evergreen.values import Frozen
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PAGE = "health.html"
+DATA = "health.json"
+#: Days before this one that its page shows.
+SHOWN_DAYS = 60
+#: The least colour that holds for the whole day is the first of these that any watcher has.
+BY_GRAVITY: tuple[Colour, ...] = ("red", "unknown", "amber", "green")
+
+
+class Report(Frozen):
+    """What every watcher said of one day; None where one is not asked for, or gave no result."""
+
+    drift: DetectionReceipt | None = None
+    quality: QualityReceipt | None = None
+    service: ServiceReceipt | None = None
+    skew: SkewReceipt | None = None
+    staleness: StalenessReceipt | None = None
+
+    @property
+    def watched(self) -> dict[str, Watched | None]:
+        """The same by name, in the order of the page."""
+        return {
+            "drift": self.drift,
+            "quality": self.quality,
+            "service": self.service,
+            "skew": self.skew,
+            "staleness": self.staleness,
+        }
+
+
+class PastDay(Frozen):
+    """One day of the strip that shows how it came to this."""
+
+    day: date
+    colour: Colour | None
+    reasons: tuple[str, ...]
+
+
+class HealthPage(Frozen):
+    """Everything the page of one day shows."""
+
+    model: str
+    owner: str
+    as_of: datetime
+    day: date
+    colour: Colour
+    reasons: tuple[str, ...]
+    silent: tuple[str, ...]
+    retrain: str
+    is_replay: bool
+    is_served_online: bool
+    report: Report
+    past: tuple[PastDay, ...]
+
+
+def watchers(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the names of what must be heard; the server only of a model that has one."""
+    online = [
+        *(["service"] if spec.service else []),
+        *(["skew"] if spec.service and spec.service.watches_skew else []),
+    ]
+    return ("drift", "quality", *online, "staleness")
+
+
+def assess_health(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    as_of: datetime,
+    report: Report,
+    is_replay: bool,
+    now: datetime,
+) -> HealthReceipt:
+    """
+    Decide on the newest whole day at *as_of*, ask for a retrain if it is time, keep the page.
+
+    Safe to repeat: the page of the day is replaced, and a request stays the one it was.
+
+    :param is_replay: The run replays a past day: nobody is told and nothing is started.
+    """
+    day = scoring_day(as_of)
+    heard = {name: report.watched[name] for name in watchers(spec)}
+    silent = tuple(name for name, found in heard.items() if found is None)
+    found = [one for one in heard.values() if one is not None]
+    # What is not known whole is no ground to start anything.
+    asking = [reason for one in found if one.asks and not silent for reason in one.reasons]
+    decision = consider_retrain(
+        store, client, spec, as_of=as_of, reasons=asking, is_replay=is_replay, now=now
+    )
+    reasons = (
+        *(f"{name}: gave no result" for name in silent),
+        *(reason for one in sorted(found, key=_gravity) for reason in one.reasons),
+        *([f"retrain: {decision.words}"] if decision.is_stuck else []),
+    )
+    colour = _worst([*(one.colour for one in found), *(["unknown"] if silent else [])])
+    if decision.is_stuck:
+        colour = "red"
+    past = list(_past(store, spec, day))
+    page = HealthPage(
+        model=spec.model,
+        owner=spec.owner,
+        as_of=as_of,
+        day=day,
+        colour=colour,
+        reasons=reasons,
+        silent=silent,
+        retrain=decision.words,
+        is_replay=is_replay,
+        is_served_online=spec.service is not None,
+        report=report,
+        past=(*past, PastDay(day=day, colour=colour, reasons=reasons)),
+    )
+    folder = f"monitoring/{spec.model}/{day}"
+    store.put(f"{folder}/{PAGE}", render(page).encode())
+    store.put(f"{folder}/{DATA}", canonical_json(page.model_dump(mode="json", exclude={"past"})))
+    return HealthReceipt(
+        model=spec.model,
+        as_of=as_of,
+        day=day,
+        colour=colour,
+        reasons=reasons,
+        new_reasons=tuple(_new(reasons, past)),
+        silent=silent,
+        retrain=decision.words,
+        request=decision.request,
+        page=f"{folder}/{PAGE}",
+    )
+
+
+def render(page: HealthPage) -> str:
+    """Return *page* as one self-contained page without script."""
+    return page_template(f"{PAGE}.j2").render(page=page)
+
+
+def _gravity(found: Watched) -> int:
+    return BY_GRAVITY.index(found.colour)
+
+
+def _worst(colours: Sequence[str]) -> Colour:
+    return next(colour for colour in BY_GRAVITY if colour in colours)
+
+
+def _past(store: ObjectStore, spec: ModelSpec, day: date) -> list[PastDay]:
+    return [_past_day(store, spec, day - timedelta(days=n)) for n in range(SHOWN_DAYS - 1, 0, -1)]
+
+
+def _past_day(store: ObjectStore, spec: ModelSpec, day: date) -> PastDay:
+    try:
+        found: Mapping[str, object] = json.loads(store.get(f"monitoring/{spec.model}/{day}/{DATA}"))
+    except FileNotFoundError:
+        return PastDay(day=day, colour=None, reasons=())
+    kept = {name: found[name] for name in ("day", "colour", "reasons")}
+    return PastDay.model_validate_json(json.dumps(kept))
+
+
+def _new(reasons: Sequence[str], past: Sequence[PastDay]) -> list[str]:
+    """Return the reasons of a kind, the word before the colon, that the day before did not have."""
+    before = {reason.partition(":")[0] for reason in past[-1].reasons} if past else set()
+    return [reason for reason in reasons if reason.partition(":")[0] not in before]

@@ -1,0 +1,139 @@
+"""Join the predictions of a day with the labels that have landed for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from evergreen.data import examples
+from evergreen.data.available_days import LandedDay, landed_days
+from evergreen.data.parquet import from_parquet, to_parquet
+from evergreen.data.window import Days
+from evergreen.modeling.metrics import Predictions, Truth, classes_among
+from evergreen.receipts.common import ObjectRef
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import digest_of, put_json_once, put_once, read
+from evergreen.values import Frozen
+
+#: Raise this when a window is measured in another way.
+FORMAT = "1"
+
+
+class JoinedDay(Frozen):
+    """One scored day with the labels that were known, and what did not fit together."""
+
+    day: date
+    version: str
+    rows: int
+    labelled: int
+    unmatched: int
+    data: ObjectRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Scored rows with their labels, those that have none yet included."""
+
+    spec: ModelSpec
+    frame: pd.DataFrame
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Every class that a label or a score names, sorted; none unless there are several."""
+        scored = [c.removeprefix("score_") for c in self.frame if c.startswith("score_")]
+        return classes_among(self.spec.examples, self.frame["label"].dropna(), scored)
+
+    @property
+    def labelled(self) -> Rows:
+        """Those that have a label."""
+        return Rows(spec=self.spec, frame=self.frame[self.frame["label"].notna()])
+
+    def truth(self, classes: tuple[str, ...]) -> Truth:
+        """Return the labels; every row must have one."""
+        named = self.spec.examples.model_copy(update={"label": "label"})
+        return Truth.of(self.frame, spec=named, classes=classes)
+
+    def said(self, classes: tuple[str, ...]) -> Predictions:
+        """Return the scores: shape ``(rows,)``, or ``(rows, classes)``; 0 for an unknown class."""
+        if self.spec.examples.problem != "multiclass":
+            return np.asarray(self.frame["score"], dtype=np.float64)
+        columns = [f"score_{name}" for name in classes]
+        return np.asarray(self.frame.reindex(columns=columns).fillna(0.0), dtype=np.float64)
+
+
+def joined_days(
+    store: ObjectStore, spec: ModelSpec, *, as_of: datetime, day: date
+) -> dict[date, JoinedDay]:
+    """Return every scored day that a window within reach, or its calibration, looks at."""
+    back = 2 * spec.quality.lookback_days + spec.quality.window_days - 1
+    reach = Days(first=day - timedelta(days=back), end=day + timedelta(days=1))
+    manifests = {d: f"predictions/{spec.model}/{d}/manifest.json" for d in reach}
+    scored = {d: json.loads(store.get(key)) for d, key in manifests.items() if store.head(key)}
+    if not scored:
+        return {}
+    landed = landed_days(store, spec, days=Days(first=min(scored), end=reach.end))
+    return {
+        d: _joined(store, spec, landed[d], manifest, as_of=as_of)
+        for d, manifest in sorted(scored.items())
+        if d in landed
+    }
+
+
+def _joined(
+    store: ObjectStore,
+    spec: ModelSpec,
+    landed: LandedDay,
+    manifest: dict[str, object],
+    *,
+    as_of: datetime,
+) -> JoinedDay:
+    prepared = landed.prepared
+    said = ObjectRef.model_validate(manifest["predictions"])
+    newest = prepared.labelled.newest_known_at
+    frame = None
+    labels = prepared.labelled.digest
+    if newest is not None and newest > as_of:  # some of them came later
+        frame = from_parquet(read(store, prepared.data))
+        known = examples.known(frame, spec=spec.examples, as_of=as_of)
+        labels = examples.labelled(known, spec=spec.examples).digest
+    slices = spec.gates.slices.columns
+    recipe = digest_of(FORMAT, said.sha256, prepared.data.sha256, labels, *slices)
+    folder = f"quality/{spec.model}/{prepared.day}"
+    key = f"{folder}/{recipe}.json"
+    if store.head(key) is not None:
+        return JoinedDay.model_validate_json(store.get(key))
+    if frame is None:
+        frame = from_parquet(read(store, prepared.data))
+    known = examples.known(frame, spec=spec.examples, as_of=as_of)
+    entity = list(spec.examples.entity_key)
+    came = known[entity].assign(label=known[spec.examples.label])
+    kept = frame[entity].assign(**{f"slice_{name}": frame[name] for name in slices})
+    predictions = from_parquet(read(store, said))
+    rows = predictions.merge(came, on=entity, how="left").merge(kept, on=entity, how="left")
+    wanted = [c for c in rows if c == "label" or c.startswith(("score", "slice_"))]
+    labelled = int(rows["label"].notna().sum())
+    record = JoinedDay(
+        day=prepared.day,
+        version=str(manifest["version"]),
+        rows=len(rows),
+        labelled=labelled,
+        unmatched=len(came) - labelled,
+        data=put_once(store, folder, to_parquet(rows[wanted]), suffix=".parquet"),
+    )
+    return JoinedDay.model_validate(put_json_once(store, key, record.model_dump(mode="json")))
+
+
+def rows_of(
+    store: ObjectStore, spec: ModelSpec, days: Mapping[date, JoinedDay], span: Days
+) -> Rows:
+    """Return the joined rows of the days in *span*."""
+    stored = [read(store, days[d].data) for d in span if d in days]
+    found = from_parquet(*stored) if stored else pd.DataFrame({"label": []})
+    return Rows(spec=spec, frame=found)

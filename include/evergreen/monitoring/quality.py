@@ -1,0 +1,311 @@
+"""
+Measure what came of the predictions, as labels arrive: late, out of order, twice.
+
+A day's predictions and the labels known at ``as_of`` are joined once per content of either. A label
+that comes later, or comes again changed, makes another join, and the windows with that day in them
+are measured again; all others are found as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evergreen.data.parquet import from_parquet
+from evergreen.data.window import Days, scoring_day, start_of
+from evergreen.errors import MonitoringError
+from evergreen.modeling import metrics
+from evergreen.modeling.baselines import trivial_baseline
+from evergreen.monitoring.label_join import FORMAT, JoinedDay, Rows, joined_days, rows_of
+from evergreen.monitoring.performance_estimation import calibrated, expected_metrics
+from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.modeling import EvaluationReceipt
+from evergreen.receipts.monitoring import (
+    Colour,
+    LateLabels,
+    QualityReceipt,
+    SliceQuality,
+    VersionQuality,
+    Window,
+)
+from evergreen.registry import mlflow_registry
+from evergreen.spec import ModelSpec
+from evergreen.spec.modeling import METRICS, Metric
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import canonical_json, digest_of, put_json_once, put_once, read
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+log = logging.getLogger(__name__)
+
+#: With fewer days than this nobody can say what share of labels is usual.
+MIN_DAYS_TO_KNOW = 7
+
+
+def measure_quality(
+    store: ObjectStore, client: MlflowClient, spec: ModelSpec, *, as_of: datetime
+) -> QualityReceipt:
+    """
+    Measure every scored day within ``quality.lookback_days`` on the labels known at *as_of*.
+
+    Red: over the newest window whose labels are due a metric misses its floor, or the predictions
+    are no better than the same for all; that asks for a retrain. Amber: labels are late, or the
+    scores of a newer window promise less than a floor. Safe to repeat: equal joins and windows are
+    found again.
+
+    :raises MonitoringError: If the newest whole day has no predictions.
+    """
+    day = scoring_day(as_of)
+    days = joined_days(store, spec, as_of=as_of, day=day)
+    if day not in days:
+        raise MonitoringError(
+            f"{day} of {spec.model} has no predictions, or its data broke the contract, so nothing "
+            f"can be measured. Run {spec.model}__score for it, then clear this task."
+        )
+    measured = [_window(store, spec, days, last=d) for d in _last_days(spec, days, until=day)]
+    windows = [window for window, _ in measured]
+    due = [w for w in windows if _is_due(spec, w.last, as_of)]
+    newest_due = due[-1] if due else None
+    late = tuple(_late(spec, days, as_of=as_of))
+    chosen = spec.quality.metrics or (spec.metric,)
+    floors = spec.quality.floors or spec.gates.floors
+    trivial, calibration = None, None
+    slices: tuple[SliceQuality, ...] = ()
+    if newest_due is not None:
+        rows = rows_of(store, spec, days, _span(newest_due)).labelled
+        trivial = _trivial(rows, spec.metric)
+        calibration = _calibration(rows)
+        slices = tuple(_slices(rows))
+    broken = list(_broken(newest_due, floors, trivial, spec.metric, key="metrics"))
+    promised = list(_broken(windows[-1], floors, None, spec.metric, key="estimated"))
+    enough = newest_due is not None and newest_due.metrics.get(spec.metric) is not None
+    reasons = [
+        *(f"quality: {text}" for text in broken),
+        *(f"labels: {d.share:.1%} of {d.day} have come, usual are {d.usual:.1%}" for d in late),
+        *(f"estimate: {text}" for text in promised),
+        *([] if enough else [_too_few(spec, newest_due)]),
+    ]
+    colour: Colour = (
+        "red" if broken else "amber" if late or promised else "green" if enough else "unknown"
+    )
+    return QualityReceipt(
+        model=spec.model,
+        as_of=as_of,
+        day=day,
+        colour=colour,
+        reasons=tuple(reasons),
+        asks=bool(broken),
+        metric=spec.metric,
+        windows=tuple(windows),
+        remeasured=sum(is_new for _, is_new in measured),
+        slices=slices,
+        versions=tuple(_versions(store, client, spec, days)),
+        late=late,
+        unmatched=sum(found.unmatched for found in days.values()),
+        trivial=trivial,
+        estimate_error=_estimate_error(due, spec.metric),
+        calibration_error=calibration,
+        table=_table(store, spec, windows, chosen),
+    )
+
+
+def _last_days(spec: ModelSpec, days: Mapping[date, JoinedDay], *, until: date) -> list[date]:
+    oldest = until - timedelta(days=spec.quality.lookback_days - 1)
+    return [d for d in days if d >= oldest]
+
+
+def _window(
+    store: ObjectStore, spec: ModelSpec, days: Mapping[date, JoinedDay], *, last: date
+) -> tuple[Window, bool]:
+    """Return the window that ends with *last*, and whether it had to be measured."""
+    first = last - timedelta(days=spec.quality.window_days - 1)
+    span = Days(first=first, end=last + timedelta(days=1))
+    before = Days(first=first - timedelta(days=spec.quality.lookback_days), end=first)
+    parts = [days[d].data.sha256 for d in span if d in days]
+    past = [days[d].data.sha256 for d in before if d in days]
+    recipe = digest_of(
+        FORMAT, *parts, "calibrated on", *past, str(spec.quality.min_rows), str(spec.seed)
+    )
+    key = f"quality/{spec.model}/{last}/window-{recipe}.json"
+    if store.head(key) is not None:
+        return Window.model_validate_json(store.get(key)), False
+    rows = rows_of(store, spec, days, span)
+    window = Window(
+        first=max(first, min(days)),
+        last=last,
+        rows=len(rows.frame),
+        labelled=len(rows.labelled.frame),
+        metrics=_measured(rows.labelled),
+        estimated=_estimated(rows, rows_of(store, spec, days, before).labelled),
+    )
+    kept = put_json_once(store, key, window.model_dump(mode="json"))
+    return Window.model_validate(kept), True
+
+
+def _span(window: Window) -> Days:
+    return Days(first=window.first, end=window.last + timedelta(days=1))
+
+
+def _measured(rows: Rows) -> dict[str, float | None]:
+    nothing: dict[str, float | None] = dict.fromkeys(METRICS[rows.spec.examples.problem])
+    if len(rows.frame) < rows.spec.quality.min_rows:
+        return nothing
+    truth = rows.truth(rows.classes)
+    if not truth.is_measurable:
+        return nothing
+    found = metrics.measure(truth, rows.said(rows.classes))
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+
+
+def _estimated(rows: Rows, past: Rows) -> dict[str, float | None]:
+    problem = rows.spec.examples.problem
+    if problem == "regression" or rows.frame.empty:
+        return dict.fromkeys(METRICS[problem])
+    classes = tuple(sorted({*rows.classes, *past.classes}))
+    said = chances = rows.said(classes)
+    if len(past.frame):
+        size = min(len(past.frame), rows.spec.drift.sample_rows)
+        some = past.frame.sample(n=size, random_state=rows.spec.seed)
+        known = Rows(spec=rows.spec, frame=some)
+        chances = calibrated(known.truth(classes), known.said(classes), to=said)
+    return dict(expected_metrics(said, chances, problem=problem).items())
+
+
+def _is_due(spec: ModelSpec, day: date, as_of: datetime) -> bool:
+    return start_of(day) + timedelta(days=1 + spec.quality.delay_days) <= as_of
+
+
+def _late(
+    spec: ModelSpec, days: Mapping[date, JoinedDay], *, as_of: datetime
+) -> Iterator[LateLabels]:
+    """Yield the days of the newest due window of whose labels unusually few have come."""
+    shares = {d: f.labelled / f.rows for d, f in days.items() if _is_due(spec, d, as_of)}
+    for day in list(shares)[-spec.quality.window_days :]:
+        others = [share for d, share in shares.items() if d != day]
+        if len(others) < MIN_DAYS_TO_KNOW:
+            return
+        usual = median(others)
+        if shares[day] < spec.quality.min_label_share * usual:
+            yield LateLabels(day=day, share=shares[day], usual=usual)
+
+
+def _trivial(rows: Rows, metric: Metric) -> float | None:
+    """Return what the best constant answer, known in hindsight, would have got on *rows*."""
+    if rows.frame.empty:
+        return None
+    truth = rows.truth(rows.classes)
+    if not truth.is_measurable:
+        return None
+    return metrics.value(truth, metric, trivial_baseline(truth, rows=len(truth)))
+
+
+def _calibration(rows: Rows) -> float | None:
+    if len(rows.frame) < rows.spec.quality.min_rows:
+        return None
+    truth = rows.truth(rows.classes)
+    return (
+        metrics.calibration_error(truth, rows.said(rows.classes)) if truth.is_measurable else None
+    )
+
+
+def _slices(rows: Rows) -> Iterator[SliceQuality]:
+    metric, least = rows.spec.metric, rows.spec.gates.slices.min_rows
+    for name in rows.spec.gates.slices.columns:
+        for value, some in rows.frame.groupby(f"slice_{name}"):
+            found = Rows(spec=rows.spec, frame=some)
+            told = _measured(found)[metric] if len(some) >= least else None
+            yield SliceQuality(name=f"{name}={value}", rows=len(some), value=told)
+
+
+def _broken(
+    window: Window | None,
+    floors: Mapping[Metric, float],
+    trivial: float | None,
+    metric: Metric,
+    *,
+    key: str,
+) -> Iterator[str]:
+    """Say which metrics of *window* are worse than their floor or than a constant answer."""
+    if window is None:
+        return
+    found: dict[str, float | None] = getattr(window, key)
+    span = f"{window.first} to {window.last}"
+    for name, floor in floors.items():
+        value = found.get(name)
+        if value is not None and metrics.merit(name, value) < metrics.merit(name, floor):
+            yield f"{name} {value:.4f} over {span}, the floor is {floor:g}"
+    value = found.get(metric)
+    if value is not None and trivial is not None and metrics.gain(metric, value, trivial) <= 0:
+        yield f"{metric} {value:.4f} over {span} is no better than the same for all, {trivial:.4f}"
+
+
+def _too_few(spec: ModelSpec, window: Window | None) -> str:
+    if window is None:
+        return f"labels: none are due yet, they are {spec.quality.delay_days} days after their day"
+    return (
+        f"labels: {window.labelled} of {window.rows} rows from {window.first} to {window.last} "
+        f"have one, {spec.quality.min_rows} that differ are needed"
+    )
+
+
+def _versions(
+    store: ObjectStore, client: MlflowClient, spec: ModelSpec, days: Mapping[date, JoinedDay]
+) -> Iterator[VersionQuality]:
+    """Yield per version that scored within reach what it promised and what it kept."""
+    oldest = max(days) - timedelta(days=spec.quality.lookback_days - 1)
+    for number in sorted({f.version for d, f in days.items() if d >= oldest}, key=int):
+        mine = [d for d, found in days.items() if d >= oldest and found.version == number]
+        rows = Rows(
+            spec=spec, frame=from_parquet(*(read(store, days[d].data) for d in mine))
+        ).labelled
+        yield VersionQuality(
+            version=number,
+            days=len(mine),
+            rows=len(rows.frame),
+            offline=_offline(store, client, spec, number),
+            realised=_measured(rows)[spec.metric],
+        )
+
+
+def _offline(
+    store: ObjectStore, client: MlflowClient, spec: ModelSpec, number: str
+) -> float | None:
+    version = mlflow_registry.find_version(client, spec.model, number)
+    if version is None:
+        return None
+    record = mlflow_registry.tag(version, mlflow_registry.TAG_EVALUATION)
+    judged = EvaluationReceipt.model_validate_json(store.get(record))
+    return judged.metrics["challenger"].get(spec.metric)
+
+
+def _estimate_error(windows: Sequence[Window], metric: Metric) -> float | None:
+    """Return how far estimates lay from what came, on average over windows that have both."""
+    both = [(w.metrics[metric], w.estimated[metric]) for w in windows]
+    gaps = [abs(came - said) for came, said in both if came is not None and said is not None]
+    return float(np.mean(gaps)) if gaps else None
+
+
+def _table(
+    store: ObjectStore, spec: ModelSpec, windows: Sequence[Window], chosen: Sequence[Metric]
+) -> ObjectRef:
+    lines = [
+        {
+            "first": str(w.first),
+            "last": str(w.last),
+            "rows": w.rows,
+            "labelled": w.labelled,
+            "metrics": {name: w.metrics.get(name) for name in chosen},
+            "estimated": {name: w.estimated.get(name) for name in chosen},
+        }
+        for w in windows
+    ]
+    content = canonical_json({"model": spec.model, "windows": lines})
+    return put_once(store, f"quality/{spec.model}", content, suffix=".json")

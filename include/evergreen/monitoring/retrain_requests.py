@@ -1,0 +1,144 @@
+"""
+Ask for a retrain, with brakes: a cool-down, one at a time, and an end to what does not help.
+
+A request is one immutable object, named by the instant it was made for, so that asking again for
+the same instant is the same request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from evergreen.receipts.monitoring import Request
+from evergreen.registry import ledger, mlflow_registry
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import put_json_once
+from evergreen.values import Frozen
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+class Decision(Frozen):
+    """
+    Whether a retrain is asked for, in words; ``request`` is set if somebody must be told.
+
+    ``is_stuck``: a brake holds that only a person can loosen.
+    """
+
+    words: str
+    request: Request | None = None
+    is_stuck: bool = False
+
+
+def consider_retrain(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    as_of: datetime,
+    reasons: Sequence[str],
+    is_replay: bool,
+    now: datetime,
+) -> Decision:
+    """
+    Ask for a retrain for *reasons*, unless a brake holds.
+
+    Safe to repeat: a request for the same *as_of* is given again until a retrain has answered it.
+
+    :param is_replay: In a replayed past the brakes act as they would have, on what that past asked
+        for, and nobody is told.
+    :param now: The clock, for the record.
+    """
+    if not reasons:
+        return Decision(words="not needed")
+    asked = [
+        r for r in requests(store, spec.model) if r.as_of <= as_of and r.is_replay <= is_replay
+    ]
+    if own := next((r for r in asked if r.as_of == as_of), None):
+        if is_replay or own.is_replay or _is_answered(client, own):
+            return Decision(words="was asked for and is settled")
+        return Decision(
+            words="was asked for and is asked for again: no retrain has come", request=own
+        )
+    if held := _brake(store, client, spec, asked, as_of=as_of, is_replay=is_replay):
+        return held
+    book = ledger.read(store, spec.model)
+    reign = book.champion_at(as_of)
+    request = Request(
+        model=spec.model,
+        as_of=as_of,
+        reason="; ".join(reasons)[:500],
+        version=reign.version if reign else "none",
+        is_replay=is_replay,
+        recorded_at=now,
+    )
+    kept = put_json_once(store, _key(request), request.model_dump(mode="json"))
+    if is_replay:
+        return Decision(words="would have been asked for", request=None)
+    return Decision(words="asked for", request=Request.model_validate(kept))
+
+
+def requests(store: ObjectStore, model: str) -> list[Request]:
+    """Return every request of *model*, oldest first."""
+    found = [
+        Request.model_validate_json(store.get(key))
+        for key in store.list(f"retrain_requests/{model}/")
+    ]
+    return sorted(found, key=lambda request: request.as_of)
+
+
+def _key(request: Request) -> str:
+    kind = "-replay" if request.is_replay else ""
+    return f"retrain_requests/{request.model}/{request.as_of:%Y-%m-%dT%H%M%S}{kind}.json"
+
+
+def _brake(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    asked: Sequence[Request],
+    *,
+    as_of: datetime,
+    is_replay: bool,
+) -> Decision | None:
+    """Return what holds a request up; None if nothing does."""
+    if not asked:
+        return None
+    last, rules = asked[-1], spec.drift
+    age = as_of - last.as_of
+    if age < timedelta(days=rules.cool_down_days):
+        return Decision(
+            words=f"held: one was asked for as of {last.as_of:%Y-%m-%d}, the cool-down is "
+            f"{rules.cool_down_days} days"
+        )
+    if not is_replay and not _is_answered(client, last):
+        return Decision(
+            words=f"held: the one asked for as of {last.as_of:%Y-%m-%d} has not come. Is "
+            f"{spec.model}__retrain paused, failing, or waiting for a person?",
+            is_stuck=True,
+        )
+    tried = asked[-rules.max_useless_retrains :]
+    since = tried[0].as_of
+    outcomes = ledger.read(store, spec.model).outcomes
+    if len(tried) == rules.max_useless_retrains and not any(
+        since <= e.as_of <= as_of for e in outcomes
+    ):
+        return Decision(
+            words=f"held: the last {len(tried)} retrains, from {since:%Y-%m-%d} on, left version "
+            f"{last.version} as champion. A person must look; the next promotion loosens this",
+            is_stuck=True,
+        )
+    return None
+
+
+def _is_answered(client: MlflowClient, request: Request) -> bool:
+    """Return whether a retrain that knew as much as *request* has made a version."""
+    return any(
+        datetime.fromisoformat(mlflow_registry.tag(version, mlflow_registry.TAG_AS_OF))
+        >= request.as_of
+        for version in mlflow_registry.all_versions(client, request.model)
+    )

@@ -1,0 +1,1 @@
+"""Work on all versions of a model: retention, invariants, reproduction, backtest."""

@@ -1,0 +1,326 @@
+"""
+Replay what would have happened: which nights would have promoted, and what that was worth.
+
+The nights themselves are ordinary retrain runs, backfilled in any order or in parallel; here their
+versions are walked through in the order of ``as_of``, each judged beside the champion that this
+replay has by then. Nothing is promoted, and the ledger is neither read nor written.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from evergreen.data import examples
+from evergreen.data.parquet import from_parquet
+from evergreen.data.window import start_of, whole_days_end
+from evergreen.errors import BacktestError
+from evergreen.modeling import metrics
+from evergreen.modeling.evaluation import judgement, load_candidate
+from evergreen.modeling.metrics import Truth, classes_among
+from evergreen.modeling.prediction import predict
+from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.modeling import EvaluationReceipt
+from evergreen.receipts.operations import BacktestReceipt
+from evergreen.receipts.release import VersionIdentity
+from evergreen.registry import mlflow_registry
+from evergreen.registry.version_record import load_identity, spec_then
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import put_once, read
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
+
+#: What is compared: promote through the gates, never promote again, promote every night.
+STRATEGIES = ("evolving", "frozen", "ungated")
+#: A single day is noisy; the plot shows the mean of this many days.
+SMOOTH_DAYS = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """One retrain of the past: its version, what made it and how it was judged."""
+
+    version: ModelVersion
+    identity: VersionIdentity
+    evaluation: EvaluationReceipt
+
+    @property
+    def as_of(self) -> datetime:
+        """The instant the night lived at."""
+        return self.identity.as_of
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """The spec as it was that night, gates included."""
+        return spec_then(self.identity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """One day, and the night whose version each strategy would have scored it with."""
+
+    day: date
+    by: dict[str, Night]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredDay:
+    """One day's labels, and what the version of each strategy said about its rows."""
+
+    serving: Serving
+    truth: Truth
+    said: dict[str, metrics.Predictions]
+
+
+def backtest(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    first: datetime,
+    last: datetime,
+) -> BacktestReceipt:
+    """
+    Compare, day by day, the champion that evolves through the gates with one frozen on day one.
+
+    A third line promotes every night without asking, so that the price of the gates shows. A day is
+    scored by the newest champion that had learnt nothing of it, and measured on the labels that the
+    newest night of the range knew. Safe to repeat: the result lies under its own digest.
+
+    :param first: The first night's ``as_of``, included.
+    :param last: The last night's ``as_of``, included.
+    :raises BacktestError: If fewer than two nights of the range have a version.
+    """
+    nights = _nights(store, client, spec, first=first, last=last)
+    promoted = list(_promotions(store, client, nights))
+    served = list(_served(nights, promoted))
+    labelled = dict(_labelled_days(store, nights))
+    scorable = [serving for serving in served if serving.day in labelled]
+    if not scorable:
+        raise BacktestError(
+            f"{len(nights)} nights from {nights[0].as_of:%Y-%m-%d} to {nights[-1].as_of:%Y-%m-%d} "
+            f"leave no labelled day after the first promotion, that of {promoted[0].as_of:%Y-%m-%d}"
+            ". Widen the range."
+        )
+    scored = _score(scorable, labelled, spec=spec, client=client)
+    table = _by_day(scored, spec)
+    pooled = _pooled(scored, spec)
+    span = f"{nights[0].as_of:%Y-%m-%d}_{nights[-1].as_of:%Y-%m-%d}"
+    folder = f"backtests/{spec.model}/{span}"
+    csv = table.to_csv(index=False, float_format="%.6f").encode()
+    plot = _plot(spec, table, promoted, pooled)
+    return BacktestReceipt(
+        model=spec.model,
+        first=nights[0].as_of,
+        last=nights[-1].as_of,
+        nights=len(nights),
+        promotions=len(promoted),
+        days=len(table),
+        rows=sum(len(day.truth) for day in scored),
+        metric=spec.metric,
+        pooled=pooled,
+        table=put_once(store, folder, csv, suffix=".csv"),
+        plot=put_once(store, folder, plot, suffix=".png"),
+    )
+
+
+def _nights(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    first: datetime,
+    last: datetime,
+) -> list[Night]:
+    """Return the nights of the range, oldest first; of several versions of a night the newest."""
+    newest: dict[datetime, ModelVersion] = {}
+    for version in mlflow_registry.all_versions(client, spec.model):
+        as_of = datetime.fromisoformat(mlflow_registry.tag(version, mlflow_registry.TAG_AS_OF))
+        if first <= as_of <= last:
+            newest[as_of] = version
+    if len(newest) < 2:
+        raise BacktestError(
+            f"{len(newest)} night(s) of {spec.model} between {first:%Y-%m-%d %H:%M} and "
+            f"{last:%Y-%m-%d %H:%M} have a version, at least 2 are needed. Make them first: "
+            f"airflow backfill create --dag-id {spec.model}__retrain --from-date ... --to-date ..."
+        )
+    return [_night(store, version) for _, version in sorted(newest.items())]
+
+
+def _night(store: ObjectStore, version: ModelVersion) -> Night:
+    record = mlflow_registry.tag(version, mlflow_registry.TAG_EVALUATION)
+    return Night(
+        version=version,
+        identity=load_identity(store, version),
+        evaluation=EvaluationReceipt.model_validate_json(store.get(record)),
+    )
+
+
+def _promotions(
+    store: ObjectStore, client: MlflowClient, nights: Sequence[Night]
+) -> Iterator[Night]:
+    """Yield the nights that would have promoted, each judged beside the one before it."""
+    champion: Night | None = None
+    for number, night in enumerate(nights, start=1):
+        found = judgement(
+            store,
+            client,
+            night.spec,
+            best=night.evaluation.challenger,
+            candidates=night.evaluation.candidates,
+            examples=night.identity.examples,
+            champion=champion.version if champion else None,
+        )
+        if found.passed:
+            champion = night
+            yield night
+        if number % 10 == 0 or number == len(nights):
+            log.info("judged %d of %d nights", number, len(nights))
+
+
+def _served(nights: Sequence[Night], promoted: Sequence[Night]) -> Iterator[Serving]:
+    """Yield the days that begin after the first promotion, with what would have scored them."""
+    if not promoted:
+        raise BacktestError("No night of the range passed its gates, so nothing would have served.")
+    day = whole_days_end(promoted[0].as_of - timedelta(microseconds=1)) + timedelta(days=1)
+    while start_of(day) < nights[-1].as_of:
+        yield Serving(
+            day=day,
+            by={
+                "evolving": _newest_before(promoted, day),
+                "frozen": promoted[0],
+                "ungated": _newest_before(nights, day),
+            },
+        )
+        day += timedelta(days=1)
+
+
+def _newest_before(nights: Sequence[Night], day: date) -> Night:
+    return [night for night in nights if night.as_of <= start_of(day)][-1]
+
+
+def _labelled_days(
+    store: ObjectStore, nights: Sequence[Night]
+) -> Iterator[tuple[date, pd.DataFrame]]:
+    """Yield each day that a night tested on, with the labels the newest such night knew."""
+    last: dict[date, tuple[Night, ObjectRef]] = {}
+    for night in nights:
+        for entry in json.loads(read(store, night.identity.examples.manifest))["days"]:
+            if entry["segment"] == "test":
+                ref = ObjectRef.model_validate(entry["data"])
+                last[date.fromisoformat(entry["day"])] = (night, ref)
+    for day, (night, ref) in last.items():
+        spec = night.spec.examples
+        frame = examples.known(from_parquet(read(store, ref)), spec=spec, as_of=night.as_of)
+        yield day, frame.rename(columns={spec.label: "label"})
+
+
+def _score(
+    served: Sequence[Serving],
+    labelled: dict[date, pd.DataFrame],
+    *,
+    spec: ModelSpec,
+    client: MlflowClient,
+) -> list[ScoredDay]:
+    """Return each day with what every strategy would have said; each model is loaded once."""
+    jobs: dict[str, tuple[Night, set[date]]] = {}
+    for serving in served:
+        for night in serving.by.values():
+            jobs.setdefault(night.identity.key, (night, set()))[1].add(serving.day)
+    classes = classes_among(spec.examples, *(rows["label"] for rows in labelled.values()))
+    said: dict[tuple[str, date], metrics.Predictions] = {}
+    for key, (night, days) in jobs.items():
+        model = load_candidate(client, night.spec, night.identity.challenger)
+        for day in days:
+            said[key, day] = predict(
+                model, labelled[day], spec=night.spec.examples, classes=classes
+            )
+    named = spec.examples.model_copy(update={"label": "label"})
+    return [
+        ScoredDay(
+            serving=s,
+            truth=Truth.of(labelled[s.day], spec=named, classes=classes),
+            said={name: said[night.identity.key, s.day] for name, night in s.by.items()},
+        )
+        for s in served
+    ]
+
+
+def _by_day(scored: Sequence[ScoredDay], spec: ModelSpec) -> pd.DataFrame:
+    """Return one row a day: rows, and version and metric of each strategy."""
+    found = []
+    for day in scored:
+        if not day.truth.is_measurable:
+            continue  # a day on which all rows are alike has nothing to measure
+        line: dict[str, Any] = {"day": day.serving.day, "rows": len(day.truth)}
+        for name, night in day.serving.by.items():
+            line[f"{name}_version"] = int(night.version.version)
+            line[name] = metrics.value(day.truth, spec.metric, day.said[name])
+        found.append(line)
+    return pd.DataFrame(found)
+
+
+def _pooled(scored: Sequence[ScoredDay], spec: ModelSpec) -> dict[str, float]:
+    """Return the metric of each strategy over the rows of all days together."""
+    first = scored[0].truth
+    values = np.concatenate([day.truth.values for day in scored])
+    truth = Truth(problem=first.problem, values=values, classes=first.classes)
+    return {
+        name: metrics.value(truth, spec.metric, np.concatenate([day.said[name] for day in scored]))
+        for name in STRATEGIES
+    }
+
+
+def _plot(
+    spec: ModelSpec, table: pd.DataFrame, promoted: Sequence[Night], pooled: dict[str, float]
+) -> bytes:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure  # no pyplot: it keeps figures in a global
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    axes: Axes = figure.subplots()
+    looks: dict[str, dict[str, Any]] = {
+        "evolving": {"color": "#1b7f4b", "linewidth": 2.4, "label": "champion behind the gates"},
+        "frozen": {"color": "#b3261e", "linewidth": 2.0, "label": "frozen on day one"},
+        "ungated": {
+            "color": "#8a8f98",
+            "linewidth": 1.2,
+            "label": "newest version, no gates",
+            "linestyle": "--",
+        },
+    }
+    days = pd.to_datetime(table["day"])
+    for name, look in looks.items():
+        smooth = table[name].rolling(SMOOTH_DAYS, min_periods=1).mean()
+        look = look | {"label": f"{look['label']} ({pooled[name]:.3f} over all rows)"}
+        axes.plot(days, smooth, **look)
+    for night in promoted:
+        axes.axvline(pd.Timestamp(night.as_of.date()), color="#1b7f4b", alpha=0.25, linewidth=1)
+    axes.set_ylabel(f"{spec.metric}, mean of {SMOOTH_DAYS} days")
+    axes.set_title(
+        f"{spec.model}: {len(table)} days replayed, {len(promoted)} promotions (vertical lines)",
+        loc="left",
+    )
+    locator = AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.legend(loc="best", frameon=False)
+    axes.grid(alpha=0.2)
+    page = io.BytesIO()
+    figure.savefig(page, format="png", dpi=110, metadata={"Software": None})
+    return page.getvalue()

@@ -1,0 +1,203 @@
+"""
+Remove what is too old, and never what could be needed to serve, to go back or to explain.
+
+What an alias or the ledger names is kept for ever. Age counts from when a thing was made, not from
+the day it speaks of, so that a backfilled past is not swept away the night after.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from evergreen.receipts.modeling import EvaluationReceipt
+from evergreen.receipts.operations import HousekeepingReceipt
+from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry.version_record import identity_key
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import canonical_json, put_once
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
+
+#: A write or a run that was begun this long ago and not ended will never be.
+ABANDONED_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """One thing that is too old, and how it goes; ``name`` is what the record says of it."""
+
+    kind: str
+    name: str
+    remove: Callable[[], None]
+
+
+def keep_house(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    as_of: datetime,
+    now: datetime,
+    dry_run: bool,
+) -> HousekeepingReceipt:
+    """
+    List what retention lets go and, unless *dry_run*, remove it.
+
+    Safe to repeat and to interrupt: every removal can be done twice, and a version goes last, so
+    that one that is half removed is found again. The record of what went is kept.
+
+    :param now: The clock; age is counted back from it.
+    """
+    protected = protected_versions(store, client, spec)
+    removals = [
+        *_versions(store, client, spec, protected=protected),
+        *_reports(store, spec, now=now),
+        *_monitoring(store, spec, now=now),
+        *_predictions(store, spec, now=now),
+        *_unfinished(store, client, spec, now=now),
+    ]
+    record = None
+    if removals and not dry_run:
+        content = {"at": now.isoformat(), "removed": [[r.kind, r.name] for r in removals]}
+        folder = f"housekeeping/{spec.model}"
+        record = put_once(store, folder, canonical_json(content), suffix=".json")
+        for removal in removals:
+            removal.remove()
+    return HousekeepingReceipt(
+        model=spec.model,
+        as_of=as_of,
+        dry_run=dry_run,
+        removed=dict(Counter(removal.kind for removal in removals)),
+        kept_versions=len(protected),
+        record=record,
+    )
+
+
+def protected_versions(
+    store: ObjectStore, client: MlflowClient, spec: ModelSpec
+) -> dict[str, ModelVersion]:
+    """Return by number the versions that stay: the newest, and what ledger or an alias names."""
+    found = {str(v.version): v for v in mlflow_registry.all_versions(client, spec.model)}
+    newest = list(found)[-spec.retention.versions :]
+    named = {entry.version for entry in ledger.read(store, spec.model).entries}
+    aliased = set(mlflow_registry.aliases_of(client, spec.model).values())
+    return {number: found[number] for number in {*newest, *named, *aliased} & set(found)}
+
+
+def _versions(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    protected: dict[str, ModelVersion],
+) -> Iterator[Removal]:
+    kept_runs = {run for version in protected.values() for run in _runs_of(store, version)}
+    for version in mlflow_registry.all_versions(client, spec.model):
+        if str(version.version) not in protected:
+            yield Removal(
+                kind="version",
+                name=f"version {version.version} as of "
+                f"{version.tags.get(mlflow_registry.TAG_AS_OF)}",
+                remove=_remover(store, client, version, kept_runs=kept_runs),
+            )
+
+
+def _remover(
+    store: ObjectStore, client: MlflowClient, version: ModelVersion, *, kept_runs: set[str]
+) -> Callable[[], None]:
+    def remove() -> None:
+        key = version.tags.get(mlflow_registry.TAG_KEY, "none")
+        for run_id, candidate_key in _runs_of(store, version).items():
+            if run_id not in kept_runs:
+                mlflow_registry.remove_run(client, run_id)
+                store.delete(f"candidates/{version.name}/{candidate_key}.json")
+        for place in [
+            *store.list(f"evaluations/{version.name}/{key}/"),
+            *store.list(f"evidence/{version.name}/{key}/"),
+            f"reproductions/{version.name}/{key}.json",
+            identity_key(version.name, key),
+        ]:
+            store.delete(place)
+        client.delete_model_version(version.name, version.version)
+
+    return remove
+
+
+def _runs_of(store: ObjectStore, version: ModelVersion) -> dict[str, str]:
+    """Return the runs of all candidates of the night that made *version*, with their keys."""
+    record = version.tags.get(mlflow_registry.TAG_EVALUATION)
+    if record is None or store.head(record) is None:
+        key = version.tags.get(mlflow_registry.TAG_KEY, "none")
+        return {version.run_id: key} if version.run_id else {}
+    found = EvaluationReceipt.model_validate_json(store.get(record))
+    return {candidate.run_id: candidate.key for candidate in found.candidates}
+
+
+#: Folders of what was measured and logged day by day.
+WATCHED = (
+    "monitoring",
+    "distances",
+    "quality",
+    "service",
+    "skew",
+    "requests",
+    "served",
+    "rollouts",
+)
+
+
+def _reports(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:
+    named = {e.as_of for e in ledger.read(store, spec.model).entries}
+    folders = tuple(f"reports/{spec.model}/{as_of:%Y-%m-%dT%H%M}/" for as_of in named)
+    oldest = now - timedelta(days=spec.retention.reports_days)
+    for key in store.list(f"reports/{spec.model}/"):
+        if not key.startswith(folders) and _is_older(store, key, than=oldest):
+            yield Removal(kind="report", name=key, remove=partial(store.delete, key))
+
+
+def _monitoring(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:
+    """Yield old pages, what lies behind them and what servers logged, but no request."""
+    oldest = now - timedelta(days=spec.retention.reports_days)
+    for kind in WATCHED:
+        for key in store.list(f"{kind}/{spec.model}/"):
+            if _is_older(store, key, than=oldest):
+                yield Removal(kind=kind, name=key, remove=partial(store.delete, key))
+
+
+def _predictions(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:
+    """Yield old predictions; manifests go before their data, so no reader finds half a day."""
+    oldest = now - timedelta(days=spec.retention.predictions_days)
+    keys = list(store.list(f"predictions/{spec.model}/"))
+    for key in sorted(keys, key=lambda key: not key.endswith("/manifest.json")):
+        if _is_older(store, key, than=oldest):
+            yield Removal(kind="prediction", name=key, remove=partial(store.delete, key))
+
+
+def _unfinished(
+    store: ObjectStore, client: MlflowClient, spec: ModelSpec, *, now: datetime
+) -> Iterator[Removal]:
+    for name, begun in store.unfinished():
+        if begun < now - ABANDONED_AFTER:
+            yield Removal(kind="unfinished write", name=name, remove=partial(store.discard, name))
+    for run_id in mlflow_registry.running_since(client, spec.model, before=now - ABANDONED_AFTER):
+        yield Removal(
+            kind="unfinished run",
+            name=run_id,
+            remove=partial(mlflow_registry.remove_run, client, run_id),
+        )
+
+
+def _is_older(store: ObjectStore, key: str, *, than: datetime) -> bool:
+    head = store.head(key)
+    return head is not None and head.written_at < than

@@ -1,0 +1,36 @@
+"""What the receipts of several stages share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from evergreen.values import Frozen
+
+Status = Literal["passed", "failed", "unknown"]
+
+
+class ObjectRef(Frozen):
+    """One immutable object in the store, with the digest every reader checks."""
+
+    key: str
+    sha256: str
+    size: int
+
+
+class RunReceipt(Frozen):
+    """The instant a run lives at, resolved once and passed on."""
+
+    model: str
+    as_of: datetime
+    reason: str
+    partitions: int
+
+
+class Check(Frozen):
+    """One rule, what was measured and what was required."""
+
+    name: str
+    status: Status
+    measured: str
+    required: str

@@ -1,0 +1,156 @@
+"""Receipts of the stages between a registered version and the served champion."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import JsonValue
+
+from evergreen.receipts.common import Check
+from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
+from evergreen.receipts.modeling import CandidateReceipt
+from evergreen.receipts.monitoring import DriftReceipt
+from evergreen.values import Frozen
+
+
+class ScoredTest(Frozen):
+    """One test of the ML Test Score: 0, 0.5 or 1, and what it was given for."""
+
+    name: str
+    points: float
+    evidence: str
+
+
+class ScoredSection(Frozen):
+    """One of the four sections of the ML Test Score."""
+
+    name: str
+    tests: tuple[ScoredTest, ...]
+
+    @property
+    def total(self) -> float:
+        """Points of the section, of one per test."""
+        return sum(test.points for test in self.tests)
+
+
+class TestScore(Frozen):
+    """The ML Test Score of one version: the least of its sections."""
+
+    __test__: ClassVar[bool] = False  # pytest collects names that begin with Test
+
+    sections: tuple[ScoredSection, ...]
+    total: float
+
+
+class VersionIdentity(Frozen):
+    """Everything that made a version: enough to make it again and to say what differs."""
+
+    model: str
+    key: str
+    as_of: datetime
+    challenger: CandidateReceipt
+    candidates: tuple[CandidateReceipt, ...]
+    validation: ValidationReceipt
+    examples: ExamplesReceipt
+    drift: DriftReceipt
+    store_uri: str
+    days: dict[str, str]
+    spec: dict[str, JsonValue]
+    spec_digest: str
+    code_digest: str
+    git_sha: str
+    git_dirty: bool | None
+    environment: dict[str, str]
+    run: dict[str, str]
+
+
+class RegistrationReceipt(Frozen):
+    """The challenger has a version in the model registry."""
+
+    model: str
+    as_of: datetime
+    version: str
+    key: str
+    created: bool
+    passed: bool
+    judged_against: str | None
+    evidence: str
+    run_id: str
+    experiment_id: str
+
+
+class ApprovalReceipt(Frozen):
+    """What a person said, or why nobody was asked."""
+
+    model: str
+    as_of: datetime
+    version: str
+    judged_against: str | None
+    asked: bool
+    approved: bool
+    actor: str
+    words: str
+
+
+class DeploymentReceipt(Frozen):
+    """
+    Which version serves after this run, and why.
+
+    ``moved``: this run made ``version`` champion, in this try or an earlier one.
+    """
+
+    model: str
+    as_of: datetime
+    version: str
+    champion_version: str | None
+    moved: bool
+    reason: str
+    is_backed_out: bool = False
+
+
+class PromotionReceipt(Frozen):
+    """
+    A version was judged beside the champion of another environment, and registered there.
+
+    ``judged_against`` is that champion. After a dry run there is no ``registration``.
+    """
+
+    model: str
+    as_of: datetime
+    version: str
+    to: str
+    passed: bool
+    judged_against: str | None
+    test_rows: int
+    gates: tuple[Check, ...]
+    registration: RegistrationReceipt | None
+
+
+def registration_in(receipt: dict[str, Any]) -> RegistrationReceipt | None:
+    """
+    Return the registration that ``register_model`` or ``promote_model`` handed on as *receipt*.
+
+    :return: None after a dry run of a promotion.
+    """
+    if "registration" in receipt:
+        return PromotionReceipt.model_validate(receipt).registration
+    return RegistrationReceipt.model_validate(receipt)
+
+
+class RollbackReceipt(Frozen):
+    """
+    What a rollback run did, and what was forced for it.
+
+    ``moved``: this run made ``version`` champion, in this try or an earlier one.
+    ``champion_version`` is what serves now: after a later change, not ``version`` any more.
+    """
+
+    model: str
+    as_of: datetime
+    previous: str | None
+    version: str
+    version_as_of: datetime
+    champion_version: str | None
+    moved: bool
+    warnings: tuple[str, ...]

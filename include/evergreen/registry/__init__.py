@@ -1,0 +1,1 @@
+"""What MLflow and the ledger know: versions, aliases, champions."""

@@ -1,0 +1,276 @@
+"""
+The append-only history of who was champion, when, why and by whose word.
+
+One immutable object per entry, numbered without gaps. A number belongs to whoever writes it first,
+so the ledger is also the lock of the champion alias: an *intent* is a decision that anybody may
+finish, its *outcome* says that it is done.
+
+Every hundred entries are kept once more in one object, a checkpoint, so that a long ledger is read
+in few requests. It only repeats them: without it, they are read one by one.
+
+Two clocks run through it. ``recorded_at`` is when an entry was written. ``serves_from`` is when its
+version starts to serve in the time of the runs: a replayed night of last June promotes in June.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Literal
+
+from pydantic import ValidationError
+
+from evergreen.spec.release import Stage
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import canonical_json
+from evergreen.values import Frozen
+
+#: Entries in a checkpoint.
+CHECKPOINT_EVERY = 100
+
+Step = Literal[
+    "intent", "outcome", "abandoned", "refused", "stage", "backed_out", "stopped", "sent"
+]
+
+
+class Entry(Frozen):
+    """
+    One step of a change of champion.
+
+    ``intent``: it is decided and checked. ``outcome``: the alias has moved. ``abandoned``: it can
+    never move, because the version is gone. ``refused``: a person said no, and nothing was decided.
+    ``sent``: the version was copied to another environment; here nothing changes.
+
+    On its way to the callers a version goes from ``stage`` to ``stage``, which model servers
+    follow. It ends with an outcome, ``backed_out``: it was measured and found bad, or ``stopped``:
+    it could not be measured, or something else was decided. ``as_of`` is what the version knows up
+    to.
+
+    ``run`` names the run that decided. A later try of the same run finds its decision by it.
+    """
+
+    step: Step
+    action: Literal["promote", "rollback"]
+    model: str
+    version: str
+    previous: str | None
+    as_of: datetime
+    serves_from: datetime
+    artefact_sha256: str
+    actor: str
+    reason: str
+    recorded_at: datetime
+    stage: Stage | None = None
+    run: str | None = None
+
+
+class _Checkpoint(Frozen):
+    entries: tuple[Entry, ...]
+
+
+class LedgerConflictError(Exception):
+    """Somebody else wrote the next number first: read again, decide again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """A stage that is under way; its number in the ledger names it everywhere."""
+
+    number: int
+    entry: Entry
+    stage: Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """The whole ledger of one model, oldest entry first, as it was when it was read."""
+
+    model: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def pending(self) -> Entry | None:
+        """The decision that nobody has finished yet."""
+        last = self.entries[-1] if self.entries else None
+        return last if last is not None and last.step == "intent" else None
+
+    @cached_property
+    def outcomes(self) -> tuple[Entry, ...]:
+        """Every change that happened, in the order in which it happened."""
+        return tuple(entry for entry in self.entries if entry.step == "outcome")
+
+    @property
+    def champion(self) -> Entry | None:
+        """The change that put the present champion in place."""
+        return self.outcomes[-1] if self.outcomes else None
+
+    @cached_property
+    def standing(self) -> tuple[Entry, ...]:
+        """The champions nobody went back on, oldest first; the last one serves."""
+        return _standing(self.outcomes)
+
+    @property
+    def horizon(self) -> datetime | None:
+        """
+        The newest instant any champion has learnt up to, withdrawn ones included.
+
+        What a run older than this produces is history and never serves by itself.
+        """
+        return max((entry.as_of for entry in self.outcomes), default=None)
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """The stage of the version that is on its way to the callers, or None."""
+        for number, entry in reversed(list(enumerate(self.entries, start=1))):
+            if entry.step == "stage" and entry.stage is not None:
+                return Rollout(number=number, entry=entry, stage=entry.stage)
+            if entry.step not in ("refused", "intent", "sent"):
+                return None
+        return None
+
+    def is_backed_out(self, version: str) -> bool:
+        """Return whether *version* was measured on its way to the callers, and found bad."""
+        return any(e.version == version and e.step == "backed_out" for e in self.entries)
+
+    def decision_of(self, run: str | None) -> Entry | None:
+        """
+        Return the newest step of the change of champion that *run* decided, or None.
+
+        An intent that was closed is found by its outcome. A run without a name decides anew.
+        """
+        steps = ("intent", "outcome", "abandoned")
+        found = (e for e in reversed(self.entries) if e.run == run and e.step in steps)
+        return next(found, None) if run is not None else None
+
+    def has_served(self, version: str) -> bool:
+        """Return whether *version* was ever champion."""
+        return any(entry.version == version for entry in self.outcomes)
+
+    def is_withdrawn(self, version: str) -> bool:
+        """Return whether *version* served and a rollback went back on it."""
+        return self.has_served(version) and version not in {e.version for e in self.standing}
+
+    def champion_at(self, instant: datetime) -> Entry | None:
+        """Return what served at *instant* of the runs' time, or None before the first champion."""
+        known = _standing([e for e in self.outcomes if e.serves_from <= instant])
+        return known[-1] if known else None
+
+    def scorer_of(self, day_start: datetime, *, as_of: datetime) -> Entry | None:
+        """
+        Return what may score the day that begins at *day_start*, for a run that lives at *as_of*.
+
+        The newest champion known at *as_of* that nobody had gone back on by then and that had
+        learnt nothing at or after *day_start*.
+        """
+        known = _standing([e for e in self.outcomes if e.serves_from <= as_of])
+        return next((e for e in reversed(known) if e.as_of <= day_start), None)
+
+    def rollback_target(self) -> Entry | None:
+        """Return the last champion before the present one, or None if there is none."""
+        now = self.champion
+        earlier = (e for e in reversed(self.standing) if now and e.version != now.version)
+        return next(earlier, None)
+
+
+def read(store: ObjectStore, model: str) -> Ledger:
+    """Return the ledger of *model*."""
+    keys = list(store.list(f"ledger/{model}/"))
+    entries = list[Entry]()
+    for start in range(0, len(keys), CHECKPOINT_EVERY):
+        part = keys[start : start + CHECKPOINT_EVERY]
+        is_full = len(part) == CHECKPOINT_EVERY
+        kept = read_checkpoint(store, model, start + CHECKPOINT_EVERY) if is_full else ()
+        entries += kept or read_entries(store, part)
+    return Ledger(model=model, entries=tuple(entries))
+
+
+def read_entries(store: ObjectStore, keys: Sequence[str]) -> tuple[Entry, ...]:
+    """Return the entries under *keys*, one request each."""
+    return tuple(Entry.model_validate_json(store.get(key)) for key in keys)
+
+
+def read_checkpoint(store: ObjectStore, model: str, number: int) -> tuple[Entry, ...]:
+    """Return the entries up to *number* that its checkpoint repeats, none if it is of no use."""
+    try:
+        found = _Checkpoint.model_validate_json(store.get(_checkpoint_key(model, number)))
+    except (FileNotFoundError, ValidationError):
+        return ()
+    return found.entries
+
+
+def is_newest(store: ObjectStore, ledger: Ledger) -> bool:
+    """Return whether nothing was written since *ledger* was read."""
+    return len(list(store.list(f"ledger/{ledger.model}/"))) == len(ledger.entries)
+
+
+def read_again(store: ObjectStore, model: str, known: Ledger | None) -> Ledger:
+    """Return the ledger of *model*: *known* itself if nothing was written since it was read."""
+    return known if known is not None and is_newest(store, known) else read(store, model)
+
+
+def append(store: ObjectStore, ledger: Ledger, entry: Entry) -> Ledger:
+    """
+    Return *ledger* with *entry* written under the next number.
+
+    :raises LedgerConflictError: If somebody wrote that number since *ledger* was read.
+    """
+    key = f"ledger/{entry.model}/{len(ledger.entries) + 1:08d}.json"
+    if not store.put_if_absent(key, canonical_json(entry.model_dump(mode="json"))):
+        raise LedgerConflictError(key)
+    longer = Ledger(model=ledger.model, entries=(*ledger.entries, entry))
+    _keep_checkpoint(store, longer)
+    return longer
+
+
+def _keep_checkpoint(store: ObjectStore, ledger: Ledger) -> None:
+    """Keep the newest full checkpoint, which whoever wrote its last entry may have died before."""
+    number = len(ledger.entries) - len(ledger.entries) % CHECKPOINT_EVERY
+    if number:
+        repeated = _Checkpoint(entries=ledger.entries[number - CHECKPOINT_EVERY : number])
+        content = canonical_json(repeated.model_dump(mode="json"))
+        store.put_if_absent(_checkpoint_key(ledger.model, number), content)
+
+
+def _checkpoint_key(model: str, number: int) -> str:
+    return f"ledger_checkpoints/{model}/{number:08d}.json"
+
+
+def append_once(store: ObjectStore, entry: Entry) -> Ledger:
+    """
+    Append *entry* unless the ledger says the same already, whoever else writes meanwhile.
+
+    :raises RuntimeError: If a move is under way; it is worth another try.
+    """
+    same = {"step", "version", "actor", "reason"}
+    wanted = entry.model_dump(include=same)
+    while True:
+        book = read(store, entry.model)
+        if any(one.model_dump(include=same) == wanted for one in book.entries):
+            return book
+        if book.pending is not None:
+            raise RuntimeError(
+                f"A move of {entry.model} is under way, so that version {entry.version} was "
+                f"{entry.step} was not written down yet. This task will try again."
+            )
+        try:
+            return append(store, book, entry)
+        except LedgerConflictError:
+            continue
+
+
+def _standing(outcomes: tuple[Entry, ...] | list[Entry]) -> tuple[Entry, ...]:
+    """Replay *outcomes*: a promotion adds a champion, a rollback drops all that came after it."""
+    found: list[Entry] = []
+    for entry in outcomes:
+        if entry.action == "rollback":
+            versions = [e.version for e in found]
+            if entry.version in versions:
+                last = len(versions) - 1 - versions[::-1].index(entry.version)
+                del found[last + 1 :]
+            else:
+                found.append(entry)
+        else:
+            found.append(entry)
+    return tuple(found)

@@ -1,0 +1,58 @@
+"""The record of what made a registered version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from evergreen.digests import is_commit_known
+from evergreen.errors import ArtefactError
+from evergreen.receipts.release import VersionIdentity
+from evergreen.registry import mlflow_registry
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+
+def identity_key(model: str, key: str) -> str:
+    """Return where the identity of the version with *key* lies in the store."""
+    return f"identities/{model}/{key}.json"
+
+
+def load_identity(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
+    """
+    Return what made *version*.
+
+    :raises ArtefactError: If nobody can say: the record is gone, or was never written.
+    """
+    place = identity_key(version.name, mlflow_registry.tag(version, mlflow_registry.TAG_KEY))
+    try:
+        return VersionIdentity.model_validate_json(store.get(place))
+    except FileNotFoundError:
+        raise ArtefactError(
+            f"{place} is gone from {store.uri}, so nobody can say what made version "
+            f"{version.version} of {version.name}. Restore it from a backup."
+        ) from None
+
+
+def spec_then(identity: VersionIdentity) -> ModelSpec:
+    """
+    Return the spec as it was when the version was made.
+
+    :raises ArtefactError: If this release cannot read it any more.
+    """
+    try:
+        return ModelSpec.model_validate(identity.spec)
+    except ValidationError as error:
+        remedy = (
+            f"Check out commit {identity.git_sha} and use it there."
+            if is_commit_known(identity)
+            else f"Its commit is {identity.git_sha}."
+        )
+        raise ArtefactError(
+            f"The spec that {identity.model} had as of {identity.as_of:%Y-%m-%d} cannot be read by "
+            f"this release: {error}. {remedy}"
+        ) from error

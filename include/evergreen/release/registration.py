@@ -1,0 +1,214 @@
+"""Give a judged challenger its one version in the registry, whatever is retried or raced."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from evergreen.data.window import SEGMENTS, training_window
+from evergreen.digests import code_digest, environment, git_state, spec_digest
+from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
+from evergreen.receipts.modeling import EvaluationReceipt
+from evergreen.receipts.monitoring import DriftReceipt
+from evergreen.receipts.release import RegistrationReceipt, VersionIdentity
+from evergreen.registry import mlflow_registry
+from evergreen.registry.version_record import identity_key, load_identity
+from evergreen.reporting.evidence import DATA, PAGE, EvidencePack, keep_evidence, render
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import put_json_once
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
+
+#: Folder among the artefacts of the challenger's run in MLflow.
+EVIDENCE = "evidence"
+
+
+def register_model(
+    store: ObjectStore,
+    client: MlflowClient,
+    spec: ModelSpec,
+    *,
+    evaluation: EvaluationReceipt,
+    validation: ValidationReceipt,
+    examples: ExamplesReceipt,
+    drift: DriftReceipt,
+    tags: dict[str, str],
+    note: str = "",
+) -> RegistrationReceipt:
+    """
+    Return the version of the judged challenger with its evidence, creating both if needed.
+
+    The registry has no unique keys, so this converges instead: look up, create, look up again;
+    the lowest version stays and the others go, except one that carries an alias. What made the
+    version is kept beside it, as one object that :mod:`evergreen.reproduction` reads.
+
+    :param tags: Which run made it: an Airflow run and its bundle.
+    :param note: Added to the version's description.
+    """
+    challenger = evaluation.challenger
+    mlflow_registry.ensure_registered_model(client, spec.model, description=spec.description)
+    found = mlflow_registry.versions_of(client, spec.model, challenger.key)
+    created = not found
+    if created:
+        identity = _identity(store, spec, evaluation, validation, examples, drift, run=tags)
+        place = identity_key(spec.model, challenger.key)
+        made = put_json_once(store, place, identity.model_dump(mode="json"))
+        client.create_model_version(
+            spec.model,
+            source=f"models:/{challenger.model_id}",
+            run_id=challenger.run_id,
+            model_id=challenger.model_id,
+            # One call with all tags, so that there is never a half-registered version.
+            tags=_tags(VersionIdentity.model_validate(made), evaluation) | tags,
+            description=_describe(evaluation, note),
+            await_creation_for=0,
+        )
+        found = mlflow_registry.versions_of(client, spec.model, challenger.key)
+    for extra in found[1:]:
+        _remove(client, spec.model, extra)
+    version = found[0]
+    _refresh(client, spec.model, version, evaluation, note)
+    evidence, pack = keep_evidence(
+        store,
+        spec,
+        version=str(version.version),
+        evaluation=evaluation,
+        identity=load_identity(store, version),
+    )
+    _show(client, version, pack, evidence)
+    return RegistrationReceipt(
+        model=spec.model,
+        as_of=evaluation.as_of,
+        version=str(version.version),
+        key=challenger.key,
+        created=created,
+        passed=evaluation.passed,
+        judged_against=evaluation.champion_version,
+        evidence=evidence,
+        run_id=challenger.run_id,
+        experiment_id=mlflow_registry.ensure_experiment(client, spec.model),
+    )
+
+
+def _show(client: MlflowClient, version: ModelVersion, pack: EvidencePack, evidence: str) -> None:
+    """Show the pack in MLflow beside the model, and name it on the version last of all."""
+    if version.tags.get(mlflow_registry.TAG_EVIDENCE) == evidence:
+        return
+    run_id = pack.challenger.run_id
+    client.log_text(run_id, pack.model_dump_json(indent=1), f"{EVIDENCE}/{DATA}")
+    client.log_text(run_id, render(pack), f"{EVIDENCE}/{PAGE}")
+    mlflow_registry.set_tag(client, version, mlflow_registry.TAG_EVIDENCE, evidence)
+
+
+def _identity(
+    store: ObjectStore,
+    spec: ModelSpec,
+    evaluation: EvaluationReceipt,
+    validation: ValidationReceipt,
+    examples: ExamplesReceipt,
+    drift: DriftReceipt,
+    *,
+    run: dict[str, str],
+) -> VersionIdentity:
+    window = training_window(evaluation.as_of, spec.window)
+    sha, is_dirty = git_state()
+    return VersionIdentity(
+        model=spec.model,
+        key=evaluation.challenger.key,
+        as_of=evaluation.as_of,
+        challenger=evaluation.challenger,
+        candidates=evaluation.candidates,
+        validation=validation,
+        examples=examples,
+        drift=drift,
+        store_uri=store.uri,
+        days={segment: str(getattr(window, segment)) for segment in SEGMENTS},
+        spec=spec.model_dump(mode="json"),
+        spec_digest=spec_digest(spec),
+        code_digest=code_digest(spec.model),
+        git_sha=sha,
+        git_dirty=is_dirty,
+        environment=environment(),
+        run=run,
+    )
+
+
+def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str, str]:
+    # Of a version that was promoted the identity names the run and the model where it was fitted.
+    challenger, examples = evaluation.challenger, identity.examples
+    scores = {
+        f"evergreen.test_{name}": "none" if value is None else f"{value:.6f}"
+        for name, value in evaluation.metrics["challenger"].items()
+    }
+    return {
+        mlflow_registry.TAG_KEY: identity.key,
+        mlflow_registry.TAG_AS_OF: identity.as_of.isoformat(),
+        mlflow_registry.TAG_CANDIDATE: challenger.candidate,
+        mlflow_registry.TAG_SHA256: challenger.artefact_sha256,
+        mlflow_registry.TAG_EVALUATION: evaluation.record_key,
+        mlflow_registry.TAG_PASSED: _verdict(evaluation),
+        mlflow_registry.TAG_MODEL_ID: challenger.model_id,
+        mlflow_registry.TAG_BYTES: str(challenger.artefact_bytes),
+        "evergreen.identity": identity_key(identity.model, identity.key),
+        "evergreen.examples_digest": examples.digest,
+        "evergreen.examples_uri": f"{identity.store_uri}/{examples.manifest.key}",
+        **{f"evergreen.{segment}_days": days for segment, days in identity.days.items()},
+        "evergreen.spec_digest": identity.spec_digest,
+        "evergreen.code_digest": identity.code_digest,
+        "evergreen.git_sha": identity.git_sha,
+        "evergreen.git_dirty": {True: "yes", False: "no", None: "unknown"}[identity.git_dirty],
+        "evergreen.python": identity.environment["python"],
+        "evergreen.scikit_learn": identity.environment["scikit-learn"],
+        **scores,
+    }
+
+
+def _refresh(
+    client: MlflowClient,
+    model: str,
+    version: ModelVersion,
+    evaluation: EvaluationReceipt,
+    note: str,
+) -> None:
+    """Keep the newest judgement on the version: a later champion may have been compared."""
+    if version.tags.get(mlflow_registry.TAG_EVALUATION) == evaluation.record_key:
+        return
+    client.set_model_version_tag(
+        model, version.version, mlflow_registry.TAG_PASSED, _verdict(evaluation)
+    )
+    client.update_model_version(model, version.version, _describe(evaluation, note))
+    # Last: whoever finds this tag takes the others as they are.
+    client.set_model_version_tag(
+        model, version.version, mlflow_registry.TAG_EVALUATION, evaluation.record_key
+    )
+
+
+def _remove(client: MlflowClient, model: str, version: ModelVersion) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        # A search leaves the aliases out, and deleting a version silently drops its alias.
+        if client.get_model_version(model, version.version).aliases:
+            log.warning("version %s is a duplicate but carries an alias; it stays", version.version)
+            return
+        client.delete_model_version(model, version.version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise  # else the other racer removed it first
+    log.info("version %s was a duplicate of the same work and is removed", version.version)
+
+
+def _verdict(evaluation: EvaluationReceipt) -> str:
+    return "passed" if evaluation.passed else "failed"
+
+
+def _describe(evaluation: EvaluationReceipt, note: str) -> str:
+    failed = [gate.name for gate in evaluation.gates if gate.status == "failed"]
+    verdict = "passed every gate" if not failed else f"missed: {', '.join(failed)}"
+    night = f"{evaluation.challenger.candidate}, as of {evaluation.as_of:%Y-%m-%d %H:%M} UTC"
+    return "; ".join(filter(None, [night, verdict, note]))

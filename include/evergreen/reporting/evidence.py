@@ -1,0 +1,191 @@
+"""
+Everything a person needs to judge one challenger, on one page: verdict first, then the reasons.
+
+The pack is made once per judgement and kept beside it. It holds aggregates only, no row of data,
+and nothing in it can run: the page has no script, and every name and value is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from evergreen.receipts.common import Check
+from evergreen.receipts.data import ValidationReceipt
+from evergreen.receipts.modeling import (
+    CandidateReceipt,
+    EvaluationDetails,
+    EvaluationReceipt,
+    Importance,
+)
+from evergreen.receipts.monitoring import DriftReceipt
+from evergreen.receipts.release import TestScore, VersionIdentity
+from evergreen.reporting.charts import Chart, charts_of
+from evergreen.reporting.ml_test_score import score_readiness
+from evergreen.reporting.templates import page_template
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import put_json_once, read
+from evergreen.values import Frozen
+
+PAGE = "evidence.html"
+DATA = "evidence.json"
+
+
+class ModelCard(Frozen):
+    """
+    What the model is for, what it learnt from and where it ends.
+
+    Mitchell et al., "Model Cards for Model Reporting", FAT* 2019; from the spec and the run.
+    """
+
+    intended_use: str
+    owner: str
+    tags: tuple[str, ...]
+    label: str
+    problem: str
+    inputs: tuple[str, ...]
+    days: dict[str, str]
+    labelled: dict[str, int]
+    classes: dict[str, dict[str, int]]
+    limits: tuple[str, ...]
+
+
+class EvidencePack(Frozen):
+    """One judgement of one challenger, with all that stands behind it."""
+
+    model: str
+    version: str
+    as_of: datetime
+    passed: bool
+    missed: tuple[str, ...]
+    metric: str
+    champion_version: str | None
+    test_rows: int
+    gates: tuple[Check, ...]
+    metrics: dict[str, dict[str, float | None]]
+    challenger: CandidateReceipt
+    candidates: tuple[CandidateReceipt, ...]
+    charts: tuple[Chart, ...]
+    importances: tuple[Importance, ...]
+    contract: ValidationReceipt
+    drift: DriftReceipt
+    test_score: TestScore
+    identity: dict[str, JsonValue]
+    card: ModelCard
+
+    @property
+    def verdict(self) -> str:
+        """What the gates say, in a word."""
+        return "PROMOTE" if self.passed else "HOLD"
+
+
+def keep_evidence(
+    store: ObjectStore,
+    spec: ModelSpec,
+    *,
+    version: str,
+    evaluation: EvaluationReceipt,
+    identity: VersionIdentity,
+) -> tuple[str, EvidencePack]:
+    """
+    Return the key of the page for *evaluation* and its content, made now unless it is kept.
+
+    ``evidence.json`` beside the page holds the same for programs.
+    """
+    against = evaluation.champion_version or "none"
+    folder = f"evidence/{spec.model}/{identity.key}/against-{against}"
+    if store.head(f"{folder}/{DATA}") is None:
+        pack = _collect(store, spec, version, evaluation, identity)
+        put_json_once(store, f"{folder}/{DATA}", pack.model_dump(mode="json"))
+    pack = EvidencePack.model_validate_json(store.get(f"{folder}/{DATA}"))
+    store.put_if_absent(f"{folder}/{PAGE}", render(pack).encode())
+    return f"{folder}/{PAGE}", pack
+
+
+def render(pack: EvidencePack) -> str:
+    """Return *pack* as one self-contained page without script."""
+    return page_template(f"{PAGE}.j2").render(pack=pack)
+
+
+def _collect(
+    store: ObjectStore,
+    spec: ModelSpec,
+    version: str,
+    evaluation: EvaluationReceipt,
+    identity: VersionIdentity,
+) -> EvidencePack:
+    details = EvaluationDetails.model_validate_json(read(store, evaluation.details))
+    score = score_readiness(store, spec, identity=identity, evaluation=evaluation, details=details)
+    return EvidencePack(
+        model=spec.model,
+        version=version,
+        as_of=evaluation.as_of,
+        passed=evaluation.passed,
+        missed=tuple(gate.name for gate in evaluation.gates if gate.status == "failed"),
+        metric=spec.metric,
+        champion_version=evaluation.champion_version,
+        test_rows=evaluation.test_rows,
+        gates=evaluation.gates,
+        metrics=evaluation.metrics,
+        challenger=evaluation.challenger,
+        candidates=evaluation.candidates,
+        charts=tuple(charts_of(spec, details)),
+        importances=details.importances,
+        contract=identity.validation,
+        drift=identity.drift,
+        test_score=score,
+        identity=_identity(identity),
+        card=_card(spec, evaluation, identity, details),
+    )
+
+
+def _identity(identity: VersionIdentity) -> dict[str, JsonValue]:
+    libraries = ("python", "scikit-learn", "pandas", "numpy", "mlflow", "apache-airflow")
+    return {
+        "key": identity.key,
+        "MLflow run": identity.challenger.run_id,
+        "artefact, sha256": identity.challenger.artefact_sha256,
+        "examples, digest": identity.examples.digest,
+        "spec, digest": identity.spec_digest,
+        "code, digest": identity.code_digest,
+        "code, commit": identity.git_sha,
+        "uncommitted changes": {True: "yes", False: "no", None: "unknown"}[identity.git_dirty],
+        **{name: identity.environment.get(name, "none") for name in libraries},
+        **identity.run,
+    }
+
+
+def _card(
+    spec: ModelSpec,
+    evaluation: EvaluationReceipt,
+    identity: VersionIdentity,
+    details: EvaluationDetails,
+) -> ModelCard:
+    examples = identity.examples
+    return ModelCard(
+        intended_use=spec.description,
+        owner=spec.owner,
+        tags=spec.tags,
+        label=spec.examples.label,
+        problem=spec.examples.problem,
+        inputs=spec.examples.features,
+        days=identity.days,
+        labelled=examples.labelled,
+        classes=examples.classes,
+        limits=(*spec.limits, *_limits(evaluation, identity, details)),
+    )
+
+
+def _limits(
+    evaluation: EvaluationReceipt, identity: VersionIdentity, details: EvaluationDetails
+) -> Iterable[str]:
+    """Say what this very run could not see."""
+    yield f"Judged on {evaluation.test_rows} rows of {identity.days['test']}; no other season seen."
+    unknown = [gate.name for gate in evaluation.gates if gate.status == "unknown"]
+    if unknown:
+        yield f"Not told, for want of rows or of a rule: {', '.join(unknown)}."
+    if useless := [one.name for one in details.importances if one.is_useless]:
+        yield f"As good without these inputs: {', '.join(useless)}."

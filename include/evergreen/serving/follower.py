@@ -1,0 +1,220 @@
+"""
+Follow the ledger of one model: load what it names, hold it against its example, then swap.
+
+The version that serves goes on serving until another is ready. When ledger or registry cannot be
+reached, nothing changes; after a restart the last good version comes from the server's own disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from evergreen.errors import ArtefactError
+from evergreen.registry import ledger
+from evergreen.serving.endpoint import Endpoint, Seen, Traffic
+from evergreen.serving.model_cache import Kept, ModelCache
+from evergreen.serving.observations import Observation, is_expired, keep_observation
+from evergreen.serving.served_version import Limits, ServedVersion
+from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+
+class Follower:
+    """
+    What one model's endpoint follows.
+
+    :param client: Makes the registry's client; called in a thread, since MLflow is slow to import.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        store: ObjectStore,
+        cache: ModelCache,
+        client: Callable[[], MlflowClient],
+        limits: Limits,
+        replica: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.endpoint, self.store, self.cache, self.client = endpoint, store, cache, client
+        self.limits, self.replica, self.clock = limits, replica, clock
+        self.trouble: str | None = None
+        self._book: ledger.Ledger | None = None
+        self._kept: dict[tuple[str, str], Kept] = {}
+        self._loaded: dict[tuple[str, str], ServedVersion] = {}
+        self._bad: dict[tuple[str, str], str] = {}
+        self._stage: int | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The spec of the model."""
+        return self.endpoint.spec
+
+    async def begin(self) -> None:
+        """Serve the last good version from disk, if there is one, before anybody is asked."""
+        kept = await asyncio.to_thread(self.cache.last_good, self.spec.model)
+        if kept is None:
+            return
+        try:
+            champion = await self._load(kept)
+        except ArtefactError as error:
+            log.warning("The version that served last is not used: %s", error)
+            return
+        self.endpoint.traffic = Traffic(champion=champion)
+        log.info("%s serves, from disk", champion.name)
+
+    async def look(self) -> None:
+        """Do once what the ledger asks for; trouble is remembered, and nothing changes then."""
+        try:
+            trouble = await self._look()
+        except ArtefactError as error:
+            trouble = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever is down, the champion goes on serving
+            trouble = f"cannot follow the ledger: {type(error).__name__}: {error}"
+        if trouble != self.trouble:  # once, not every two seconds
+            serves = self.endpoint.traffic
+            still = f"; version {serves.champion.version} goes on serving" if serves else ""
+            log.warning("%s: %s%s", self.spec.model, trouble or "the trouble is over", still)
+        self.trouble = trouble
+
+    async def close(self) -> None:
+        """End every version, after what waits was answered."""
+        await asyncio.gather(*(one.close() for one in self._loaded.values()), *self._retiring)
+
+    async def _look(self) -> str | None:
+        """Do it; return what is strange all the same."""
+        book = await asyncio.to_thread(self._read)
+        if book.champion is None:
+            if self.endpoint.traffic is None:
+                return None
+            return f"the ledger in {self.store.uri} names no champion; is it the right one?"
+        champion = await self._ensure(book.champion)
+        rollout = book.rollout
+        if rollout and is_expired(rollout, self.spec.deployment.limits, now=self.clock()):
+            rollout = None
+        if rollout is None:
+            self._stage = None
+            await self._switch(Traffic(champion=champion), [book.champion])
+        else:
+            await self._join(champion, rollout, book.champion)
+        return None
+
+    async def _join(
+        self, champion: ServedVersion, rollout: ledger.Rollout, reign: ledger.Entry
+    ) -> None:
+        """Take part in a rollout, and keep what was seen of it."""
+        before = self.endpoint.traffic
+        if self._stage != rollout.number:
+            if before is None or before.champion is not champion:
+                await self._switch(Traffic(champion=champion), [reign])
+            await self._keep(
+                rollout,
+                Observation(replica=self.replica, recorded_at=self.clock(), state="loading"),
+            )
+            challenger = await self._challenge(rollout)
+            now_on = Traffic(
+                champion=champion, challenger=challenger, stage=rollout.stage, seen=Seen()
+            )
+            await self._switch(now_on, [reign, rollout.entry])
+            self._stage = rollout.number
+            log.info("%s: %s", challenger.name, rollout.stage)
+        traffic = self.endpoint.traffic
+        if traffic is not None and traffic.seen is not None and traffic.challenger is not None:
+            seen, lost = traffic.seen, traffic.challenger.restarts
+            died = f"{traffic.challenger.name} broke its process while it answered"
+            observation = Observation(
+                replica=self.replica,
+                recorded_at=self.clock(),
+                state="failed" if lost else "ready",
+                fault=died if lost else seen.fault,
+                challenger=seen.challenger,
+                champion=seen.champion,
+                difference=seen.difference,
+                scale=seen.scale,
+                compared=seen.compared,
+            )
+            await self._keep(rollout, observation)
+
+    async def _challenge(self, rollout: ledger.Rollout) -> ServedVersion:
+        """Return the challenger, loaded; if it cannot be, say so to whoever deploys."""
+        try:
+            return await self._ensure(rollout.entry)
+        except ArtefactError as error:
+            await self._keep(
+                rollout,
+                Observation(
+                    replica=self.replica,
+                    recorded_at=self.clock(),
+                    state="failed",
+                    fault=str(error)[:1000],
+                ),
+            )
+            raise
+
+    async def _keep(self, rollout: ledger.Rollout, seen: Observation) -> None:
+        await asyncio.to_thread(keep_observation, self.store, self.spec.model, rollout.number, seen)
+
+    async def _switch(self, traffic: Traffic, entries: list[ledger.Entry]) -> None:
+        """Let *traffic* serve from now on, remember it, and retire what is in neither."""
+        before, self.endpoint.traffic = self.endpoint.traffic, traffic
+        wanted = {(entry.version, entry.artefact_sha256) for entry in entries}
+        if before is None or before.champion is not traffic.champion:
+            log.info(
+                "%s serves%s",
+                traffic.champion.name,
+                f", after version {before.champion.version}" if before else "",
+            )
+            kept = self._kept[_key_of(entries[0])]
+            await asyncio.to_thread(self.cache.remember, self.spec.model, kept)
+        if not set(self._loaded) <= wanted:
+            for key in set(self._loaded) - wanted:
+                task = asyncio.create_task(self._loaded.pop(key).close())
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
+            keep = [kept for key, kept in self._kept.items() if key in wanted]
+            self._kept = {(one.version, one.sha256): one for one in keep}
+            await asyncio.to_thread(self.cache.forget_others, self.spec.model, keep)
+
+    async def _ensure(self, entry: ledger.Entry) -> ServedVersion:
+        key = _key_of(entry)
+        if key in self._loaded:
+            return self._loaded[key]
+        if key in self._bad:  # it was tried, and its bytes have not changed
+            raise ArtefactError(self._bad[key])
+        kept = await asyncio.to_thread(self._fetch, entry)
+        try:
+            return await self._load(kept)
+        except ArtefactError as error:
+            self._bad[key] = str(error)
+            raise
+
+    async def _load(self, kept: Kept) -> ServedVersion:
+        question = self.cache.question(self.spec, kept)
+        found = ServedVersion(question, version=kept.version, limits=self.limits)
+        await found.start()
+        self._kept[kept.version, kept.sha256] = kept
+        self._loaded[kept.version, kept.sha256] = found
+        return found
+
+    def _fetch(self, entry: ledger.Entry) -> Kept:
+        return self.cache.fetch(self.client(), self.spec.model, entry)
+
+    def _read(self) -> ledger.Ledger:
+        """Return the ledger; it is read again only if something was written."""
+        self._book = ledger.read_again(self.store, self.spec.model, self._book)
+        return self._book
+
+
+def _key_of(entry: ledger.Entry) -> tuple[str, str]:
+    return entry.version, entry.artefact_sha256

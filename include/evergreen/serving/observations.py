@@ -1,0 +1,102 @@
+"""What model servers write about the versions they serve, and how it is read."""
+
+from __future__ import annotations
+
+import bisect
+from datetime import datetime, timedelta
+from typing import Literal
+
+from evergreen.registry import ledger
+from evergreen.spec.release import Limits
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import canonical_json
+from evergreen.values import Frozen
+
+#: Upper bounds in which answering times are counted, in ms: 0.5 ms to 2 minutes, each 15 % wider.
+BOUNDS_MS = tuple(0.5 * 1.15**n for n in range(89))
+#: A server that was not heard of for this long is gone.
+SILENT = timedelta(seconds=60)
+QUANTILE = 0.95
+
+
+class Tally(Frozen):
+    """Requests one version answered in one stage, and how fast; ``buckets`` as BOUNDS_MS."""
+
+    requests: int = 0
+    failed: int = 0
+    buckets: tuple[int, ...] = (0,) * (len(BOUNDS_MS) + 1)
+
+    def plus(self, duration_ms: float, *, is_failed: bool) -> Tally:
+        """Return the tally with one more request."""
+        at = bisect.bisect_left(BOUNDS_MS, duration_ms)
+        buckets = (*self.buckets[:at], self.buckets[at] + 1, *self.buckets[at + 1 :])
+        return Tally(requests=self.requests + 1, failed=self.failed + is_failed, buckets=buckets)
+
+    @property
+    def p95_ms(self) -> float:
+        """The 95 % quantile, to the width of a bucket; 0 without requests."""
+        wanted, seen = QUANTILE * self.requests, 0
+        for bound, count in zip((*BOUNDS_MS, BOUNDS_MS[-1]), self.buckets, strict=True):
+            seen += count
+            if count and seen >= wanted:
+                return bound
+        return 0.0
+
+
+class Observation(Frozen):
+    """
+    What one server saw of one stage so far.
+
+    ``difference`` is summed over ``compared`` rows that both versions predicted, ``scale`` what it
+    is a share of.
+    """
+
+    replica: str
+    recorded_at: datetime
+    state: Literal["loading", "ready", "failed"]
+    fault: str | None = None
+    challenger: Tally = Tally()
+    champion: Tally = Tally()
+    difference: float = 0.0
+    scale: float = 0.0
+    compared: int = 0
+
+
+class Heartbeat(Frozen):
+    """One running server, and the version of each model it answers with."""
+
+    replica: str
+    recorded_at: datetime
+    url: str
+    models: dict[str, str]
+
+
+def keep_observation(store: ObjectStore, model: str, number: int, seen: Observation) -> None:
+    """Replace what one server saw of the stage *number*."""
+    key = f"rollouts/{model}/{number:08d}/{seen.replica}.json"
+    store.put(key, canonical_json(seen.model_dump(mode="json")))
+
+
+def observations(store: ObjectStore, model: str, number: int) -> list[Observation]:
+    """Return what every server saw of the stage *number*."""
+    keys = store.list(f"rollouts/{model}/{number:08d}/")
+    return [Observation.model_validate_json(store.get(key)) for key in keys]
+
+
+def live_servers(store: ObjectStore, *, now: datetime) -> list[Heartbeat]:
+    """Return every model server that was heard of lately."""
+    found = []
+    for key in store.list("servers/"):
+        try:
+            beat = Heartbeat.model_validate_json(store.get(key))
+        except FileNotFoundError:
+            continue  # it stopped since
+        if now - beat.recorded_at < SILENT:
+            found.append(beat)
+    return found
+
+
+def is_expired(rollout: ledger.Rollout, limits: Limits, *, now: datetime) -> bool:
+    """Return whether a stage is so old that whoever began it is gone: nobody watches it."""
+    longest = timedelta(minutes=rollout.stage.minutes, hours=limits.wait_hours + 1)
+    return now - rollout.entry.recorded_at > longest

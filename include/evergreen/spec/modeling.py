@@ -1,0 +1,188 @@
+"""The part of a spec that decides: what competes, what must be passed, what is watched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from evergreen.spec.checks import ConnectionId, ExecutorName, QueueName
+from evergreen.spec.data import Problem, Share
+from evergreen.values import Frozen
+
+Metric = Literal[
+    "roc_auc",
+    "average_precision",
+    "brier_loss",
+    "log_loss",
+    "accuracy",
+    "balanced_accuracy",
+    "mean_absolute_error",
+    "root_mean_squared_error",
+    "r2",
+]
+#: What can be measured for each problem; the first is what decides unless the spec says otherwise.
+METRICS: dict[Problem, tuple[Metric, ...]] = {
+    "binary": ("roc_auc", "average_precision", "brier_loss", "log_loss"),
+    "multiclass": ("log_loss", "brier_loss", "accuracy", "balanced_accuracy"),
+    "regression": ("mean_absolute_error", "root_mean_squared_error", "r2"),
+}
+#: The least and the greatest value of each metric; None has no bound.
+METRIC_RANGE: dict[Metric, tuple[float | None, float | None]] = {
+    "roc_auc": (0, 1),
+    "average_precision": (0, 1),
+    "brier_loss": (0, 2),
+    "log_loss": (0, None),
+    "accuracy": (0, 1),
+    "balanced_accuracy": (0, 1),
+    "mean_absolute_error": (0, None),
+    "root_mean_squared_error": (0, None),
+    "r2": (None, 1),
+}
+#: Durations become sums of dates in Airflow, which overflow beyond the year 9999. What is longer
+#: than this is a mistake: a question open for a year, a stage of a rollout or a search for a month.
+MAX_HOURS, MAX_MINUTES = 24 * 366, 60 * 24 * 31
+#: A plain linear model is always in the race, so no candidate of the user's may take its name.
+BASELINE = "baseline"
+
+
+def _within_range(floors: dict[Metric, float]) -> dict[Metric, float]:
+    for metric, floor in floors.items():
+        low, high = METRIC_RANGE[metric]
+        if (low is not None and floor < low) or (high is not None and floor > high):
+            bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * bool(high)
+            raise ValueError(
+                f"found {metric}: {floor:g}; expected a number that {metric} can reach, which is "
+                f"{' and '.join(bounds)}"
+            )
+    return floors
+
+
+Floors = Annotated[dict[Metric, float], AfterValidator(_within_range)]
+Number = Annotated[int | float, Field(ge=-1e100, le=1e100)]
+
+
+class Range(Frozen):
+    """Numbers from ``low`` to ``high``, both included; whole ones if both are whole."""
+
+    low: Number
+    high: Number
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _has_an_inside(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} must be less than high {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range must begin above 0, found low {self.low:g}")
+        return self
+
+
+Choices = Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]
+
+
+class Search(Frozen):
+    """
+    Values to try per parameter (scikit-learn names), and how much to spend on them.
+
+    A list holds choices, ``{low, high, log}`` is a range. A trial is measured on ``folds`` later
+    parts of the fit days, each time fitted on the days before them. The search ends after
+    ``trials`` or ``minutes``, whichever is first.
+    """
+
+    space: dict[str, Range | Choices] = Field(min_length=1)
+    trials: int = Field(default=8, ge=1, le=500)
+    folds: int = Field(default=3, ge=2, le=20)
+    minutes: float = Field(default=30, gt=0, le=MAX_MINUTES)
+
+
+class CandidateSpec(Frozen):
+    """One competitor: a function in ``pipeline.py`` (its own name by default) and its search."""
+
+    function: str | None = None
+    search: Search | None = None
+
+
+class BaselineGate(Frozen):
+    """
+    How much the challenger must gain on the primary metric over what costs nothing to build.
+
+    ``trivial`` says the same of every row; ``linear`` is a plain linear model of the same inputs,
+    which a challenger may fall a little behind: a week is noisy, and the user's own model may be
+    linear too. In units of the metric, or, for an
+    error in the label's own units, as a share of the baseline's.
+
+    The linear model is fitted on at most ``max_rows`` training rows, every day's share of them: its
+    some hundred numbers are known from so many as well as from millions.
+    """
+
+    trivial: float = Field(default=0.01, ge=0)
+    linear: float = -0.01
+    max_rows: int = Field(default=200_000, ge=1_000)
+
+
+class ChampionGate(Frozen):
+    """
+    The challenger must beat the champion on the same rows, so that ties keep the champion.
+
+    The one-sided lower bound of the paired difference at ``confidence`` must exceed ``margin``. It
+    takes the test days as independent of each other, and nothing of the rows within a day.
+    """
+
+    margin: float = Field(default=0.0, ge=0)
+    confidence: float = Field(default=0.975, gt=0.5, lt=1)
+
+
+class SliceGate(Frozen):
+    """No slice may fall behind the champion by more than ``max_drop``; small ones are unknown."""
+
+    columns: tuple[str, ...] = ()
+    min_rows: int = Field(default=200, ge=20)
+    max_drop: float = Field(default=0.05, ge=0)
+
+
+class SanityGate(Frozen):
+    """
+    The challenger's pipeline, fitted on shuffled labels, must not beat chance.
+
+    It is fitted ``shuffles`` times on at most ``max_rows`` training rows. With too few shuffles for
+    how widely they scatter the check cannot fail, and so does not pass. The same number of test
+    rows at most is looked at for the worth of each input.
+    """
+
+    shuffles: int = Field(default=10, ge=3, le=50)
+    max_rows: int = Field(default=2_000, ge=200)
+
+
+class Gates(Frozen):
+    """Every rule a challenger must pass. All are on by default."""
+
+    metric: Metric | None = None
+    floors: Floors = Field(default_factory=dict)
+    min_test_rows: int = Field(default=200, ge=20)
+    baseline: BaselineGate = BaselineGate()
+    champion: ChampionGate = ChampionGate()
+    slices: SliceGate = SliceGate()
+    sanity: SanityGate = SanityGate()
+    max_input_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.99
+    max_calibration_error: Share = 0.1
+    max_predict_ms_per_row: float = Field(default=5.0, gt=0)
+    max_artefact_mb: float = Field(default=100.0, gt=0)
+
+
+class Engine(Frozen):
+    """
+    Where fits run: in the task, or on the Dask cluster that an Airflow connection names.
+
+    ``executor`` and ``queue`` are Airflow's own, and say where the tasks that fit run.
+    """
+
+    dask: ConnectionId | None = None
+    executor: ExecutorName | None = None
+    queue: QueueName | None = None
+
+    @property
+    def placement(self) -> dict[str, str]:
+        """Arguments of the tasks that fit, for Airflow."""
+        asked = {"executor": self.executor, "queue": self.queue}
+        return {name: value for name, value in asked.items() if value}

@@ -1,0 +1,272 @@
+"""
+Ask a store what it keeps of what Evergreen relies on.
+
+``python -m evergreen.storage.conformance <uri>``
+
+Servers that speak S3 differ in what happens when two write at once, and some say yes and do
+otherwise (FACTS, "Storage"). Everything is tried for real below a prefix of its own, which is
+removed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from evergreen.errors import EvergreenError
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.opening import open_store
+from evergreen.storage.s3 import BucketStore
+
+Answer = Literal["yes", "no"]
+
+#: Writers at once, and how often they race: a race that is lost one time in ten is found.
+WRITERS, ROUNDS = 8, 20
+#: Objects of the listing; more than one page where a page is small.
+LISTED = 25
+BIG_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guarantee:
+    """One thing that was asked; ``words`` say what was seen, or what its absence costs."""
+
+    name: str
+    answer: Answer
+    is_needed: bool
+    words: str
+
+
+def examine(store: ObjectStore) -> list[Guarantee]:
+    """
+    Try every guarantee on *store*, and leave nothing behind.
+
+    A question that ends in an error is answered with no; the error says why.
+    """
+    place = f"doctor/{uuid.uuid4().hex}"
+    try:
+        return [
+            _ask(question, store, f"{place}/{n}")
+            for n, question in enumerate(QUESTIONS)
+            if isinstance(store, BucketStore) or question.try_it is not _notices_damage
+        ]
+    finally:
+        for key in list(store.list(f"{place}/")):
+            store.delete(key)
+
+
+def is_fit(found: Sequence[Guarantee]) -> bool:
+    """Return whether everything that is needed is there."""
+    return all(one.answer == "yes" for one in found if one.is_needed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    name: str
+    is_needed: bool
+    costs: str
+    try_it: Callable[[ObjectStore, str], str | None]
+
+
+def _ask(question: _Question, store: ObjectStore, place: str) -> Guarantee:
+    try:
+        wrong = question.try_it(store, place)
+    except (BotoCoreError, ClientError, EvergreenError, OSError, RuntimeError, ValueError) as error:
+        wrong = f"{type(error).__name__}: {error}"
+    return Guarantee(
+        name=question.name,
+        answer="yes" if wrong is None else "no",
+        is_needed=question.is_needed,
+        words="" if wrong is None else f"{wrong}. {question.costs}",
+    )
+
+
+def _is_read_back(store: ObjectStore, place: str) -> str | None:
+    for n in range(10):
+        store.put(f"{place}/k", b"%d" % n)
+        if store.get(f"{place}/k") != b"%d" % n:
+            return f"write {n} was not what the next read gave"
+    return None
+
+
+def _says_absent(store: ObjectStore, place: str) -> str | None:
+    with suppress(FileNotFoundError):
+        store.get(f"{place}/none")
+        return "a key that was never written was read"
+    store.delete(f"{place}/none")
+    return None if store.head(f"{place}/none") is None else "it has a head"
+
+
+def _lists_at_once(store: ObjectStore, place: str) -> str | None:
+    keys = [f"{place}/{n:03d}/x" for n in range(LISTED)]
+    for key in reversed(keys):
+        store.put(key, b"x")
+    store.put(f"{place}0", b"a neighbour of the prefix")
+    found = list(store.list(f"{place}/"))
+    if found != keys:
+        return f"{len(keys)} keys were written, {len(found)} listed, or in another order"
+    store.delete(keys[0])
+    return None if next(store.list(f"{place}/")) == keys[1] else "a deleted key was listed"
+
+
+def _tells_changes(store: ObjectStore, place: str) -> str | None:
+    store.put(f"{place}/k", b"one")
+    first = store.head(f"{place}/k")
+    store.put(f"{place}/k", b"two")
+    second = store.head(f"{place}/k")
+    if first is None or second is None or first.fingerprint == second.fingerprint:
+        return "other bytes have the same fingerprint"
+    listed = dict(store.heads(f"{place}/"))[f"{place}/k"]
+    return None if listed.fingerprint == second.fingerprint else "head and listing disagree"
+
+
+def _has_one_winner(store: ObjectStore, place: str) -> str | None:
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for n in range(ROUNDS):
+            key = f"{place}/{n}"
+            tries = [
+                pool.submit(store.put_if_absent, key, f"writer {w}".encode())
+                for w in range(WRITERS)
+            ]
+            won = [w for w, one in enumerate(tries) if one.result()]
+            if len(won) != 1:
+                return f"{len(won)} of {WRITERS} writers were told that they were first"
+            if store.get(key) != f"writer {won[0]}".encode():
+                return "the object is another writer's than the one that was told so"
+    return None
+
+
+def _keeps_the_first(store: ObjectStore, place: str) -> str | None:
+    store.put_if_absent(f"{place}/k", b"one")
+    if store.put_if_absent(f"{place}/k", b"two") or store.get(f"{place}/k") != b"one":
+        return "the second writer replaced the first"
+    return None
+
+
+def _takes_big(store: ObjectStore, place: str) -> str | None:
+    data = os.urandom(BIG_BYTES)
+    store.put(f"{place}/k", data)
+    if store.get(f"{place}/k") != data:
+        return f"{BIG_BYTES} bytes came back otherwise"
+    left = [name for name, _ in store.unfinished() if name.startswith(place)]
+    return f"a part was left: {left[0]}" if left else None
+
+
+def _first_wins_big(store: ObjectStore, place: str) -> str | None:
+    data = os.urandom(BIG_BYTES)
+    if not store.put_if_absent(f"{place}/k", data):
+        return "the first write of a large object was refused"
+    if store.put_if_absent(f"{place}/k", b"late") or store.get(f"{place}/k") != data:
+        return "a large object was replaced"
+    return None
+
+
+def _notices_damage(store: ObjectStore, place: str) -> str | None:
+    return store.is_blind_to_damage(f"{place}/k") if isinstance(store, BucketStore) else None
+
+
+QUESTIONS = (
+    _Question(
+        name="a write is read by whoever asks next",
+        is_needed=True,
+        try_it=_is_read_back,
+        costs="A task would not find what the task before it wrote",
+    ),
+    _Question(
+        name="what is absent is said to be absent",
+        is_needed=True,
+        try_it=_says_absent,
+        costs="A day that never came would look as if it had",
+    ),
+    _Question(
+        name="a listing is complete, in order, and at once",
+        is_needed=True,
+        try_it=_lists_at_once,
+        costs="The ledger would miss its newest entry",
+    ),
+    _Question(
+        name="a fingerprint changes with the bytes",
+        is_needed=True,
+        try_it=_tells_changes,
+        costs="A corrected day would not be read again",
+    ),
+    _Question(
+        name="a large object arrives whole, nothing is left of its parts",
+        is_needed=True,
+        try_it=_takes_big,
+        costs="Large examples could not be kept",
+    ),
+    _Question(
+        name="who writes second does not replace the first",
+        is_needed=True,
+        try_it=_keeps_the_first,
+        costs="A promotion could overwrite another",
+    ),
+    _Question(
+        name="the same for a large object",
+        is_needed=True,
+        try_it=_first_wins_big,
+        costs="What a night trained on could be replaced",
+    ),
+    _Question(
+        name=f"of {WRITERS} writers at once one is first, {ROUNDS} times",
+        is_needed=True,
+        try_it=_has_one_winner,
+        costs="Two runs could both promote; run one scheduler and max_active_runs 1, or use "
+        "another store",
+    ),
+    _Question(
+        name="bytes damaged on the way are refused",
+        is_needed=False,
+        try_it=_notices_damage,
+        costs="Damage is noticed when the object is read, not when it is written",
+    ),
+)
+
+
+def report(found: Sequence[Guarantee], *, uri: str) -> Iterator[Table | str]:
+    """Yield what a person reads: a table, then one line that says what to make of it."""
+    table = Table("guarantee", "answer", "needed", "what was seen", title=uri, title_justify="left")
+    for one in found:
+        colour = "green" if one.answer == "yes" else "red" if one.is_needed else "yellow"
+        needed = "yes" if one.is_needed else "better so"
+        table.add_row(one.name, f"[{colour}]{one.answer}[/]", needed, one.words)
+    yield table
+    yield (
+        "This store keeps what Evergreen relies on."
+        if is_fit(found)
+        else "This store does not keep what Evergreen relies on: see above."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Examine one store; 1 if something needed is missing, 2 if it cannot be opened."""
+    parser = argparse.ArgumentParser(prog="evergreen.doctor", description=__doc__)
+    parser.add_argument("store", help="file:///folder or s3://bucket/prefix (keys from AWS_*)")
+    asked = parser.parse_args(arguments)
+    try:
+        store = open_store(asked.store)
+        next(store.list("doctor/"), None)
+    except (ValueError, OSError) as error:
+        Console(stderr=True).print(error, highlight=False, markup=False)
+        return 2
+    found = examine(store)
+    console = Console()
+    for part in report(found, uri=store.uri):
+        console.print(part, highlight=False)
+    return 0 if is_fit(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""An object store in a local folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from typing_extensions import override
+
+from evergreen.keys import STAGING, checked_key
+from evergreen.receipts.common import ObjectRef
+from evergreen.storage.base import ObjectHead, ObjectStore, Traffic, ref_of
+
+
+class FolderStore(ObjectStore):
+    """An object store in a local folder, safe among processes of one machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.uri = self.root.as_uri()
+        self.traffic = Traffic()
+
+    @override
+    def head(self, key: str) -> ObjectHead | None:
+        try:
+            found = self._path(key).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return ObjectHead(
+            size=found.st_size,
+            fingerprint=f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}",
+            written_at=datetime.fromtimestamp(found.st_mtime, tz=UTC),
+        )
+
+    @override
+    def get(self, key: str) -> bytes:
+        data = self._path(key).read_bytes()
+        self.traffic.read += len(data)
+        return data
+
+    @override
+    def put(self, key: str, data: bytes) -> ObjectRef:
+        target = self._path(key)
+        os.replace(self._staged(data), _with_parents(target))
+        _sync_folder(target.parent)
+        return ref_of(key, data)
+
+    @override
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        target = self._path(key)
+        if target.exists():
+            return False
+        staged = self._staged(data)
+        try:
+            os.link(staged, _with_parents(target))  # fails, atomically, if someone was faster
+        except FileExistsError:
+            return False
+        finally:
+            staged.unlink()
+        _sync_folder(target.parent)
+        return True
+
+    @override
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    @override
+    def list(self, prefix: str) -> Iterator[str]:
+        folder = self.root / prefix.rpartition("/")[0]
+        keys = (p.relative_to(self.root).as_posix() for p in folder.rglob("*") if p.is_file())
+        return iter(sorted(k for k in keys if k.startswith(prefix) and not k.startswith(STAGING)))
+
+    @override
+    def heads(self, prefix: str) -> Iterator[tuple[str, ObjectHead]]:
+        for key in self.list(prefix):
+            if (found := self.head(key)) is not None:
+                yield key, found
+
+    @override
+    def unfinished(self) -> Iterator[tuple[str, datetime]]:
+        for path in sorted((self.root / STAGING).glob("*")):
+            yield path.name, datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+
+    @override
+    def discard(self, name: str) -> None:
+        (self.root / STAGING / Path(name).name).unlink(missing_ok=True)
+
+    @override
+    def url(self, key: str) -> str:
+        return self._path(key).as_uri()
+
+    def _staged(self, data: bytes) -> Path:
+        folder = self.root / STAGING
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        self.traffic.written += len(data)
+        return Path(file.name)
+
+    def _path(self, key: str) -> Path:
+        return self.root.joinpath(*checked_key(key).split("/"))
+
+
+def _with_parents(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut: POSIX asks for the folder to be synced too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,358 @@
+"""
+The object store in a bucket, through any server that speaks S3.
+
+An answer can get lost, so every write is signed: a repeated write that finds its own object counts
+as done. What the server promises beyond the protocol is asked by :mod:`evergreen.doctor`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.config import Config
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    FlexibleChecksumError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from typing_extensions import override
+
+from evergreen.errors import ArtefactError
+from evergreen.keys import checked_key
+from evergreen.receipts.common import ObjectRef
+from evergreen.storage.base import ObjectHead, ObjectStore, Traffic, ref_of, sha256_of
+
+
+class _UnderWayError(Exception):
+    """The server asks to try again, for another write of the key is not done."""
+
+
+class _OtherBytesError(ArtefactError):
+    """The bytes that came are not those that were written."""
+
+
+#: boto3 gives up after three tries in 1.6 s by default (FACTS, "Storage").
+CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 10}, connect_timeout=10, read_timeout=60
+)
+#: Objects above this many bytes are sent in parts of it; none is seen before the last has come.
+PART_BYTES = 16 * 1024 * 1024
+#: What boto3 does not try again itself: an answer that ends or breaks while it is read.
+BROKEN_ANSWERS = (
+    IncompleteReadError,
+    ResponseStreamingError,
+    ReadTimeoutError,
+    ConnectionClosedError,
+    FlexibleChecksumError,
+    ConnectionResetError,
+    _OtherBytesError,
+)
+READ_ATTEMPTS = 6
+#: Names of our notes on an object: its digest, and the one write that made it.
+SHA256, WRITER = "evergreen-sha256", "evergreen-writer"
+GONE = frozenset({"404", "NoSuchKey", "NotFound"})
+TAKEN = frozenset({"412", "PreconditionFailed"})
+#: Another conditional write of the same key is under way; S3 asks to try again.
+CONFLICT = frozenset({"409", "ConditionalRequestConflict", "OperationAborted"})
+NOT_THERE = frozenset({"501", "NotImplemented"})
+REFUSED = frozenset(
+    {
+        "401",
+        "403",
+        "AccessDenied",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+    }
+)
+
+
+class BucketStore(ObjectStore):
+    """
+    An object store below a prefix of a bucket.
+
+    :param uri: ``s3://bucket`` or ``s3://bucket/prefix``.
+    :param client: boto3's; without one, made from the environment (``AWS_*`` variables, profiles,
+        roles; ``AWS_ENDPOINT_URL_S3`` for a server of one's own).
+    :param part_bytes: Objects above this size are sent in parts; at least 5 MiB, by the protocol.
+    :param page_keys: Keys that one listing request may bring, at most 1,000, by the protocol.
+    :raises ValueError: If *uri* names no bucket.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        client: Any = None,
+        *,
+        part_bytes: int = PART_BYTES,
+        page_keys: int = 1000,
+    ) -> None:
+        parts = urlsplit(uri)
+        prefix = parts.path.strip("/")
+        if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError(
+                f"{uri!r} names no bucket. Expected s3://bucket or s3://bucket/prefix."
+            )
+        if prefix:
+            checked_key(prefix)
+        self.bucket = parts.netloc
+        self.uri = f"s3://{self.bucket}/{prefix}".rstrip("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._client = client or _client_of_environment()
+        self._part_bytes, self._page_keys = part_bytes, page_keys
+        self.traffic = Traffic()
+
+    @override
+    def head(self, key: str) -> ObjectHead | None:
+        found = self._head(checked_key(key))
+        return _head_of(found["ContentLength"], found) if found else None
+
+    @override
+    def get(self, key: str) -> bytes:
+        """
+        Return the bytes of *key*.
+
+        What we wrote ourselves is held against the digest it was written with, and read again if
+        it differs: a proxy may answer for the server (FACTS, "Storage").
+        """
+        checked_key(key)
+        again = Retrying(
+            retry=retry_if_exception_type(BROKEN_ANSWERS),
+            stop=stop_after_attempt(READ_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.2, max=10),
+            reraise=True,
+        )
+        return again(self._get, key)
+
+    @override
+    def put(self, key: str, data: bytes) -> ObjectRef:
+        self._put(checked_key(key), data)
+        return ref_of(key, data)
+
+    @override
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        writer = uuid.uuid4().hex
+        # Asked first, because sending a large object for nothing is the dearer mistake.
+        if self._head(checked_key(key)) is not None:
+            return False
+        again = Retrying(
+            retry=retry_if_exception_type(_UnderWayError),
+            stop=stop_after_attempt(READ_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.1, max=5),
+            reraise=True,
+        )
+        return again(self._put_if_absent, key, data, writer)
+
+    @override
+    def delete(self, key: str) -> None:
+        self._call("delete_object", checked_key(key))
+
+    @override
+    def list(self, prefix: str) -> Iterator[str]:
+        return (key for key, _ in self.heads(prefix))
+
+    @override
+    def heads(self, prefix: str) -> Iterator[tuple[str, ObjectHead]]:
+        if prefix:
+            checked_key(prefix.rstrip("/"))
+        for page in self._pages("list_objects_v2", self._prefix + prefix):
+            for found in page.get("Contents", ()):
+                yield found["Key"].removeprefix(self._prefix), _head_of(found["Size"], found)
+
+    @override
+    def unfinished(self) -> Iterator[tuple[str, datetime]]:
+        for page in self._pages("list_multipart_uploads", self._prefix):
+            for found in page.get("Uploads", ()):
+                key = found["Key"].removeprefix(self._prefix)
+                yield f"{key}?{found['UploadId']}", found["Initiated"]
+
+    @override
+    def discard(self, name: str) -> None:
+        key, _, upload = name.partition("?")
+        try:
+            self._call("abort_multipart_upload", checked_key(key), UploadId=upload)
+        except ClientError as error:
+            if _code(error) not in ("NoSuchUpload", *GONE):
+                raise
+
+    @override
+    def url(self, key: str) -> str:
+        return f"{self.uri}/{checked_key(key)}"
+
+    def make_bucket(self) -> None:
+        """Make the bucket unless it exists already and is ours."""
+        try:
+            self._client.create_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if _code(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise
+            self._client.head_bucket(Bucket=self.bucket)  # refused if it is somebody else's
+
+    def is_blind_to_damage(self, key: str) -> str | None:
+        """Write with a wrong digest; return what the server should not have said, or None."""
+        wrong = base64.b64encode(hashlib.sha256(b"other bytes").digest()).decode()
+        try:
+            self._call("put_object", key, Body=b"bytes", ChecksumSHA256=wrong)
+        except ClientError:
+            return None
+        return "bytes with another digest than they were sent with were taken"
+
+    def _get(self, key: str) -> bytes:
+        try:
+            found = self._call("get_object", key)
+        except ClientError as error:
+            if _code(error) in GONE:
+                raise FileNotFoundError(f"no {key} in {self.uri}") from None
+            raise
+        data: bytes = found["Body"].read()
+        self.traffic.read += len(data)
+        promised = found["Metadata"].get(SHA256)
+        if promised and sha256_of(data) != promised:
+            raise _OtherBytesError(
+                f"{key} in {self.uri} came as {len(data)} bytes with sha256 "
+                f"{sha256_of(data)[:12]}, and was written with {promised[:12]}. Nothing was read "
+                "from it. Restore it from a backup, or delete it and clear the task that made it."
+            )
+        return data
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        try:
+            return self._call("head_object", key)
+        except ClientError as error:
+            if _code(error) in GONE:
+                return None
+            raise
+
+    def _put_if_absent(self, key: str, data: bytes, writer: str) -> bool:
+        try:
+            self._put(key, data, writer=writer, IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) in CONFLICT:
+                raise _UnderWayError(str(error)) from error
+            if _code(error) not in TAKEN:
+                raise
+            # Ours, if the answer to an earlier try of boto3's was lost.
+            found = self._head(key)
+            return found is not None and found["Metadata"].get(WRITER) == writer
+        return True
+
+    def _put(self, key: str, data: bytes, *, writer: str = "", **condition: str) -> None:
+        self.traffic.written += len(data)
+        notes = {SHA256: sha256_of(data), **({WRITER: writer} if writer else {})}
+        if len(data) <= self._part_bytes:
+            self._call(
+                "put_object",
+                key,
+                Body=data,
+                Metadata=notes,
+                ChecksumAlgorithm="SHA256",
+                **condition,
+            )
+        else:
+            self._put_in_parts(key, data, notes, condition)
+
+    def _put_in_parts(
+        self, key: str, data: bytes, notes: dict[str, str], condition: dict[str, str]
+    ) -> None:
+        """Send *data* in parts; boto3's own transfer cannot make the last step conditional."""
+        upload = self._call(
+            "create_multipart_upload", key, Metadata=notes, ChecksumAlgorithm="SHA256"
+        )["UploadId"]
+        try:
+            source = io.BytesIO(data)
+            parts: list[dict[str, Any]] = []
+            while chunk := source.read(self._part_bytes):
+                number = len(parts) + 1
+                sent = self._call(
+                    "upload_part",
+                    key,
+                    UploadId=upload,
+                    PartNumber=number,
+                    Body=chunk,
+                    ChecksumAlgorithm="SHA256",
+                )
+                part = {"PartNumber": number, "ETag": sent["ETag"]}
+                if "ChecksumSHA256" in sent:
+                    part["ChecksumSHA256"] = sent["ChecksumSHA256"]
+                parts.append(part)
+            self._call(
+                "complete_multipart_upload",
+                key,
+                UploadId=upload,
+                MultipartUpload={"Parts": parts},
+                **condition,
+            )
+        except BaseException:
+            self.discard(f"{key}?{upload}")
+            raise
+
+    def _pages(self, operation: str, prefix: str) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator(operation).paginate(
+            Bucket=self.bucket, Prefix=prefix, PaginationConfig={"PageSize": self._page_keys}
+        )
+        try:
+            yield from pages
+        except (ClientError, EndpointConnectionError) as error:
+            raise self._explained(error) from error
+
+    def _call(self, operation: str, key: str, **more: Any) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = getattr(self._client, operation)(
+                Bucket=self.bucket, Key=self._prefix + key, **more
+            )
+        except (ClientError, EndpointConnectionError) as error:
+            raise self._explained(error) from error
+        return found
+
+    def _explained(self, error: Exception) -> Exception:
+        """Return *error*, or one that says what to do where a person has to."""
+        if isinstance(error, EndpointConnectionError):
+            return ConnectionError(
+                f"Nobody answers for {self.uri}: {error}. Look whether the store runs, and at "
+                "endpoint_url of the connection (or AWS_ENDPOINT_URL_S3)."
+            )
+        code = _code(error) if isinstance(error, ClientError) else ""
+        if code in REFUSED:
+            return PermissionError(
+                f"{self.uri} refused the request ({code}). The key needs GetObject, PutObject, "
+                "DeleteObject, ListBucket, AbortMultipartUpload and ListBucketMultipartUploads on "
+                "bucket and prefix; see login, password or role of the connection."
+            )
+        if code == "NoSuchBucket":
+            return ValueError(
+                f"There is no bucket {self.bucket!r}. Create it; nothing was written."
+            )
+        if code in NOT_THERE:
+            return NotImplementedError(
+                f"The server of {self.uri} lacks what is asked of it: {error}. `make doctor` lists "
+                "what a store must do."
+            )
+        return error
+
+
+def _client_of_environment() -> Any:
+    import boto3
+
+    return boto3.client("s3", config=CONFIG)
+
+
+def _head_of(size: int, found: dict[str, Any]) -> ObjectHead:
+    return ObjectHead(
+        size=size, fingerprint=found["ETag"].strip('"'), written_at=found["LastModified"]
+    )
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

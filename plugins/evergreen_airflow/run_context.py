@@ -1,0 +1,243 @@
+"""The instant a run lives at, and why: the one place that knows Airflow's dates."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Param
+
+from evergreen.data.window import start_of
+from evergreen.errors import AsOfError
+from evergreen.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: A trigger's configuration larger than this is a mistake, not a request.
+MAX_CONF_CHARS = 10_000
+
+AS_OF = Param(
+    None,
+    type=["null", "string"],
+    format="date-time",
+    title="As of",
+    description="Pretend to live at this instant (UTC): nothing later is read or known. "
+    "Empty: the end of the run's data interval, or the last midnight before the run was asked for.",
+)
+REASON = Param(
+    "asked for by hand",
+    type="string",
+    maxLength=500,
+    title="Reason",
+    description="Why this run is made; shown in its first task and kept with what it makes.",
+)
+SERVES_FROM = Param(
+    None,
+    type=["null", "string"],
+    format="date-time",
+    title="Serves from",
+    description="From when the older version serves, in the runs' time (UTC). Empty: now. In a "
+    "replay of the past, the instant of the replay.",
+)
+DRY_RUN = Param(
+    False,
+    type="boolean",
+    title="Dry run",
+    description="Train, judge and report, but leave the champion as it is.",
+)
+
+
+def candidates_param(spec: ModelSpec) -> Param:
+    """Return the choice of candidates for a run's form; the baseline is always fitted."""
+    names = list(spec.candidates)
+    return Param(
+        names,
+        type="array",
+        items={"enum": names},
+        examples=names,
+        minItems=1,
+        title="Candidates",
+        description="Fit only these; the baseline is always fitted beside them.",
+    )
+
+
+def as_of_of(context: Context, *, now: datetime) -> datetime:
+    """
+    Return the instant the run of *context* lives at, in UTC.
+
+    In order: the ``as_of`` param; the end of the data interval; the ``as_of`` of the newest asset
+    event; the last midnight at or before the run was asked for, which clearing does not change.
+
+    :raises AsOfError: If the run gives a bad ``as_of``, one after *now*, or an empty interval.
+    """
+    dag_run = context["dag_run"]
+    refuse_unknown_conf(context)
+    if asked := context["params"].get("as_of"):
+        _refuse_backfill_at_one_instant(context)
+        as_of = parse_instant(asked)
+    elif (end := context.get("data_interval_end")) is not None:
+        if end == context.get("data_interval_start"):
+            raise AsOfError(
+                f"The data interval of this run is empty: it starts and ends at {end}. The DAG "
+                "needs CronDataIntervalTimetable, not a bare cron string; or give as_of."
+            )
+        as_of = end.astimezone(UTC)
+    elif asked := _newest_event(context).get("as_of"):
+        as_of = parse_instant(asked)
+    else:
+        asked_at = dag_run.run_after.astimezone(UTC)
+        as_of = datetime(asked_at.year, asked_at.month, asked_at.day, tzinfo=UTC)
+    as_of = as_of.replace(microsecond=0)
+    _refuse_future(as_of, now=now)
+    return as_of
+
+
+def as_of_or_now(context: Context, *, now: datetime) -> datetime:
+    """
+    Return the ``as_of`` param of a run made by hand, or *now*: acting on the present needs no date.
+
+    :raises AsOfError: If the run gives a bad ``as_of``, or one after *now*.
+    """
+    refuse_unknown_conf(context)
+    asked = context["params"].get("as_of")
+    as_of = parse_instant(asked) if asked else now
+    _refuse_future(as_of, now=now)
+    return as_of
+
+
+def range_of(context: Context) -> tuple[datetime, datetime]:
+    """
+    Return the params ``first`` and ``last`` of a run as instants: the start of one, the end of one.
+
+    :raises AsOfError: If one is no date, or *last* lies before *first*.
+    """
+    refuse_unknown_conf(context)
+    first, last = (_parse_date(context["params"][name]) for name in ("first", "last"))
+    if last < first:
+        raise AsOfError(f"The range ends on {last} and begins on {first}. Turn it round.")
+    return start_of(first), start_of(last + timedelta(days=1)) - timedelta(microseconds=1)
+
+
+def reason_of(context: Context) -> str:
+    """Say in one line why the run exists: who or what asked for it."""
+    kind = str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
+    if kind == "asset_triggered":
+        return f"requested: {_newest_event(context).get('reason', 'no reason given')}"
+    if kind in ("scheduled", "backfill"):
+        return kind
+    return f"{kind}: {context['params'].get('reason', REASON.value)}"
+
+
+def identity_of(context: Context) -> dict[str, str]:
+    """Return which Airflow run made something, as tags."""
+    dag_run, bundle = context["dag_run"], getattr(context["ti"], "bundle_instance", None)
+    return {
+        "airflow.dag_id": dag_run.dag_id,
+        "airflow.run_id": dag_run.run_id,
+        "airflow.bundle_version": str(getattr(bundle, "version", None) or "unversioned"),
+    }
+
+
+def actor_of(context: Context) -> str:
+    """Return who is behind a run, for the ledger: the Airflow run and the person who started it."""
+    dag_run = context["dag_run"]
+    person = getattr(dag_run, "triggering_user_name", None)
+    by = f" by {person}" if person else ""
+    return f"airflow run {dag_run.dag_id} {dag_run.run_id}{by}"
+
+
+def decision_id(context: Context) -> str:
+    """
+    Return the identity of a decision: the same in every try of one task of one run, cleared or not.
+
+    A run that is deleted and made again under the same name is another run: it was asked for at
+    another time.
+    """
+    dag_run, ti = context["dag_run"], context["ti"]
+    asked_at = dag_run.run_after.astimezone(UTC).isoformat()
+    return f"{dag_run.dag_id} {dag_run.run_id} {asked_at} {ti.task_id} {ti.map_index}"
+
+
+def is_backfill(context: Context) -> bool:
+    """Return whether the run replays the past for a backfill."""
+    kind = context["dag_run"].run_type
+    return str(getattr(kind, "value", kind)) == "backfill"
+
+
+def parse_instant(text: str) -> datetime:
+    """
+    Return the instant *text* names, in UTC.
+
+    :raises AsOfError: If it is not ISO 8601 with a time zone.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.tzinfo is None:
+        raise AsOfError(
+            f"as_of {text!r} is not an instant with a time zone. Expected for example "
+            "2013-07-01T00:00:00Z."
+        )
+    return found.astimezone(UTC)
+
+
+def _refuse_future(as_of: datetime, *, now: datetime) -> None:
+    if as_of > now:
+        raise AsOfError(
+            f"as_of {as_of.isoformat()} is in the future (now {now.isoformat()}), and no label of "
+            "the future is known. Trigger the run with an as_of that has passed."
+        )
+
+
+def _refuse_backfill_at_one_instant(context: Context) -> None:
+    if is_backfill(context):
+        raise AsOfError(
+            "A backfill gives each of its runs an as_of of its own, the end of the data interval. "
+            "Its configuration sets one as_of for all of them. Nothing was done. Start the "
+            "backfill again without as_of."
+        )
+
+
+def _parse_date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise AsOfError(f"{text!r} is no date. Expected for example 2013-07-01.") from None
+
+
+def refuse_unknown_conf(context: Context) -> None:
+    """
+    Refuse a run whose configuration holds anything but params of its DAG.
+
+    Compared with what DAG and task declare, never with ``context["params"]``: Airflow has merged
+    the configuration into those before a task sees them.
+
+    :raises AsOfError: If a key is unknown, or the configuration is too long for a request.
+    """
+    conf = context["dag_run"].conf or {}
+    known = sorted({*context["dag"].params, *context["task"].params})
+    if len(str(conf)) > MAX_CONF_CHARS:
+        raise AsOfError(f"The run's configuration is longer than {MAX_CONF_CHARS} characters.")
+    if unknown := sorted(set(conf) - set(known)):
+        close = {key: get_close_matches(key, known, n=1) for key in unknown}
+        meant = [f"{key!r}: did you mean {found[0]!r}?" for key, found in close.items() if found]
+        raise AsOfError(
+            " ".join(
+                [
+                    f"The run's configuration has unknown keys {unknown}; known are {known}.",
+                    *meant,
+                    "Nothing was done. Start a new run with known keys only.",
+                ]
+            )
+        )
+
+
+def _newest_event(context: Context) -> dict[str, Any]:
+    """Return the ``extra`` of the newest event that started the run; several fold into one run."""
+    by_asset = context.get("triggering_asset_events") or {}
+    events = [event for events in by_asset.values() for event in events]
+    newest = max(events, key=lambda event: event.timestamp, default=None)
+    return dict(newest.extra or {}) if newest else {}

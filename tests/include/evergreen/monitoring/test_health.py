@@ -1,0 +1,208 @@
+"""One decision a day: the gravest colour, every reason, and no silence taken for health."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from tests.conftest import AS_OF
+from tests.support.night import NOW
+
+from evergreen.data.window import scoring_day
+from evergreen.monitoring.health import Report, assess_health
+from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.monitoring import (
+    DayAlarm,
+    DetectionReceipt,
+    Finding,
+    KeptReport,
+    QualityReceipt,
+    ServiceReceipt,
+    SkewedColumn,
+    SkewReceipt,
+    StalenessReceipt,
+    VersionQuality,
+    Window,
+)
+from evergreen.spec.monitoring import Service
+
+pytestmark = pytest.mark.integration
+
+NOTHING = ObjectRef(key="reports/none", sha256="0" * 64, size=0)
+
+
+@pytest.fixture
+def history(new_history):
+    found = new_history()
+    found.deploy(found.version(0))
+    return found
+
+
+class Day:
+    """What the watchers of one day say; quiet unless a test says otherwise."""
+
+    def __init__(self, history, day: int = 1) -> None:
+        self.history, self.as_of = history, AS_OF + timedelta(days=day)
+        self.day = scoring_day(self.as_of)
+        common = {"model": history.spec.model, "as_of": self.as_of, "day": self.day,
+                  "colour": "green", "reasons": ()}  # fmt: skip
+        kept = KeptReport(html=NOTHING, json_report=NOTHING, snapshot=NOTHING, columns={})
+        self.report = Report(
+            drift=DetectionReceipt(
+                **common, version="1", rows=900, reference_days=(self.day,), reference_rows=3600,
+                history_days=60, alarms=(DayAlarm(day=self.day, is_told=True, findings=()),),
+                columns=(Finding(name="temp", distance=9, usual=8, limit=40),), report=kept,
+            ),
+            quality=QualityReceipt(
+                **common, metric="roc_auc", remeasured=1, slices=(), late=(), unmatched=0,
+                windows=(Window(first=self.day, last=self.day, rows=900, labelled=880,
+                                metrics={"roc_auc": 0.68}, estimated={"roc_auc": 0.69}),),
+                versions=(VersionQuality(version="1", days=1, rows=880, offline=0.7,
+                                         realised=0.68),),
+                trivial=0.5, estimate_error=0.01, calibration_error=0.03, table=NOTHING,
+            ),
+            staleness=StalenessReceipt(
+                **common, version="1", champion_days=1, champion_limit=14, data_days=6,
+                data_limit=19, challenged_days=1, limit_from="no backtest yet",
+            ),
+        )  # fmt: skip
+
+    def say(self, watcher: str, **changes) -> Day:
+        said = getattr(self.report, watcher).model_copy(update=changes)
+        self.report = self.report.model_copy(update={watcher: said})
+        return self
+
+    def silence(self, watcher: str) -> Day:
+        self.report = self.report.model_copy(update={watcher: None})
+        return self
+
+    def assess(self, *, is_replay: bool = False, **spec):
+        return assess_health(
+            self.history.store, self.history.client, self.history.spec.model_copy(update=spec),
+            as_of=self.as_of, report=self.report, is_replay=is_replay, now=NOW,
+        )  # fmt: skip
+
+    def page(self, name: str = "health.html") -> str:
+        key = f"monitoring/{self.history.spec.model}/{self.day}/{name}"
+        return self.history.store.get(key).decode()
+
+
+def test_a_quiet_day_is_green_and_asks_for_nothing(history):
+    day = Day(history)
+
+    found = day.assess()
+
+    assert (found.colour, found.reasons, found.retrain) == ("green", (), "not needed")
+    assert "<span>GREEN</span>" in day.page()
+    assert "Not served online" in day.page()
+
+
+@pytest.mark.parametrize(
+    ("colours", "all_day"),
+    [
+        (("green", "amber", "green"), "amber"),
+        (("unknown", "amber", "green"), "unknown"),
+        (("unknown", "amber", "red"), "red"),
+    ],
+)
+def test_the_gravest_colour_is_that_of_the_day(history, colours, all_day):
+    day = Day(history)
+    for watcher, colour in zip(("drift", "quality", "staleness"), colours, strict=True):
+        day.say(watcher, colour=colour)
+
+    assert day.assess().colour == all_day
+
+
+@pytest.mark.parametrize("watcher", ["drift", "quality", "staleness"])
+def test_a_watcher_without_a_result_is_unknown_and_starts_nothing(history, watcher):
+    day = Day(history).silence(watcher)
+    for other in {"drift", "quality", "staleness"} - {watcher}:
+        day.say(other, colour="red", asks=True, reasons=(f"{other}: bad",))
+
+    found = day.assess()
+
+    assert found.silent == (watcher,)
+    assert f"{watcher}: gave no result" in found.reasons
+    assert found.request is None
+    assert "no result" in day.page()
+
+
+def test_a_server_must_be_heard_where_the_spec_has_one(history):
+    day = Day(history)
+
+    assert day.assess(service=Service()).silent == ("service", "skew")
+
+    day.report = day.report.model_copy(update={"service": ServiceReceipt(
+        model=history.spec.model, as_of=day.as_of, day=day.day, colour="green", reasons=(),
+        requests=1000, usual_requests=None, p50_ms=1, p95_ms=2, p99_ms=3, error_rate=0,
+        by_version={"1": 1000},
+    ), "skew": SkewReceipt(
+        model=history.spec.model, as_of=day.as_of, day=day.day, colour="green", reasons=(),
+        served=60, compared=55,
+        columns=(SkewedColumn(name="temp", rows=55, share=0.5, served="1.0", prepared="2.0"),),
+    )})  # fmt: skip
+
+    assert day.assess(service=Service()).colour == "green"
+    assert "60 rows that callers sent" in day.page()
+    assert day.assess(service=Service(max_skew=None)).colour == "green"
+
+
+def test_red_asks_for_a_retrain_with_its_reasons(history):
+    day = Day(history).say("drift", colour="red", asks=True, reasons=("drift: temp is far",))
+
+    found = day.assess()
+
+    assert found.request.reason == "drift: temp is far"
+    assert found.request.as_of == day.as_of
+    assert found.retrain == "asked for"
+
+
+def test_a_stuck_brake_makes_the_day_red(history):
+    Day(history, 1).say("drift", colour="red", asks=True, reasons=("drift: a",)).assess()
+    later = Day(history, 20).say("drift", colour="red", asks=True, reasons=("drift: a",))
+
+    found = later.assess()
+
+    assert found.colour == "red"
+    assert any(reason.startswith("retrain: held") for reason in found.reasons)
+
+
+def test_a_replay_says_so_and_tells_nobody(history):
+    day = Day(history).say("drift", colour="red", asks=True, reasons=("drift: a",))
+
+    found = day.assess(is_replay=True)
+
+    assert found.request is None
+    assert found.retrain == "would have been asked for"
+    assert "replay of a past day" in day.page()
+
+
+def test_what_was_the_matter_yesterday_is_not_new(history):
+    Day(history, 1).say("drift", colour="amber", reasons=("drift: temp",)).assess()
+    today = Day(history, 2).say("drift", colour="amber", reasons=("drift: dest",))
+    today.say("quality", colour="amber", reasons=("labels: late",))
+
+    assert today.assess().new_reasons == ("labels: late",)
+
+
+def test_assessing_again_gives_the_same_page(history):
+    Day(history, 1).say("drift", colour="red", reasons=("drift: a",)).assess()
+    day = Day(history, 2)
+    first = day.assess(), day.page()
+
+    assert (day.assess(), day.page()) == first
+    assert day.page().count('<i class="red"') == 1
+    assert "past" not in json.loads(day.page("health.json"))
+
+
+def test_names_of_the_data_stay_text(history):
+    """A column's name and a category come from the data; the page must not run them."""
+    evil = "</td><script>alert(1)</script>"
+    far = Finding(name=evil, distance=2, usual=0, limit=1)
+    day = Day(history).say("drift", colour="amber", reasons=(evil,), columns=(far,))
+
+    day.assess()
+
+    assert "<script" not in day.page()
+    assert "&lt;script&gt;" in day.page()

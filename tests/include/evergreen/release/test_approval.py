@@ -1,0 +1,148 @@
+"""A person's word: only a yes to this very comparison moves the alias."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.night import NOW
+
+from evergreen.receipts.release import ApprovalReceipt
+from evergreen.release.approval import question
+from evergreen.release.deployment import why_not_promote
+from evergreen.reporting.evidence import DATA, PAGE, EvidencePack
+from evergreen.spec.release import Approval, Deployment
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def history(new_history):
+    history = new_history()
+    asks = Deployment(approval=Approval(required=True))
+    history.spec = history.spec.model_copy(update={"deployment": asks})
+    return history
+
+
+def answer(registration, *, approved: bool, words: str = "", **changes) -> ApprovalReceipt:
+    said = ApprovalReceipt(
+        model=registration.model, as_of=registration.as_of, version=registration.version,
+        judged_against=registration.judged_against, asked=True, approved=approved, actor="anna",
+        words=words,
+    )  # fmt: skip
+    return said.model_copy(update=changes)
+
+
+def test_a_yes_promotes_and_the_ledger_has_who_and_why(history):
+    version = history.version(1)
+
+    receipt = history.deploy(version, approval=answer(version, approved=True, words="looks good"))
+
+    assert receipt.moved is True
+    entry = history.ledger().champion
+    assert entry.actor == "anna, in test"
+    assert entry.reason.endswith("approved by anna: looks good")
+
+
+def test_a_no_leaves_the_champion_and_is_written_down(history):
+    version = history.version(1)
+
+    receipt = history.deploy(version, approval=answer(version, approved=False, words="too early"))
+
+    assert (receipt.moved, receipt.reason) == (False, "anna said no: too early")
+    assert history.champion() is None
+    entries = history.ledger().entries
+    assert [(e.step, e.version, e.actor) for e in entries] == [("refused", "1", "anna, in test")]
+    assert entries[0].reason.endswith("rejected by anna: too early")
+
+
+def test_a_no_is_written_down_once(history):
+    version = history.version(1)
+    no = answer(version, approved=False)
+
+    for _ in range(2):
+        history.deploy(version, approval=no)
+
+    assert len(history.ledger().entries) == 1
+
+
+def test_a_no_changes_nothing_about_who_served(history):
+    first, second = history.version(1), None
+    history.deploy(first, approval=answer(first, approved=True))
+    second = history.version(2)
+
+    history.deploy(second, approval=answer(second, approved=False))
+
+    book = history.ledger()
+    assert book.champion.version == first.version
+    assert not book.has_served(second.version)
+    assert book.pending is None
+
+
+@pytest.mark.parametrize("changes", [{"asked": False}, {"version": "7"}, {"judged_against": "7"}])
+def test_a_yes_to_something_else_is_no_yes(history, changes):
+    version = history.version(1)
+
+    receipt = history.deploy(version, approval=answer(version, approved=True, **changes))
+
+    assert receipt.moved is False
+    assert history.champion() is None
+
+
+def test_without_a_word_nothing_is_promoted(history):
+    receipt = history.deploy(history.version(1))
+
+    assert "nobody was asked" in receipt.reason
+    assert history.champion() is None
+
+
+def test_a_yes_is_void_when_the_champion_changed_since(history):
+    version = history.version(2)
+    yes = answer(version, approved=True)
+    other = history.version(1)
+    history.deploy(other, approval=answer(other, approved=True))
+
+    receipt = history.deploy(version, approval=yes)
+
+    assert "the champion changed after the yes" in receipt.reason
+    assert history.champion() == other.version
+
+
+def test_a_yes_does_not_open_a_gate(history):
+    version = history.version(1, passed=False)
+
+    receipt = history.deploy(version, approval=answer(version, approved=True))
+
+    assert receipt.reason == "it missed a gate, the champion stays"
+    assert history.champion() is None
+
+
+def why_not(history, registration, *, dry_run=False):
+    return why_not_promote(
+        history.store, history.client, history.spec,
+        registration=registration, now=NOW, dry_run=dry_run,
+    )  # fmt: skip
+
+
+def test_nobody_is_asked_what_no_answer_could_change(history):
+    good = history.version(5)
+    assert why_not(history, good) is None
+    assert why_not(history, good, dry_run=True) == "dry run, the alias was not touched"
+    assert why_not(history, history.version(6, passed=False)) is not None
+
+    history.deploy(good, approval=answer(good, approved=True))
+
+    assert why_not(history, good) == "it serves already"
+    assert "history" in why_not(history, history.version(4))
+
+
+def test_the_question_holds_the_key_numbers_and_the_way_to_the_rest(history):
+    receipt = history.version(1)
+    place = receipt.evidence.removesuffix(PAGE) + DATA
+    pack = EvidencePack.model_validate_json(history.store.get(place))
+
+    subject, body = question(pack, evidence_url="http://m/#/e")
+
+    assert subject == f"Promote {history.spec.model} version 1?"
+    auc = pack.metrics["challenger"]["roc_auc"]
+    assert f"{auc:.4f}" in body
+    assert "beside no champion" in body
+    assert "[The whole evidence pack](http://m/#/e)" in body

@@ -1,0 +1,209 @@
+"""What becomes of a version on its way, by what the model servers saw of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from evergreen.registry import ledger
+from evergreen.release import rollout
+from evergreen.release.rollout import decide
+from evergreen.serving.observations import (
+    BOUNDS_MS,
+    Heartbeat,
+    Observation,
+    Tally,
+    keep_observation,
+)
+from evergreen.spec.release import Canary, CanaryStep, Deployment, Limits, Shadow, Stage
+from evergreen.storage.folder import FolderStore
+from evergreen.storage.records import canonical_json
+
+MODEL = "m"
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+LIMITS = Limits(max_p95_ms=100, min_requests=50, max_disagreement=0.1, wait_hours=2)
+SHADOW = Stage(kind="shadow", minutes=10)
+
+
+def tally(requests: int, *, failed: int = 0, ms: float = 20) -> Tally:
+    found = Tally()
+    for n in range(requests):
+        found = found.plus(ms, is_failed=n < failed)
+    return found
+
+
+class Rollout:
+    """A stage of version 2 in a store of its own, and the servers that watch it."""
+
+    def __init__(self, store: FolderStore, stage: Stage) -> None:
+        self.store = store
+        entry = ledger.Entry(
+            step="stage", action="promote", model=MODEL, version="2", previous="1",
+            as_of=BEGAN, serves_from=BEGAN, artefact_sha256="0" * 64, actor="test",
+            reason="", recorded_at=BEGAN, stage=stage,
+        )  # fmt: skip
+        self.running = ledger.append(store, ledger.read(store, MODEL), entry).rollout
+
+    def heard(self, replica: str, *, after: timedelta) -> None:
+        beat = Heartbeat(replica=replica, recorded_at=BEGAN + after, url="http://s", models={})
+        key = f"servers/{replica}.json"
+        self.store.put(key, canonical_json(beat.model_dump(mode="json")))
+
+    def saw(self, replica: str, **seen) -> None:
+        what = {"recorded_at": BEGAN, "state": "ready"} | seen
+        number = self.running.number
+        keep_observation(self.store, MODEL, number, Observation(replica=replica, **what))
+
+    def after(self, **age: float) -> rollout.Decision:
+        now = BEGAN + timedelta(**age)
+        for key in self.store.list("servers/"):
+            replica = key.removeprefix("servers/").removesuffix(".json")
+            self.heard(replica, after=timedelta(**age))
+        return decide(self.store, self.running, LIMITS, now=now)
+
+
+@pytest.fixture
+def watched(tmp_path):
+    def begin(stage: Stage = SHADOW, servers: tuple[str, ...] = ("a",)) -> Rollout:
+        found = Rollout(FolderStore(tmp_path / "store"), stage)
+        for name in servers:
+            found.heard(name, after=timedelta(0))
+        return found
+
+    return begin
+
+
+def test_every_live_server_must_have_loaded_it(watched):
+    loading = watched(Stage(kind="load"), servers=("a", "b"))
+    loading.saw("a")
+
+    assert loading.after(seconds=5).kind == "wait"
+
+    loading.saw("b")
+    found = loading.after(seconds=6)
+    assert (found.kind, found.words) == ("advance", "2 servers loaded and probed it")
+
+
+def test_one_server_that_cannot_load_it_is_enough_to_back_out(watched):
+    loading = watched(Stage(kind="load"), servers=("a", "b"))
+    loading.saw("a")
+    loading.saw("b", state="failed", fault="it predicts something else")
+
+    found = loading.after(seconds=5)
+
+    assert found.kind == "back_out"
+    assert found.words == "server b: it predicts something else"
+
+
+def test_without_any_server_nothing_is_proven(watched):
+    alone = watched(Stage(kind="load"), servers=())
+
+    assert alone.after(seconds=30).kind == "wait"
+    found = alone.after(seconds=90)
+    assert found.kind == "stop"
+    assert "no model server was heard of" in found.words
+    assert "clear this task" in found.words
+
+
+def test_a_server_that_never_loads_it_is_named_when_time_is_up(watched):
+    loading = watched(Stage(kind="load"), servers=("a", "b"))
+    loading.saw("a")
+
+    assert loading.after(hours=1.9).kind == "wait"
+    assert loading.after(hours=2.1).words == "b did not load it in 2 h"
+    assert loading.after(hours=2.1).kind == "stop"
+
+
+def test_a_stage_is_passed_when_it_is_over_and_enough_was_seen(watched):
+    shadow = watched()
+    shadow.saw("a", challenger=tally(60), champion=tally(60), compared=60, scale=60, difference=3)
+
+    assert shadow.after(minutes=9).kind == "wait"
+    found = shadow.after(minutes=10)
+    assert found.kind == "advance"
+    assert "60 requests, 0 failed" in found.words
+    assert "disagreement 0.050" in found.words
+
+
+def test_all_servers_count_together(watched):
+    shadow = watched(servers=("a", "b"))
+    shadow.saw("a", challenger=tally(30))
+    shadow.saw("b", challenger=tally(19))
+
+    assert shadow.after(minutes=10).kind == "wait"
+    shadow.saw("b", challenger=tally(20))
+    assert shadow.after(minutes=10).kind == "advance"
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ({"challenger": tally(60, ms=130)}, "p95 may be 100 ms"),
+        ({"challenger": tally(60, failed=2)}, "1.0% may fail"),
+        ({"challenger": tally(3, failed=3), "fault": "it cannot"}, "last: it cannot"),
+        ({"challenger": tally(60), "scale": 60.0, "difference": 7.0}, "may differ by 0.1"),
+    ],
+)
+def test_a_broken_limit_backs_out_at_once(watched, seen, words):
+    shadow = watched()
+    shadow.saw("a", **seen)
+
+    found = shadow.after(minutes=1)
+
+    assert found.kind == "back_out"
+    assert words in found.words
+
+
+def test_too_few_requests_tell_nothing_of_speed_or_agreement(watched):
+    shadow = watched()
+    shadow.saw("a", challenger=tally(49, ms=900), scale=49.0, difference=49.0)
+
+    assert shadow.after(minutes=1).kind == "wait"
+
+
+def test_a_stage_without_callers_ends_and_proves_nothing(watched):
+    shadow = watched()
+    shadow.saw("a", challenger=tally(49))
+
+    assert shadow.after(minutes=60).words.endswith("50 requests are needed")
+    found = shadow.after(minutes=131)
+    assert found.kind == "stop"
+    assert "50 requests are needed to judge and did not come within 2 h" in found.words
+
+
+def test_an_abandoned_stage_expires(watched):
+    running = watched().running
+
+    assert not rollout.is_expired(running, LIMITS, now=BEGAN + timedelta(hours=3, minutes=9))
+    assert rollout.is_expired(running, LIMITS, now=BEGAN + timedelta(hours=3, minutes=11))
+
+
+def test_the_quantile_is_right_to_a_bucket():
+    rng = np.random.default_rng(0)
+    durations = rng.lognormal(3, 0.7, 2000)
+    found = Tally()
+    for ms in durations:
+        found = found.plus(ms, is_failed=False)
+
+    assert found.p95_ms == pytest.approx(np.quantile(durations, 0.95), rel=0.16)
+    assert Tally().p95_ms == 0
+    assert Tally().plus(1e9, is_failed=True).p95_ms == BOUNDS_MS[-1]
+
+
+def test_the_stages_of_a_spec_follow_each_other():
+    steps = (CanaryStep(share=0.1, minutes=5), CanaryStep(share=0.5, minutes=5))
+    canary = Deployment(mode="canary", canary=Canary(steps=steps))
+    shadow = Deployment(mode="shadow", shadow=Shadow(minutes=3))
+
+    def way(deployment: Deployment) -> list[str]:
+        found, stage = [], rollout.next_stage(deployment, None)
+        while stage is not None:
+            found.append(str(stage))
+            stage = rollout.next_stage(deployment, stage)
+        return found
+
+    assert way(canary) == ["load", "shadow", "canary 10%", "canary 50%"]
+    assert way(shadow) == ["load", "shadow"]
+    assert way(Deployment()) == []

@@ -1,0 +1,188 @@
+"""The evidence pack: whole, self-contained, harmless, and without a row of data."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from tests.support.night import History
+
+from evergreen.receipts.common import Check
+from evergreen.receipts.release import ScoredSection, ScoredTest, TestScore
+from evergreen.reporting.evidence import DATA, PAGE, EvidencePack, render
+
+pytestmark = pytest.mark.integration
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}'
+
+
+class Tags(HTMLParser):
+    """What a browser would see: elements, their attributes, and the text between."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.attributes: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        self.attributes += [name for name, _ in attrs]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def history(new_history) -> History:
+    return new_history()
+
+
+@pytest.fixture
+def pack(history) -> EvidencePack:
+    history.deploy(history.version(1))
+    receipt = history.version(2, passed=False)
+    folder = receipt.evidence.removesuffix(PAGE)
+    return EvidencePack.model_validate_json(history.store.get(folder + DATA))
+
+
+def headings(page: str) -> list[str]:
+    return re.findall(r"<h2>([^<]*)</h2>", page)
+
+
+def test_the_page_says_first_what_the_verdict_is_and_then_why(pack):
+    page = render(pack)
+
+    assert page.index("<span>HOLD</span>") < page.index("<h2>Gates</h2>")
+    assert headings(page) == [
+        "Gates",
+        f"Side by side, on the same {pack.test_rows} rows",
+        "Curves",
+        "What each input is worth",
+        "Data contract",
+        "Test days against training days",
+        f"ML Test Score: {pack.test_score.total:g}",
+        "Model card",
+        "Identity",
+    ]
+    for gate in pack.gates:
+        assert gate.measured in page.replace("&gt;", ">").replace("&lt;", "<")
+    for text in (pack.card.owner, pack.card.intended_use, str(pack.identity["key"])):
+        assert text in page
+
+
+def test_nothing_is_fetched_and_nothing_runs(pack):
+    seen = Tags(render(pack))
+
+    assert {"script", "link", "img", "iframe", "object", "form"} & set(seen.names) == set()
+    assert not [name for name in seen.attributes if name.startswith("on") or name == "src"]
+    assert "default-src 'none'" in render(pack)
+
+
+def test_hostile_names_and_values_stay_text(pack):
+    check = Check(name=HOSTILE, status="failed", measured=HOSTILE, required=HOSTILE)
+    evil = pack.model_copy(
+        update={
+            "gates": (check,),
+            "missed": (HOSTILE,),
+            "importances": tuple(
+                one.model_copy(update={"name": HOSTILE}) for one in pack.importances
+            ),
+            "drift": pack.drift.model_copy(update={"columns": {HOSTILE: {"note": HOSTILE}}}),
+            "contract": pack.contract.model_copy(update={"checks": (check,)}),
+            "card": pack.card.model_copy(
+                update={"limits": (HOSTILE,), "owner": HOSTILE, "intended_use": HOSTILE}
+            ),
+            "identity": {HOSTILE: HOSTILE},
+        }
+    )
+
+    seen = Tags(render(evil))
+
+    assert "script" not in seen.names
+    assert "img" not in seen.names
+    assert seen.text.count(HOSTILE) >= 10
+
+
+def test_no_row_of_data_is_in_it(pack, trained):
+    """Flight numbers at their minute of departure name an event; none may be found."""
+    night, _ = trained
+    from evergreen.data.preparation import load_examples
+
+    rows = load_examples(
+        night.store, night.spec, receipt=night.examples(), segments=("fit", "validation", "test")
+    )
+    text = render(pack) + pack.model_dump_json()
+
+    minutes = rows["scheduled_departure"].dt.strftime("%Y-%m-%dT%H:%M").unique()
+    assert len(minutes) > 500
+    # The instants of midnight are the pack's own: as_of, the ends of days.
+    assert [m for m in minutes if m in text and not m.endswith("T00:00")] == []
+    for column in ("carrier", "dest"):
+        assert not re.findall(rf"<td[^>]*>{rows[column].iloc[0]}</td>", text)
+
+
+def test_a_judgement_has_one_pack_and_keeps_it(history):
+    first = history.version(1)
+    before = {key: history.store.get(key) for key in history.store.list("evidence/")}
+
+    again = history.version(1)
+
+    assert again.evidence == first.evidence
+    assert {key: history.store.get(key) for key in history.store.list("evidence/")} == before
+
+
+def test_it_lies_with_the_version_and_with_the_run(history):
+    receipt = history.version(1)
+
+    version = history.client.get_model_version(history.spec.model, receipt.version)
+    shown = {f.path for f in history.client.list_artifacts(receipt.run_id, "evidence")}
+    assert version.tags["evergreen.evidence"] == receipt.evidence
+    assert shown == {"evidence/evidence.html", "evidence/evidence.json"}
+
+
+def test_nothing_serves_without_its_evidence(history):
+    registration = history.version(1)
+    history.client.delete_model_version_tag(
+        history.spec.model, registration.version, "evergreen.evidence"
+    )
+
+    with pytest.raises(Exception, match=r"has no tag 'evergreen\.evidence'"):
+        history.deploy(registration)
+
+    assert history.champion() is None
+
+
+def test_the_score_is_the_least_of_four_sections_and_counts_what_ran(pack):
+    by_name = {test.name: test for section in pack.test_score.sections for test in section.tests}
+
+    assert [len(section.tests) for section in pack.test_score.sections] == [7, 7, 7, 7]
+    assert pack.test_score.total == min(s.total for s in pack.test_score.sections)
+    assert by_name["A simpler model is not better"].points == 1
+    assert by_name["All hyperparameters have been tuned"].points == 0  # no search in this spec
+    assert by_name["Models can be quickly and safely rolled back"].points == 0
+    by_git = by_name.pop("Every model specification is reviewed and checked in")
+    assert by_git.evidence.startswith("made from commit" if by_git.points else "commit")
+    assert {t.evidence for t in by_name.values() if t.points == 0} == {"did not run"}
+
+
+def test_a_rollback_that_happened_scores(history):
+    history.deploy(history.version(1))
+    history.deploy(history.version(2))
+    history.roll_back()
+
+    receipt = history.version(3)
+
+    data = json.loads(history.store.get(receipt.evidence.removesuffix(PAGE) + DATA))
+    score = TestScore.model_validate(data["test_score"])
+    test = score.sections[2].tests[6]
+    assert (test.points, test.evidence) == (1, "1 rollbacks in the ledger")
+
+
+def test_a_section_adds_up():
+    tests = [ScoredTest(name="a", points=p, evidence="e") for p in (0, 0.5, 1)]
+
+    assert ScoredSection(name="s", tests=tuple(tests)).total == 1.5

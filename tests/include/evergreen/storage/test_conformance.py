@@ -1,0 +1,61 @@
+"""The doctor finds what a store lacks, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.s3 import bucket_at
+
+from evergreen.storage.conformance import examine, is_fit, main
+from evergreen.storage.folder import FolderStore
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request, tmp_path):
+    if request.param == "folder":
+        return FolderStore(tmp_path)
+    return bucket_at(request.getfixturevalue("s3"), "examined")
+
+
+def test_a_good_store_is_fit_and_as_empty_as_before(store):
+    found = examine(store)
+
+    assert is_fit(found), [one.words for one in found if one.answer == "no"]
+    assert list(store.list("")) == []
+    assert list(store.unfinished()) == []
+
+
+class Racy(FolderStore):
+    def put_if_absent(self, key, data):
+        if self.head(key) is not None:
+            return False
+        self.put(key, data)
+        return True
+
+
+class Stale(FolderStore):
+    def list(self, prefix):
+        return iter(list(super().list(prefix))[:10])
+
+
+class Deaf(FolderStore):
+    def put_if_absent(self, key, data):
+        self.put(key, data)
+        return True
+
+
+@pytest.mark.parametrize(
+    ("kind", "question"),
+    [(Racy, "8 writers at once"), (Stale, "a listing is complete"), (Deaf, "who writes second")],
+)
+def test_a_store_that_does_not_keep_its_word_is_found_out(kind, question, tmp_path):
+    found = examine(kind(tmp_path))
+
+    assert not is_fit(found)
+    assert any(question in one.name and one.answer == "no" and one.words for one in found)
+
+
+def test_the_command_prints_a_table_and_says_it_with_its_exit_code(tmp_path, capsys):
+    assert main([tmp_path.as_uri()]) == 0
+    assert "keeps what Evergreen relies on" in capsys.readouterr().out
+    assert main(["ftp://x"]) == 2
+    assert "Expected file:///" in capsys.readouterr().err
