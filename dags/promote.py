@@ -1,7 +1,7 @@
 """
 # Promote
 
-Bring a version that passed its gates to another environment: dev, staging, prod. Its artefact, its identity
+Bring a version that passed its gates to another environment: dev, staging, prod. Its artifact, its identity
 and the data it learnt from are copied. **There it is judged anew**, beside the champion of that environment
 and on the version's own test rows, with every gate. Where the spec asks for approval, a person is asked about that
 verdict. Then it takes the way of any version, shadow and canary included.
@@ -23,7 +23,7 @@ there stays, and `deploy_model` says why.
 **When it fails**
 
 * `promote_model`, PromotionError: the version may not go; the error says why and what to do.
-* `promote_model`, ArtefactError: an artefact, evidence or data is damaged or gone, here or there; it is named. Restore
+* `promote_model`, ArtifactError: an artifact, evidence or data is damaged or gone, here or there; it is named. Restore
   it from a backup.
 * `deploy_model`, PromotionError: another version was promoted there after this one was judged. Clear `promote_model`
   with the tasks after it.

@@ -7,7 +7,7 @@ challenger that lost in between is never taken. It also settles an alias that wa
 
 | | |
 |---|---|
-| **Reads** | the ledger; the version in MLflow and its artefact |
+| **Reads** | the ledger; the version in MLflow and its artifact |
 | **Writes** | the champion alias; two entries in the ledger, with your name and reason |
 | **Safe to re-run** | Yes. One run goes back once, however often it is retried or cleared. To go back once more, start a new run. |
 | **Safe to backfill** | No schedule, so nothing to backfill. |
@@ -19,7 +19,7 @@ rolled back never serves again by itself; only this DAG with **force** can bring
 
 * `roll_back_model`, RollbackError: the version never served, lost a gate, or there is none before this
   one. The log lists the versions that may serve. Force takes it all the same, and the ledger says so.
-* `roll_back_model`, ArtefactError: the target cannot be loaded or its bytes were changed. The
+* `roll_back_model`, ArtifactError: the target cannot be loaded or its bytes were changed. The
   champion still serves. Choose another version.
 * Anything else was already retried twice. Page the owner.
 """
@@ -32,7 +32,7 @@ from airflow.sdk import Param, dag
 from evergreen.spec import ModelSpec
 from evergreen_airflow.assets import champion_moves
 from evergreen_airflow.building import build_dags
-from evergreen_airflow.defaults import DEFAULT_ARGS, URGENT, tags_of
+from evergreen_airflow.defaults import DEFAULT_ARGS, INTERACTIVE_PRIORITY, tags_of
 from evergreen_airflow.operators.rollback import RollBackModelOperator
 from evergreen_airflow.run_context import SERVES_FROM
 
@@ -89,7 +89,7 @@ def rollback(spec: ModelSpec) -> None:
             task_id="roll_back_model",
             model=spec.model,
             outlets=[champion_moves(spec)],
-            priority_weight=URGENT,
+            priority_weight=INTERACTIVE_PRIORITY,
         )
 
     build()

@@ -143,7 +143,7 @@ def rewrite(store) -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def mlflow_home(tmp_path_factory) -> Path:
-    """Where the MLflow server keeps its database and artefacts."""
+    """Where the MLflow server keeps its database and artifacts."""
     return tmp_path_factory.mktemp("mlflow")
 
 
@@ -161,10 +161,10 @@ def mlflow_uri(mlflow_home) -> Iterator[str]:
 
 def embedded_environment() -> dict[str, str]:
     """What the embedded stack tells its processes by default, with secrets nobody looks at."""
-    from evergreen_airflow.embedded.settings import environment, read_settings
+    from evergreen_airflow.embedded.settings import read_stack_settings, stack_environment
 
     secrets = dict.fromkeys(("fernet_key", "api_secret_key", "jwt_secret", "serving_token"), "none")
-    return environment(read_settings({}), secrets, database_url="sqlite://")
+    return stack_environment(read_stack_settings({}), secrets, database_url="sqlite://")
 
 
 def said_by_python(code: str, **environ: str) -> str:

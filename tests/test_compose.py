@@ -188,7 +188,7 @@ def test_an_image_is_of_the_lock_and_does_not_run_as_root(file):
     assert re.search(r"^FROM python:3\.\d+\.\d+-slim-\w+$", text, re.MULTILINE)
     assert "--require-hashes -r /tmp/requirements.txt" in text
     assert re.findall(r"^USER (\d+):\d+$", text, re.MULTILINE)[-1] != "0"
-    sources = [words.split()[0] for words in re.findall(r"^COPY (.+)$", text, re.MULTILINE)]
+    sources = [message.split()[0] for message in re.findall(r"^COPY (.+)$", text, re.MULTILINE)]
     assert sources
     assert all((ROOT / source).exists() for source in sources)
 

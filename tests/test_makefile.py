@@ -49,8 +49,8 @@ def build(folder: Path) -> str:
 
 def commit(folder: Path) -> str:
     git = ["git", "-C", folder, "-c", "user.name=n", "-c", "user.email=e"]
-    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "One"]):
-        subprocess.run([*git, *words], check=True)
+    for message in (["init", "-q"], ["add", "."], ["commit", "-qm", "One"]):
+        subprocess.run([*git, *message], check=True)
     done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 

@@ -249,13 +249,13 @@ def apprise(monkeypatch):
     """Airflow's own notifier, by its connection, to a web hook that really listens."""
     from airflow.providers.apprise.notifications.apprise import AppriseNotifier
 
-    with listening() as (port, heard):
+    with listening() as (port, results):
         extra = {"config": {"path": f"json://127.0.0.1:{port}/alert", "tag": "all"}}
         connection = json.dumps({"conn_type": "apprise", "extra": extra})
         monkeypatch.setenv("AIRFLOW_CONN_PAGER", connection)
         AppriseNotifier(title="t", body="b", apprise_conn_id="pager").notify({})
 
-    assert [(message["title"], message["message"]) for message in heard] == [("t", "b")]
+    assert [(message["title"], message["message"]) for message in results] == [("t", "b")]
 
 
 def kubernetes_provider():

@@ -71,23 +71,23 @@ def git_state() -> tuple[str, bool | None]:
             [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
         )
     except OSError as error:
-        return image_commit(os.environ, git_says=str(error))
+        return image_commit(os.environ, git_commit=str(error))
     except subprocess.CalledProcessError as error:
-        return image_commit(os.environ, git_says=error.stderr.strip())
+        return image_commit(os.environ, git_commit=error.stderr.strip())
     return sha.stdout.strip(), bool(changes.stdout.strip())
 
 
-def image_commit(environ: Mapping[str, str], *, git_says: str) -> tuple[str, bool | None]:
+def image_commit(environ: Mapping[str, str], *, git_commit: str) -> tuple[str, bool | None]:
     """
     Return what *environ* tells of the commit, as :func:`git_state` does.
 
-    :param git_says: Why git could not tell.
+    :param git_commit: Why git could not tell.
     """
     sha = environ.get("GIT_SHA")
     if sha:
         return sha, {"yes": True, "no": False}.get(environ.get("GIT_DIRTY", ""))
     if sha is None:
-        return f"{UNKNOWN}: GIT_SHA is not set, and git says: {git_says}", None
+        return f"{UNKNOWN}: GIT_SHA is not set, and git says: {git_commit}", None
     return f"{UNKNOWN}: the image was built without GIT_SHA; make compose-build gives it", None
 
 
@@ -97,7 +97,7 @@ def is_commit_known(identity: VersionIdentity) -> bool:
 
 
 @cache
-def environment() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Return the version of Python and of every installed distribution, by name."""
     found = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
     return {"python": platform.python_version()} | dict(sorted(found.items()))

@@ -7,7 +7,7 @@ EvergreenError
 ├── DataContractError       the data broke its word      repair or quarantine the partition
 │   └── MissingPartitionError   a day never came         land the day it names, then clear the task
 ├── CandidateError          the model's own code failed  fix prepare.py or pipeline.py
-├── ArtefactError           a stored object is not what  do not use it; restore or retrain
+├── ArtifactError           a stored object is not what  do not use it; restore or retrain
 │                           its manifest says
 ├── NoChampionError         nothing may serve            run retrain for an earlier as_of first
 ├── AliasMovedError         the alias is not where the   run rollback with the version that shall
@@ -56,7 +56,7 @@ class CandidateError(EvergreenError):
     """A user's prepare or pipeline function gave something that cannot be used."""
 
 
-class ArtefactError(EvergreenError):
+class ArtifactError(EvergreenError):
     """Stored bytes differ from their recorded digest, or hold a type nobody trusted."""
 
 

@@ -9,7 +9,7 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
+def exit_with_parent() -> None:
     """
     Ask the kernel to kill this process when the one that started it dies.
 

@@ -106,11 +106,11 @@ def late_alert(spec: ModelSpec, *, answer_hours: float = 0) -> DeadlineAlert:
         name="late",
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(hours=hours),
-        callback=AsyncCallback(tell_late, kwargs={"model": spec.model, "hours": hours}),
+        callback=AsyncCallback(alert_late, kwargs={"model": spec.model, "hours": hours}),
     )
 
 
-async def tell_late(*, model: str, hours: float, context: dict[str, Any]) -> None:
+async def alert_late(*, model: str, hours: float, context: dict[str, Any]) -> None:
     """
     Tell that the run of *context* is late; a backfill has no hour to be ready by.
 

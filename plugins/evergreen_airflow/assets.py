@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset, AssetAlias
 
-from evergreen.receipts.monitoring import Request
+from evergreen.receipts.monitoring import RetrainRequest
 from evergreen.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def retrain_requests(spec: ModelSpec) -> AssetAlias:
     return AssetAlias(f"{spec.model}.retrain_requests")
 
 
-def ask_for_retrain(context: Context, spec: ModelSpec, request: Request) -> None:
+def request_retrain(context: Context, spec: ModelSpec, request: RetrainRequest) -> None:
     """Start a retrain that lives when *request* does; the task needs :func:`retrain_requests`."""
     extra: dict[str, JsonValue] = {"reason": request.reason, "as_of": request.as_of.isoformat()}
     context["outlet_events"][retrain_requests(spec)].add(retrain_request(spec), extra=extra)

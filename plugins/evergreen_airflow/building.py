@@ -25,8 +25,8 @@ from airflow.sdk.definitions._internal.contextmanager import DagContext
 
 from evergreen.errors import SpecError
 from evergreen.spec import MODELS_DIR, ModelSpec, find_specs, load_spec
+from evergreen.spec.formatting import ERROR_CHARS, shortened
 from evergreen.spec.loading import SPEC_FILE
-from evergreen.spec.words import FAULT_CHARS, shortened
 from evergreen_airflow import build_results
 
 #: Errors that are shown at once.
@@ -129,7 +129,7 @@ def _build_one(workflow: str, build: Callable[[ModelSpec], object], spec: ModelS
         what = str(error) if isinstance(error, SpecError) else f"{type(error).__name__}: {error}"
         raise SpecError(
             f"{MODELS_DIR / spec.model / SPEC_FILE}: the DAG {spec.model}__{workflow} cannot be "
-            f"built: {shortened(what, FAULT_CHARS).rstrip('.')}. Correct what it names; other DAGs "
+            f"built: {shortened(what, ERROR_CHARS).rstrip('.')}. Correct what it names; other DAGs "
             "are built."
         ) from error
 

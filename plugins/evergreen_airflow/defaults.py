@@ -47,7 +47,7 @@ DEFAULT_ARGS = {
 }
 
 #: Before every task of a night, however many wait.
-URGENT = 1_000
+INTERACTIVE_PRIORITY = 1_000
 
 
 def allowed_run_types() -> list[str] | None:

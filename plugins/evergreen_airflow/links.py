@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperatorLink
 
 from evergreen.receipts.release import RegistrationReceipt
 from evergreen.release.registration import EVIDENCE
-from evergreen.reporting.evidence import PAGE
+from evergreen.reporting.evidence import EVIDENCE_PAGE
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -34,7 +34,7 @@ class EvidenceLink(_FoundLink):
 
 
 class MlflowRunLink(_FoundLink):
-    """To the run that holds a candidate's parameters, metrics and artefacts."""
+    """To the run that holds a candidate's parameters, metrics and artifacts."""
 
     name = "MLflow run"
     attribute = "run_url"
@@ -50,7 +50,7 @@ class MlflowVersionLink(_FoundLink):
 def evidence_url(ui_url: str, registration: RegistrationReceipt) -> str:
     """Return where MLflow shows the pack."""
     at = run_url(ui_url, experiment_id=registration.experiment_id, run_id=registration.run_id)
-    return f"{at}/artifacts/{EVIDENCE}/{PAGE}"
+    return f"{at}/artifacts/{EVIDENCE}/{EVIDENCE_PAGE}"
 
 
 def run_url(ui_url: str, *, experiment_id: str, run_id: str) -> str:

@@ -73,7 +73,7 @@ def as_of_of(context: Context, *, now: datetime) -> datetime:
     :raises AsOfError: If the run gives a bad ``as_of``, one after *now*, or an empty interval.
     """
     dag_run = context["dag_run"]
-    refuse_unknown_conf(context)
+    validate_conf(context)
     if asked := context["params"].get("as_of"):
         _refuse_backfill_at_one_instant(context)
         as_of = parse_instant(asked)
@@ -100,7 +100,7 @@ def as_of_or_now(context: Context, *, now: datetime) -> datetime:
 
     :raises AsOfError: If the run gives a bad ``as_of``, or one after *now*.
     """
-    refuse_unknown_conf(context)
+    validate_conf(context)
     asked = context["params"].get("as_of")
     as_of = parse_instant(asked) if asked else now
     _refuse_future(as_of, now=now)
@@ -113,7 +113,7 @@ def range_of(context: Context) -> tuple[datetime, datetime]:
 
     :raises AsOfError: If one is no date, or *last* lies before *first*.
     """
-    refuse_unknown_conf(context)
+    validate_conf(context)
     first, last = (_parse_date(context["params"][name]) for name in ("first", "last"))
     if last < first:
         raise AsOfError(f"The range ends on {last} and begins on {first}. Turn it round.")
@@ -208,7 +208,7 @@ def _parse_date(text: str) -> date:
         raise AsOfError(f"{text!r} is no date. Expected for example 2013-07-01.") from None
 
 
-def refuse_unknown_conf(context: Context) -> None:
+def validate_conf(context: Context) -> None:
     """
     Refuse a run whose configuration holds anything but params of its DAG.
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 
-from evergreen.processes import die_with_parent
+from evergreen.processes import exit_with_parent
 
 #: At this niceness a process gets about a tenth of what an ordinary one gets (sched(7)).
 BACKFILL_NICENESS = 10
 
 
-def die_with_supervisor() -> None:
+def exit_with_supervisor() -> None:
     """
     Ask the kernel to kill this process when its supervisor dies.
 
     A task whose supervisor was killed otherwise lives on and finishes beside its own retry
     (FACTS, "execution"). Where the kernel cannot, publishing that converges is the only guard.
     """
-    die_with_parent()
+    exit_with_parent()
 
 
-def step_back() -> None:
+def lower_priority() -> None:
     """Leave the processor to the processes of nightly runs; they get it whenever they want it."""
     os.nice(BACKFILL_NICENESS)

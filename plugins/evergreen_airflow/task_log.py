@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evergreen.receipts.common import Check
-from evergreen.receipts.monitoring import Watched
+from evergreen.receipts.monitoring import MonitorReceipt
 
 #: Libraries whose INFO says nothing about a run. Their warnings and errors still appear.
 CHATTY = (
@@ -56,7 +56,7 @@ def log_checks(log: Any, title: str, checks: Iterable[Check]) -> None:
     log_table(log, title, ("check", "measured", "required", "verdict"), rows)
 
 
-def log_watched(log: Any, what: str, found: Watched) -> None:
+def log_monitor(log: Any, what: str, found: MonitorReceipt) -> None:
     """Write what a watcher found: its colour on the first line, then every reason."""
     log.info("%s is %s on %s", what, found.colour.upper(), found.day)
     for reason in found.reasons:

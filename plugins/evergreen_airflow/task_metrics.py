@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 from airflow.sdk.observability.stats import Stats
 
-from evergreen.monitoring.health import BY_GRAVITY, Report
+from evergreen.monitoring.health import SEVERITY_ORDER, Report
 from evergreen.receipts.monitoring import HealthReceipt
 from evergreen.storage.base import ObjectStore
 
 #: Units of ``ru_maxrss`` on Linux, getrusage(2).
 KIB = 1024
 #: From green, which is 0, to the gravest.
-STATES = tuple(reversed(BY_GRAVITY))
+STATES = tuple(reversed(SEVERITY_ORDER))
 
 
 @dataclass

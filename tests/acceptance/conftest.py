@@ -21,8 +21,9 @@ import yaml
 from mlflow import MlflowClient
 from rich.console import Console
 
-from evergreen.operations.invariants import check_state
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.operations.invariants import check_invariants
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.spec import load_spec
 from evergreen.spec.model import ModelSpec
 from evergreen.storage.folder import FolderStore
@@ -254,12 +255,12 @@ class Workflow:
         keys = [k for f in folders for k in self.store.list(f"{f}/{self.model}/")]
         return {key: self.store.get(key) for key in keys}
 
-    def ledger(self) -> ledger.Ledger:
-        return ledger.read(self.store, self.model)
+    def ledger(self) -> ledger_store.Ledger:
+        return ledger_store.read_ledger(self.store, self.model)
 
-    def faults(self) -> list[str]:
+    def errors(self) -> list[str]:
         now = datetime.now(UTC)
-        checks = check_state(self.store, self.client, self.spec, now=now, grace=timedelta(0))
+        checks = check_invariants(self.store, self.client, self.spec, now=now, grace=timedelta(0))
         return [f"{check.name}: {check.measured}" for check in checks if check.status != "passed"]
 
 
@@ -296,8 +297,8 @@ def copy_project(root: Path, models: dict[str, dict]) -> Path:
 @pytest.fixture(scope="package")
 def hook() -> Iterator[tuple[int, list[dict]]]:
     """A web hook that people's alerts go to: its port, and what it heard."""
-    with listening() as heard:
-        yield heard
+    with listening() as results:
+        yield results
 
 
 @pytest.fixture(scope="package")

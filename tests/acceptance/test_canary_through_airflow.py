@@ -19,7 +19,7 @@ def asking(stack):
     """Callers that ask the model again and again; what they heard."""
     settings = stack.settings
     token = ensure_secrets(settings)[0]["serving_token"]
-    heard: list[tuple[int, str]] = []
+    results: list[tuple[int, str]] = []
     stop = threading.Event()
 
     def ask() -> None:
@@ -34,7 +34,7 @@ def asking(stack):
             body = {"dataframe_split": {"columns": [c["name"] for c in inputs], "data": [values]}}
             answer = http.post("/models/canaried/invocations", json=body)
             said = answer.json()
-            heard.append((answer.status_code, (said.get("model_versions") or [str(said)])[0]))
+            results.append((answer.status_code, (said.get("model_versions") or [str(said)])[0]))
             stop.wait(0.05)
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
@@ -42,7 +42,7 @@ def asking(stack):
     def start() -> list[tuple[int, str]]:
         for thread in threads:
             thread.start()
-        return heard
+        return results
 
     yield start
     stop.set()
@@ -57,7 +57,7 @@ def test_a_version_proves_itself_deferred_and_reaches_everybody(workflow, stack,
     bearer = {"Authorization": f"Bearer {token}"}
     ready = f"{stack.settings.serving_url}/v2/models/canaried/ready"
     wait_until(lambda: httpx.get(ready, headers=bearer).is_success, within_s=180, what="the server")
-    heard = asking()
+    results = asking()
 
     run_id = "night-2"
     model.start("retrain", run_id, as_of="2013-03-02T06:00:00+00:00", candidates=["linear"])
@@ -77,13 +77,13 @@ def test_a_version_proves_itself_deferred_and_reaches_everybody(workflow, stack,
     assert model.champion() == "2"
     steps = [str(e.stage or e.step) for e in model.ledger().entries if e.version == "2"]
     assert steps == ["load", "shadow", "canary 50%", "intent", "outcome"]
-    for words in ("1 servers loaded and probed it; now shadow", "Its way to the callers",
+    for message in ("1 servers loaded and probed it; now shadow", "Its way to the callers",
                   "Version 2 is the new champion"):  # fmt: skip
-        assert words in log, log
-    wait_until(lambda: heard[-1][1] == "2", within_s=90, what="version 2 for everybody")
-    assert {status for status, _ in heard} == {200}
-    assert {version for _, version in heard} == {"1", "2"}
-    assert model.faults() == []
+        assert message in log, log
+    wait_until(lambda: results[-1][1] == "2", within_s=90, what="version 2 for everybody")
+    assert {status for status, _ in results} == {200}
+    assert {version for _, version in results} == {"1", "2"}
+    assert model.errors() == []
     assert json.loads(next(iter(model.store.get(k) for k in model.store.list("servers/"))))[
         "models"
     ] == {"canaried": "2"}

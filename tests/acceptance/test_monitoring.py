@@ -53,8 +53,8 @@ DRIFTED = range(5, 10)
 @pytest.fixture(scope="module")
 def hook():
     """A web hook of this module's own: its port, and what it heard."""
-    with listening() as heard:
-        yield heard
+    with listening() as results:
+        yield results
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,9 @@ def test_the_model_page_draws_the_days_and_leads_to_evidently(watched, moved):
 
 def test_people_are_told_in_words_and_the_log_reads_like_a_report(watched, moved, hook):
     first, _ = moved
-    told = [heard for heard in hook[1] if MODEL in str(heard) and "is late" not in str(heard)]
+    told = [
+        results for results in hook[1] if MODEL in str(results) and "is late" not in str(results)
+    ]
     log = watched.log("monitor", first, "assess_health")
 
     assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in str(told[0])
@@ -192,7 +194,7 @@ def test_a_late_run_is_told_of(watched, moved, hook):
     """By the triggerer, from Airflow's deadlines; each retrain here takes more than 3.6 s."""
     late = f"{MODEL}: {MODEL}__retrain is late"
 
-    wait_until(lambda: any(late in str(heard) for heard in hook[1]), within_s=180, what=late)
+    wait_until(lambda: any(late in str(results) for results in hook[1]), within_s=180, what=late)
 
 
 def test_a_run_again_changes_nothing_and_starts_nothing(watched, moved):
@@ -247,5 +249,5 @@ def test_a_silent_server_makes_the_day_unknown_and_the_run_red(watched, moved, h
     assert found["colour"] in ("unknown", "red")
     assert states["detect_drift"] == states["measure_quality"] == "success"
     assert states["assess_health"] == "failed"
-    assert any("service: gave no result" in str(heard) for heard in hook[1][before:])
+    assert any("service: gave no result" in str(results) for results in hook[1][before:])
     assert len(requested(watched)) == 1

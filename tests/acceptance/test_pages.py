@@ -60,7 +60,7 @@ def wait_for_question(model, run_id: str) -> None:
 def approve_by_api(model, run_id: str) -> None:
     wait_for_question(model, run_id)
     task = "taskInstances/approve_promotion/-1/hitlDetails"
-    body = {"chosen_options": ["Approve"], "params_input": {"words": "to begin with"}}
+    body = {"chosen_options": ["Approve"], "params_input": {"message": "to begin with"}}
     answer = model.stack.api.http.patch(
         f"/dags/{MODEL}__retrain/dagRuns/{run_id}/{task}", json=body
     )
@@ -150,7 +150,7 @@ def test_from_the_list_of_models_to_a_rollback(page, model):
     inside = models_page(page, model)
     expect(inside.get_by_text("Promote seen version 2?")).to_be_visible()
     inside.get_by_role("link", name="Answer").click()
-    page.locator("[name=element_words]").fill("better than the hour alone")
+    page.locator("[name=element_message]").fill("better than the hour alone")
     with page.expect_response(lambda r: r.request.method == "PATCH") as answer:
         page.get_by_role("button", name="Approve", exact=True).click()
     assert answer.value.ok, answer.value.text()
@@ -311,8 +311,8 @@ def test_a_hostile_page_in_the_store_runs_no_script_as_airflow(page, model):
     url = f"{settings.airflow_url}/evergreen/page/{MODEL}__retrain/{key}"
 
     inside = models_page(page, model)
-    heard = "window.heard = []; addEventListener('message', e => heard.push(e.data))"
-    page.evaluate(heard)
+    results = "window.heard = []; addEventListener('message', e => heard.push(e.data))"
+    page.evaluate(results)
     inside.locator("body").evaluate("(_, url) => { location.href = url }", url)
     expect(page.frame_locator("iframe").get_by_role("heading", name="report")).to_be_visible()
     page.wait_for_timeout(1000)
@@ -321,7 +321,7 @@ def test_a_hostile_page_in_the_store_runs_no_script_as_airflow(page, model):
     assert page.evaluate("window.heard") == []
     # The same page without our headers would have been Airflow's own.
     page.goto(settings.airflow_url)
-    page.evaluate(heard)
+    page.evaluate(results)
     page.evaluate(
         "html => { const f = document.createElement('iframe'); f.srcdoc = html;"
         " document.body.append(f) }",

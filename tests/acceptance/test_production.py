@@ -23,9 +23,10 @@ import pytest
 from mlflow import MlflowClient
 from sqlalchemy import create_engine, text
 
-from evergreen.operations.invariants import check_state
-from evergreen.registry import ledger, mlflow_registry
-from evergreen.reporting.evidence import DATA
+from evergreen.operations.invariants import check_invariants
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
+from evergreen.reporting.evidence import EVIDENCE_DATA
 from evergreen.storage.folder import FolderStore
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import WINDOW, Workflow, copy_project, night
@@ -111,8 +112,8 @@ def test_the_nightly_loop_is_green_on_production_parts(first_night, production):
     store = production.store
 
     assert first_night.champion() == "1"
-    assert first_night.faults() == []
-    assert any(key.endswith(DATA) for key in store.list(f"evidence/{MODEL}/"))
+    assert first_night.errors() == []
+    assert any(key.endswith(EVIDENCE_DATA) for key in store.list(f"evidence/{MODEL}/"))
     scored = first_night.receipt("score", "score-3", "score_partition")["predictions"]
     assert store.head(scored["key"]).size == scored["size"]
     day = night(3).date() - timedelta(days=1)
@@ -151,7 +152,7 @@ def test_a_regression_from_a_database_goes_the_same_way(second, production):
     quality = found.receipt("monitor", "monitor-3", "measure_quality")
 
     assert found.champion() == "1"
-    assert found.faults() == []
+    assert found.errors() == []
     with engine.connect() as connection:
         rows = connection.execute(text("select scored_day, count(*) from air_time_said group by 1"))
         assert list(rows) == [(day, scored["rows"])]
@@ -178,10 +179,10 @@ def test_it_goes_to_another_registry_through_its_own_dag(second, tmp_path):
         arrived = there.get_model_version_by_alias(SECOND, "champion")
         tag = mlflow_registry.TAG_SHA256
         assert arrived.tags[tag] == found.version_tags()["1"][tag]
-        checks = check_state(store, there, found.spec, now=datetime.now(UTC))
+        checks = check_invariants(store, there, found.spec, now=datetime.now(UTC))
         assert [check.name for check in checks if check.status != "passed"] == []
     assert found.ledger().entries[-1].step == "sent"
-    assert "looks well" in ledger.read(store, SECOND).champion.reason
+    assert "looks well" in ledger_store.read_ledger(store, SECOND).champion.reason
 
 
 def test_task_logs_lie_in_the_bucket_and_airflow_shows_them(first_night, production):
@@ -196,7 +197,7 @@ def test_task_logs_lie_in_the_bucket_and_airflow_shows_them(first_night, product
     assert f"{MODEL} version 1" in first_night.log("retrain", "night-1", "register_model")
 
 
-def test_mlflows_artefacts_lie_in_the_bucket(first_night, production):
+def test_mlflows_artifacts_lie_in_the_bucket(first_night, production):
     found = production.store._client.list_objects_v2(Bucket="evergreen", Prefix="mlflow/")
 
     assert any(one["Key"].endswith("MLmodel") for one in found["Contents"])
@@ -254,7 +255,7 @@ def test_a_worker_that_dies_while_it_trains_costs_only_time(first_night, product
     assert (slow["state"], slow["try_number"]) == ("success", 2)
     assert sorted(first_night.versions()) == ["1", "2"]
     assert first_night.champion() == "1"
-    assert first_night.faults() == []
+    assert first_night.errors() == []
 
 
 def worker_of_slow(model, production) -> str | None:

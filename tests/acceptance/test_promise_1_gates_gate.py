@@ -21,7 +21,7 @@ import pytest
 from evergreen.errors import CandidateError
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import trivial_baseline
-from evergreen.modeling.gates import Contest, Judged, check_gates
+from evergreen.modeling.gates import GateInputs, ModelScores, check_gates
 from evergreen.receipts.modeling import Importance
 from evergreen.spec import load_spec
 from evergreen.spec.data import WindowSpec
@@ -191,7 +191,7 @@ def test_a_challenger_that_gives_no_number_is_never_registered(new_model):
 TRIES = 240
 
 
-def contest_of(pair: Pair, spec) -> Contest:
+def contest_of(pair: Pair, spec) -> GateInputs:
     """The gates' view of a pair: the one challenges the other."""
     size = len(pair.days)
     rng = np.random.default_rng(0)
@@ -205,15 +205,15 @@ def contest_of(pair: Pair, spec) -> Contest:
         }
     )
 
-    def judged(predictions: np.ndarray) -> Judged:
+    def judged(predictions: np.ndarray) -> ModelScores:
         found = metrics.measure(pair.truth, predictions)
-        return Judged(predictions=predictions, metrics=found, ms_per_row=0.01)
+        return ModelScores(predictions=predictions, metrics=found, ms_per_row=0.01)
 
     trivial = judged(trivial_baseline(pair.truth, rows=size))
-    return Contest(
+    return GateInputs(
         test=test, train=test.assign(id=test["id"] + size), truth=pair.truth,
         challenger=judged(pair.one), champion=judged(pair.other), trivial=trivial, linear=trivial,
-        artefact_bytes=1, shuffled=(0.01, -0.01, 0.0, 0.0) * 5,
+        artifact_bytes=1, shuffled=(0.01, -0.01, 0.0, 0.0) * 5,
         importances=(Importance(name="x", cost=1.0, error=0.1),),
     )  # fmt: skip
 
@@ -227,7 +227,7 @@ def plain(spec):
     return spec.model_copy(update={"examples": examples, "gates": Gates()})
 
 
-def is_promoted(spec, contest: Contest) -> bool:
+def is_promoted(spec, contest: GateInputs) -> bool:
     return all(check.status != "failed" for check in check_gates(spec, contest))
 
 
@@ -300,7 +300,7 @@ def test_of_400_equal_pairs_with_effects_of_the_day_at_most_one_in_twenty_is_pro
 
 
 @pytest.fixture
-def equal(real_pairs) -> Contest:
+def equal(real_pairs) -> GateInputs:
     return real_pairs[0].exchanged(np.random.default_rng(1))
 
 
@@ -315,7 +315,7 @@ def test_a_clearly_better_one_is_promoted_on_every_week_of_the_flights(plain, re
     """The other direction: against a model that knows half as much, on the same real days."""
     rng = np.random.default_rng(3)
 
-    def against_a_poor_one(pair: Pair) -> Contest:
+    def against_a_poor_one(pair: Pair) -> GateInputs:
         noise = rng.normal(0, 3 * pair.other.std(), len(pair.other))
         return contest_of(replace(pair, other=np.clip(pair.other + noise, 0.01, 0.99)), plain)
 

@@ -42,7 +42,7 @@ def test_by_hand_from_a_date_and_by_backfill_one_instant_is_one_piece_of_work(kn
     assert {receipt["as_of"] for receipt in found} == {"2013-03-01T06:00:00Z"}
     assert len({receipt["digest"] for receipt in found}) == 1
     assert known.versions() == {"1": as_of.isoformat()}
-    assert known.faults() == []
+    assert known.errors() == []
 
 
 def test_nothing_later_than_as_of_is_in_the_examples(known):

@@ -39,7 +39,7 @@ def test_the_past_registers_itself_and_leaves_the_champion_alone(replayed):
         *(f"{night(n):%Y-%m-%dT%H%M}" for n in range(1, 6)), f"{night(10):%Y-%m-%dT%H%M}",
     ]  # fmt: skip
     assert [e.version for e in replayed.ledger().outcomes] == ["1"]
-    assert replayed.faults() == []
+    assert replayed.errors() == []
 
 
 def test_each_past_night_says_that_it_is_history(replayed):
@@ -84,4 +84,4 @@ def test_reprocessing_changes_nothing_and_never_delays_a_nightly_run(replayed):
     assert tries == {2}
     assert {t["pool"] for t in replayed.tasks("retrain", "tonight")} == {"default_pool"}
     assert before == (replayed.version_tags(), replayed.champion(), replayed.bytes_of(*KEPT))
-    assert replayed.faults() == []
+    assert replayed.errors() == []

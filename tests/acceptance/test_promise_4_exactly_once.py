@@ -13,17 +13,17 @@ from datetime import timedelta
 import pytest
 
 from evergreen.modeling.training import train_candidate
-from evergreen.operations.invariants import check_state
+from evergreen.operations.invariants import check_invariants
 from evergreen.receipts.modeling import CandidateReceipt
 from tests.conftest import AS_OF
-from tests.support.faults import forked, killed_after_each_effect
+from tests.support.errors import forked, killed_after_each_effect
 from tests.support.night import NOW, History, Night
 
 pytestmark = pytest.mark.integration
 
 
-def faults(night: Night) -> list[str]:
-    checks = check_state(night.store, night.client, night.spec, now=NOW, grace=timedelta(0))
+def errors(night: Night) -> list[str]:
+    checks = check_invariants(night.store, night.client, night.spec, now=NOW, grace=timedelta(0))
     return [f"{check.name}: {check.measured}" for check in checks if check.status != "passed"]
 
 
@@ -44,7 +44,7 @@ def test_killed_anywhere_in_data_stages_the_examples_are_the_same(night):
     for _ in killed_after_each_effect(broken_off):
         kills += 1
         assert night.examples().digest == expected.digest
-        assert faults(night) == []
+        assert errors(night) == []
 
     assert kills >= 3
 
@@ -69,7 +69,7 @@ def test_killed_anywhere_in_training_there_is_one_run_and_none_unfinished(traine
         (run,) = [r for r in night.runs() if r.data.tags["evergreen.key"] == again.key]
         assert run.info.status == "FINISHED"
         assert run.info.run_id == again.run_id
-        assert run.data.tags["evergreen.artefact_sha256"] == again.artefact_sha256
+        assert run.data.tags["evergreen.artifact_sha256"] == again.artifact_sha256
 
     assert len(attempts) > 8
 
@@ -91,7 +91,7 @@ def test_killed_anywhere_in_judging_registering_and_deploying_there_is_one_versi
         assert history.versions() == ["1", "2"]
         assert history.champion() == "2"
         assert [e.version for e in history.ledger().outcomes] == ["1", "2"]
-        assert faults(history) == []
+        assert errors(history) == []
 
     assert len(histories) > 8
 
@@ -112,7 +112,7 @@ def test_killed_anywhere_in_a_rollback_the_next_night_finds_it_finished_or_not_b
 
         assert history.champion() == history.ledger().champion.version
         assert history.ledger().pending is None
-        assert faults(history) == []
+        assert errors(history) == []
 
 
 @pytest.mark.parametrize("attempt", range(3))
@@ -148,7 +148,7 @@ def test_many_deployments_at_once_leave_one_champion_and_a_ledger_that_agrees(ne
     def work(registration) -> None:
         os.read(gate_read, 1)
         # Judged again each time: it passes, and says against whom.
-        history.judge_again = lambda _: history.version(
+        history.reevaluate = lambda _: history.version(
             (registration.as_of - AS_OF).days, key=registration.key
         )
         history.deploy(registration)
@@ -161,4 +161,4 @@ def test_many_deployments_at_once_leave_one_champion_and_a_ledger_that_agrees(ne
     assert [e.as_of for e in history.ledger().outcomes] == sorted(
         e.as_of for e in history.ledger().outcomes
     )
-    assert faults(history) == []
+    assert errors(history) == []

@@ -33,7 +33,7 @@ def test_a_task_killed_by_the_kernel_is_done_once_by_its_retry(workflow):
              if t["task_id"] == "train_candidate"}  # fmt: skip
     assert max(tries) == 2
     assert list(model.versions()) == [str(n) for n in range(1, number + 1)]
-    assert model.faults() == []
+    assert model.errors() == []
 
 
 def kill_while_training(model: Workflow, run_id: str) -> bool:

@@ -31,7 +31,7 @@ def returned(workflow):
 
 @contextmanager
 def damaged(model, version: str) -> Iterator[None]:
-    """One byte of a version's artefact is another one, as after a bad disk or a bad hand."""
+    """One byte of a version's artifact is another one, as after a bad disk or a bad hand."""
     model_id = model.version_tags()[version]["evergreen.model_id"]
     (path,) = (model.stack.settings.home / "mlflow-artifacts").rglob(f"{model_id}/**/model.skops")
     whole = path.read_bytes()
@@ -77,7 +77,7 @@ def test_a_corrupt_target_is_refused_and_the_champion_serves_on(returned):
     (task,) = returned.tasks("rollback", "corrupt")
     assert (task["state"], task["try_number"]) == ("failed", 1)  # a verdict is not retried
     assert returned.champion() == "3"
-    assert returned.faults() == []
+    assert returned.errors() == []
 
 
 def test_a_version_that_never_served_is_refused(returned):
@@ -103,7 +103,7 @@ def test_back_to_the_version_that_really_served(returned):
     )
     assert last.reason == "too many false alarms"
     assert last.actor == "airflow run returned__rollback back by admin"
-    assert returned.faults() == []
+    assert returned.errors() == []
 
 
 def test_a_cleared_rollback_does_not_go_back_again(returned):
@@ -117,7 +117,7 @@ def test_a_cleared_rollback_does_not_go_back_again(returned):
     assert returned.champion() == "1"
     receipt = returned.receipt("rollback", "back", "roll_back_model")
     assert (receipt["version"], receipt["previous"], receipt["moved"]) == ("1", "3", True)
-    assert returned.faults() == []
+    assert returned.errors() == []
 
 
 def test_after_the_rollback_new_days_are_scored_by_v1_and_old_ones_as_before(returned):
@@ -141,11 +141,11 @@ def test_a_hand_moved_alias_stops_promotion_and_is_named(returned):
     returned.client.set_registered_model_alias("returned", "champion", "3")
 
     assert "the alias is where the ledger put it: alias at version 3, ledger says 1" in (
-        returned.faults()
+        returned.errors()
     )
     with pytest.raises(StackError, match="moved by hand: it is at version 3, the ledger says"):
         returned.retrain(9, candidates=["linear"])
 
     returned.run("rollback", "settle", version=1, dry_run=False, reason="settled")
     assert returned.champion() == "1"
-    assert returned.faults() == []
+    assert returned.errors() == []

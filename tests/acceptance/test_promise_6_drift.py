@@ -219,9 +219,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_on_a_quiet_day_is_found_on_that_day_and_nothing_else_is(flights, year, fault):
+def test_a_fault_on_a_quiet_day_is_found_on_that_day_and_nothing_else_is(flights, year, error):
     """On every fourth ordinary day without an alarm of its own, April to December."""
-    inject, guilty, least = FAULTS[fault]
+    inject, guilty, least = FAULTS[error]
     quiet = [
         year.index[HISTORY + n]
         for n, found in enumerate(told(year, rows=900))
@@ -235,7 +235,7 @@ def test_a_fault_on_a_quiet_day_is_found_on_that_day_and_nothing_else_is(flights
         found[day] = set(findings(year.iloc[at - HISTORY : at], today, rows=900))
 
     rate = np.mean([bool(names & guilty) for names in found.values()])
-    print(f"\n  {fault}: found on {rate:.0%} of {len(found)} days")
+    print(f"\n  {error}: found on {rate:.0%} of {len(found)} days")
 
     assert all(names <= guilty for names in found.values())
     assert rate >= least

@@ -17,7 +17,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.data.validation import validate_window
-from evergreen.data.window import Days
+from evergreen.data.window import DayRange
 from evergreen.monitoring.quality import measure_quality
 from evergreen.scoring.scoring import score_partition
 from evergreen.spec.monitoring import Quality
@@ -58,7 +58,7 @@ class Past:
 
     def score(self, day: date) -> None:
         as_of = AS_OF + timedelta(days=(day - FIRST).days + 1)
-        span = Days(first=day, end=day + timedelta(days=1))
+        span = DayRange(first=day, end=day + timedelta(days=1))
         held = validate_window(self.store, self.spec, as_of=as_of, days=span, serving=True)
         score_partition(self.store, self.client, self.spec, as_of=as_of, validation=held)
 
@@ -204,7 +204,7 @@ def test_a_model_that_is_worse_than_its_floor_asks_for_a_retrain(late):
     found = late.measure()
 
     assert found.colour == "red"
-    assert found.asks
+    assert found.requests_retrain
     assert "the floor is 0.58" in found.reasons[0]
     assert "no better than the same for all" in found.reasons[1]
 

@@ -84,7 +84,7 @@ def include(tmp_path_factory) -> Path:
 
 
 class Online(History):
-    """The model's versions, each with an artefact of its own."""
+    """The model's versions, each with an artifact of its own."""
 
     def fitted(
         self, *, how: str = "nothing", labels=lambda known: known, more=()
@@ -106,7 +106,7 @@ class Online(History):
         """Do what the operator does: ask, wait, ask again."""
         give_up = time.monotonic() + within_s
         while isinstance(done := self.deploy(registration, now=datetime.now(UTC)), Waiting):
-            assert time.monotonic() < give_up, done.words
+            assert time.monotonic() < give_up, done.message
             time.sleep(0.3)
         return done
 
@@ -153,17 +153,17 @@ CHALLENGERS = {
 
 
 @pytest.mark.parametrize("fault", CHALLENGERS)
-def test_a_bad_challenger_ends_on_the_old_version_and_no_request_is_lost(online, rows, fault):
-    made, lived_through, words = CHALLENGERS[fault]
+def test_a_bad_challenger_ends_on_the_old_version_and_no_request_is_lost(online, rows, error):
+    made, lived_through, message = CHALLENGERS[error]
     before = online.champion()
-    registration = online.version(1 + [*CHALLENGERS].index(fault), logged=online.fitted(**made))
+    registration = online.version(1 + [*CHALLENGERS].index(error), logged=online.fitted(**made))
 
     with calling(online.server, MODEL, rows) as callers:
         receipt = online.roll_out(registration)
         time.sleep(0.5)
 
     assert (receipt.moved, receipt.is_backed_out) == (False, True)
-    assert re.search(words, receipt.reason), receipt.reason
+    assert re.search(message, receipt.reason), receipt.reason
     assert online.way(registration.version) == [*lived_through, "backed_out"]
     assert online.champion() == before == online.server.about(MODEL)["champion"]
     assert_all_answered(callers)
@@ -248,6 +248,6 @@ def test_the_same_entity_is_answered_by_the_same_version_and_a_larger_step_only_
 
 def assert_all_answered(callers) -> None:
     """Sent is answered, each with 200: nothing lost, nothing refused, nothing failed."""
-    assert callers.faults == []
+    assert callers.errors == []
     assert callers.statuses == {200: callers.sent}
     assert callers.sent > 50

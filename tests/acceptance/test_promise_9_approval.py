@@ -45,13 +45,13 @@ def state_of(model: Workflow, run_id: str, task_id: str) -> str | None:
     return next(t["state"] for t in model.tasks("retrain", run_id) if t["task_id"] == task_id)
 
 
-def answer(page: Page, model: Workflow, run_id: str, *, button: str, words: str) -> str:
+def answer(page: Page, model: Workflow, run_id: str, *, button: str, message: str) -> str:
     """Answer on Airflow's page as a person would; return what the page showed before."""
     page.goto(
         f"{model.stack.settings.airflow_url}/dags/{model.model}__retrain/runs/{run_id}"
         "/tasks/approve_promotion/required_actions?map_index=-1"
     )
-    page.locator("[name=element_words]").fill(words)
+    page.locator("[name=element_message]").fill(message)
     shown = page.inner_text("body")
     time.sleep(3)  # to read it, see test_pages.wait_for_question
     page.get_by_role("button", name=button, exact=True).click()
@@ -65,7 +65,7 @@ def unanswered(workflow):
     model = workflow("waited")
     run_id = ask(model, 1, candidates=["linear"])
     task = f"/dags/waited__retrain/dagRuns/{run_id}/taskInstances/approve_promotion/-1/hitlDetails"
-    body = {"chosen_options": ["Approve"], "params_input": {"words": "I am not the boss"}}
+    body = {"chosen_options": ["Approve"], "params_input": {"message": "I am not the boss"}}
     tried = model.stack.api.http.patch(task, json=body)
     return model, tried.status_code
 
@@ -75,13 +75,13 @@ def asked(workflow, page, unanswered):
     """Night 1 is approved, night 2, which is better, is rejected."""
     model = workflow("asked")
     shown = {}
-    for number, candidate, button, words in (
+    for number, candidate, button, message in (
         (1, "poor", "Approve", "good enough to begin with"),
         (2, "linear", "Reject", "not on a Friday"),
     ):
         run_id = ask(model, number, candidates=[candidate])
         before = model.champion()
-        shown[run_id] = answer(page, model, run_id, button=button, words=words)
+        shown[run_id] = answer(page, model, run_id, button=button, message=message)
         # Nothing moves while nobody has answered.
         assert before == (None if number == 1 else "1")
     return model, shown
@@ -137,7 +137,7 @@ def test_the_ledger_has_who_and_why(asked):
     reasons = [entry.reason for entry in model.ledger().entries]
     assert reasons[0].endswith("approved by admin: good enough to begin with")
     assert reasons[2].endswith("rejected by admin: not on a Friday")
-    assert model.faults() == []
+    assert model.errors() == []
 
 
 def test_no_answer_in_time_is_a_no(waited):

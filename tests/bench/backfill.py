@@ -83,7 +83,7 @@ class Past:
         return [run["dag_run_id"] for run in found]
 
     def digests(self) -> dict[str, str]:
-        """Return, by version and its ``as_of``, the digest of its artefact."""
+        """Return, by version and its ``as_of``, the digest of its artifact."""
         return {
             f"{v.version} as of {v.tags[mlflow_registry.TAG_AS_OF]}": v.tags[
                 mlflow_registry.TAG_SHA256

@@ -17,7 +17,8 @@ from tests.bench.page import Page
 from tests.bench.project import store_of
 from tests.bench.ways import FIRST, Nights
 
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.registry.ledger_mirror import mirror_ledger
 from evergreen.storage.base import ObjectStore
 
@@ -48,8 +49,8 @@ def fill(store: ObjectStore, client: MlflowClient, model: str) -> None:
     """Leave behind what *BEHIND* nights do: a run and a version each, which served in its turn."""
     champion = mlflow_registry.champion_of(client, model)
     experiment = mlflow_registry.ensure_experiment(client, model)
-    book = ledger.read(store, model)
-    last = book.entries[-1]
+    ledger = ledger_store.read_ledger(store, model)
+    last = ledger.entries[-1]
     for n in range(BEHIND):
         then = (FIRST - timedelta(days=n)).isoformat()
         tags = {mlflow_registry.TAG_KEY: f"behind-{n}", mlflow_registry.TAG_AS_OF: then}
@@ -62,8 +63,8 @@ def fill(store: ObjectStore, client: MlflowClient, model: str) -> None:
         for version in (made.version, champion.version):  # the real one is back at once
             for step in ("intent", "outcome"):
                 entry = last.model_copy(update={"step": step, "version": str(version)})
-                book = ledger.append(store, book, entry)
-    mirror_ledger(client, book)
+                ledger = ledger_store.append(store, ledger, entry)
+    mirror_ledger(client, ledger)
 
 
 def row(name: str, used: list[Used], stages: list[list[Stage]]) -> tuple[str, ...]:

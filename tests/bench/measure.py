@@ -72,7 +72,7 @@ def measured(work: Callable[[], object], cpu: Callable[[], float]) -> Used:
     return Used(cpu=cpu() - before, wall=wall, peak=peak if isinstance(peak, float) else 0.0)
 
 
-def measured_script(stack: Stack, words: list[str]) -> Used:
+def measured_script(stack: Stack, message: list[str]) -> Used:
     """
     Run Python with *words* beside the stack, with one thread as tasks have.
 
@@ -80,7 +80,7 @@ def measured_script(stack: Stack, words: list[str]) -> Used:
     """
     environ = {"PYTHONPATH": stack.environ["PYTHONPATH"]}
     return measured(
-        lambda: _run_child([sys.executable, *words], environ),
+        lambda: _run_child([sys.executable, *message], environ),
         lambda: _own_children_cpu() + stack_cpu(stack.settings, only="mlflow"),
     )
 

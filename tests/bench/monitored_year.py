@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from evergreen.data.validation import validate_window
-from evergreen.data.window import Days, scoring_day, training_window
+from evergreen.data.window import DayRange, scoring_day, training_window
 from evergreen.monitoring.drift_detection import detect_drift
 from evergreen.monitoring.health import Report, assess_health
 from evergreen.monitoring.quality import measure_quality
@@ -93,7 +93,7 @@ def main() -> None:
 def watch(store, client, spec, as_of: datetime) -> tuple[HealthReceipt, Report]:
     """Score and monitor the newest day at *as_of*."""
     day = scoring_day(as_of)
-    span = Days(first=day, end=day + timedelta(days=1))
+    span = DayRange(first=day, end=day + timedelta(days=1))
     held = validate_window(store, spec, as_of=as_of, days=span, serving=True)
     score_partition(store, client, spec, as_of=as_of, validation=held)
     report = Report(

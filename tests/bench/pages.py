@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.e2e.conftest import running_stack
 
-from evergreen.registry import ledger
+from evergreen.registry import ledger as ledger_store
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.records import canonical_json
 from evergreen_airflow.embedded import demo
@@ -56,10 +56,10 @@ def grow(store: FolderStore, nights: int) -> None:
         older = pack | {"version": str(nights - n + 1), "as_of": f"{then}T00:00:00+00:00"}
         store.put(f"evidence/{MODEL}/night-{n}/against-none/evidence.json", canonical_json(older))
     for n in range(0, nights, PROMOTED_EVERY):
-        book = ledger.read(store, MODEL)
-        last = book.entries[-1]
+        ledger = ledger_store.read_ledger(store, MODEL)
+        last = ledger.entries[-1]
         for step in ("intent", "outcome"):
-            book = ledger.append(store, book, last.model_copy(update={
+            ledger = ledger_store.append(store, ledger, last.model_copy(update={
                 "step": step, "version": str(n + 2), "previous": last.version}))  # fmt: skip
 
 

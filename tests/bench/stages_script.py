@@ -46,7 +46,7 @@ def one_night(
     )  # fmt: skip
     deploy_model(
         store, client, spec, registration=version, actor="bench", now=datetime.now(UTC),
-        judge_again=lambda: version,
+        reevaluate=lambda: version,
     )  # fmt: skip
 
 

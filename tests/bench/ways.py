@@ -22,9 +22,9 @@ class Nights:
 
     def plain(self, as_of: datetime) -> Used:
         script = Path(self.settings.project) / "include" / "plain_script.py"
-        words = [str(script), str(self.settings.store / "raw"), self.settings.mlflow_url,
+        message = [str(script), str(self.settings.store / "raw"), self.settings.mlflow_url,
                  f"{as_of:%Y-%m-%d}", table_of(self.scale)]  # fmt: skip
-        return measured_script(self.stack, words)
+        return measured_script(self.stack, message)
 
     def seven_tasks(self, as_of: datetime) -> Used:
         raw, url = str(self.settings.store / "raw"), self.settings.mlflow_url

@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from evergreen.processes import die_with_parent
+from evergreen.processes import exit_with_parent
 from tests.conftest import wait_until
 
 #: Compose as its package on PyPI brings it; Debian 12 has only its first version.
@@ -49,7 +49,7 @@ class Engine:
         """Run *command* on this engine; return what it printed."""
         done = subprocess.run(
             command, env=self.environ | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, preexec_fn=die_with_parent,
+            text=True, preexec_fn=exit_with_parent,
         )  # fmt: skip
         assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout[-6000:]}"
         return done.stdout
@@ -157,7 +157,7 @@ def _start(engine: Engine, home: Path) -> subprocess.Popen[bytes]:
     with (home / "log").open("wb") as log:
         return subprocess.Popen(
             command, env=engine.environ, stdout=log, stderr=log, start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=exit_with_parent,
         )  # fmt: skip
 
 

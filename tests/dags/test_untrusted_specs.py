@@ -325,7 +325,7 @@ def test_a_broken_spec_is_one_import_error_and_takes_no_other_model(name, parsed
     error = found["errors"]["spec_errors.py"]
     told = error[error.rindex("SpecError: ") :]
     assert "broken/model.yaml: " in told
-    assert [words for words in case.says if words not in told] == [], told
+    assert [message for message in case.says if message not in told] == [], told
     assert "Input should" not in told
     assert len(told) < 10_000
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from evergreen_airflow.embedded import processes, stack
 from evergreen_airflow.embedded.api import AirflowApi
-from evergreen_airflow.embedded.settings import Settings, read_settings
+from evergreen_airflow.embedded.settings import Settings, read_stack_settings
 from tests.conftest import free_port
 
 PORTS = ("AIRFLOW", "MLFLOW", "WORKER_LOG", "TRIGGERER_LOG", "POSTGRES", "SERVING")
@@ -40,7 +40,7 @@ def running_stack(**environ: str) -> Iterator[Stack]:
     # A model server loads each new champion; only the tests that ask it something pay for that.
     asked = {"EVERGREEN_HOME": str(home), "EVERGREEN_SCHEDULES": "off", "EVERGREEN_SERVING": "off"}
     asked |= ports | environ
-    settings = read_settings(asked)
+    settings = read_stack_settings(asked)
     code = os.pathsep.join(str(settings.project / name) for name in ("include", "plugins"))
     environ_of_child = os.environ | asked | {"PYTHONPATH": code}
     page = io.StringIO()

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from evergreen.errors import StackError
-from evergreen.registry import ledger
+from evergreen.registry import ledger as ledger_store
 from evergreen.storage.folder import FolderStore
 from evergreen_airflow.embedded import database, demo, stack
 from evergreen_airflow.embedded.api import FINISHED, AirflowApi
@@ -63,7 +63,10 @@ def loop() -> Iterator[Loop]:
 
 def test_the_demo_ends_with_a_champion_predictions_and_a_report(loop):
     assert loop.champion() == "1"
-    assert [e.step for e in ledger.read(loop.store, MODEL).entries] == ["intent", "outcome"]
+    assert [e.step for e in ledger_store.read_ledger(loop.store, MODEL).entries] == [
+        "intent",
+        "outcome",
+    ]
     assert list(loop.bytes_below("predictions/"))
     assert [key for key in loop.bytes_below("reports/") if key.endswith(".html")]
     assert list(loop.bytes_below("monitoring/flight_delay/2013-07-01/health.html"))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from evergreen.modeling.metrics import Truth
+from evergreen.modeling.metrics import Labels
 from models.flight_delay import feed
 from models.flight_delay.prepare import prepare
 
@@ -29,7 +29,7 @@ NAMES = ["origin", "dest", "carrier"]
 class Pair:
     """Two models' predictions of the same rows; ``days`` is the number of each row's day."""
 
-    truth: Truth
+    truth: Labels
     one: np.ndarray
     other: np.ndarray
     days: np.ndarray
@@ -65,7 +65,7 @@ def pairs_on_flights(
                                         inclusive="left")]  # fmt: skip
         side = rng.random(len(train)) < 0.5
         yield Pair(
-            Truth(problem="binary", values=test["is_late"].to_numpy(dtype=bool)),
+            Labels(problem="binary", values=test["is_late"].to_numpy(dtype=bool)),
             *(
                 _fit(train[half]).predict_proba(test[NUMERIC + NAMES])[:, 1]
                 for half in (side, ~side)
@@ -108,7 +108,7 @@ def simulated_pair(
         values = rng.random(len(day)) < 1 / (1 + np.exp(-(signal * 1.5 - 1)))
     else:
         values = signal + rng.normal(0, 0.5, len(day))
-    truth = Truth(problem=problem, values=values)
+    truth = Labels(problem=problem, values=values)
     return Pair(truth, predictions(0.5), predictions(0.5 * worse), day)
 
 

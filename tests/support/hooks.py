@@ -12,11 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 @contextmanager
 def listening() -> Iterator[tuple[int, list[dict]]]:
     """Yield a port on loopback, and the JSON bodies that were posted to it."""
-    heard: list[dict] = []
+    results: list[dict] = []
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            results.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200)
             self.end_headers()
 
@@ -26,6 +26,6 @@ def listening() -> Iterator[tuple[int, list[dict]]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield server.server_port, heard
+            yield server.server_port, results
         finally:
             server.shutdown()

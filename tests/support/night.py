@@ -19,9 +19,10 @@ from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
 from evergreen.receipts.release import DeploymentReceipt, RegistrationReceipt, RollbackReceipt
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.release.deployment import deploy_model
-from evergreen.release.reevaluation import judge_again
+from evergreen.release.reevaluation import reevaluate
 from evergreen.release.registration import register_model
 from evergreen.release.rollback import roll_back_model
 from evergreen.release.targets import Waiting
@@ -95,11 +96,11 @@ class Night:
         asked = {"actor": "test", "now": NOW} | how
         return deploy_model(
             self.store, self.client, self.spec, registration=registration,
-            judge_again=lambda: self.judge_again(registration), **asked,
+            reevaluate=lambda: self.reevaluate(registration), **asked,
         )  # fmt: skip
 
-    def judge_again(self, registration: RegistrationReceipt) -> RegistrationReceipt:
-        return judge_again(self.store, self.client, self.spec, registration=registration, tags={})
+    def reevaluate(self, registration: RegistrationReceipt) -> RegistrationReceipt:
+        return reevaluate(self.store, self.client, self.spec, registration=registration, tags={})
 
     def roll_back(self, version: str | None = None, **how) -> RollbackReceipt:
         asked = {"dry_run": False, "force": False, "reason": "a test", "as_of": NOW} | how
@@ -111,8 +112,8 @@ class Night:
         """The same model on another night, perhaps with another spec."""
         return Night(self.store, self.client, self.spec.model_copy(update=changes), as_of)
 
-    def ledger(self) -> ledger.Ledger:
-        return ledger.read(self.store, self.spec.model)
+    def ledger(self) -> ledger_store.Ledger:
+        return ledger_store.read_ledger(self.store, self.spec.model)
 
     def versions(self) -> list[str]:
         found = self.client.search_model_versions(f"name = '{self.spec.model}'")
@@ -128,7 +129,7 @@ class Night:
 
 
 class History(Night):
-    """A model whose versions share one fitted artefact, and differ in when and how they came."""
+    """A model whose versions share one fitted artifact, and differ in when and how they came."""
 
     def __init__(self, trained, model: str) -> None:
         self.night, self.judged = trained
@@ -147,7 +148,7 @@ class History(Night):
         """
         Register the version of a night, *day* days from AS_OF, judged against who serves now.
 
-        :param logged: What it is made from; by default the one artefact all versions share.
+        :param logged: What it is made from; by default the one artifact all versions share.
         """
         as_of, champion = AS_OF + timedelta(days=day), self.ledger().champion
         challenger = (logged or self.judged.challenger).model_copy(
@@ -163,7 +164,7 @@ class History(Night):
             }
         )
         asked = f"evaluations/{self.night.spec.model}/{self.judged.challenger.key}/sanity.json"
-        if logged is None:  # the same artefact gives the same answers
+        if logged is None:  # the same artifact gives the same answers
             self.store.put_if_absent(
                 sanity_key(self.spec.model, challenger.key), self.store.get(asked)
             )
@@ -185,7 +186,7 @@ class History(Night):
         self.client.set_terminated(run.info.run_id)
         return self.judged.challenger.model_copy(
             update={"run_id": run.info.run_id, "model_id": logged.model_id,
-                    "artefact_sha256": sha256, "artefact_bytes": size}
+                    "artifact_sha256": sha256, "artifact_bytes": size}
         )  # fmt: skip
 
     def ignorant(self) -> CandidateReceipt:

@@ -139,9 +139,9 @@ class Production:
 
     def check(self, service: str, **environ: str) -> subprocess.CompletedProcess:
         """Run a service's own health check once."""
-        words = [self.native(word) for word in self._service(service)["healthcheck"]["test"][1:]]
+        message = [self.native(word) for word in self._service(service)["healthcheck"]["test"][1:]]
         return subprocess.run(
-            words, env=self.environ_of(service, **environ), capture_output=True, text=True
+            message, env=self.environ_of(service, **environ), capture_output=True, text=True
         )
 
     def kill(self, name: str) -> None:
@@ -248,9 +248,9 @@ class Production:
 class Receiver:
     """Stands in for Prometheus: takes what OpenTelemetry sends, and keeps names and labels."""
 
-    def __init__(self, port: int, heard: dict[str, set[str]]) -> None:
+    def __init__(self, port: int, results: dict[str, set[str]]) -> None:
         self.server = ThreadingHTTPServer(("127.0.0.1", port), _Otlp)
-        self.server.heard = heard
+        self.server.results = results
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
@@ -268,7 +268,7 @@ class _Otlp(BaseHTTPRequestHandler):
             body = gzip.decompress(body)
         assert self.path == "/api/v1/otlp/v1/metrics", self.path
         for metric in metrics_in(body):
-            labels = self.server.heard.setdefault(metric.name, set())
+            labels = self.server.results.setdefault(metric.name, set())
             for kind in ("gauge", "sum", "histogram", "exponential_histogram"):
                 for point in getattr(metric, kind).data_points:
                     labels |= {one.key for one in point.attributes}

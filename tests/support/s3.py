@@ -53,7 +53,7 @@ class BadLine:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def fault(self, method: str) -> str | None:
+    def error(self, method: str) -> str | None:
         self.seen.append(method)
         is_next = bool(self.spoil) and self.spoil[0][0] == method
         return self.spoil.pop(0)[1] if is_next else None
@@ -74,16 +74,16 @@ class _Handler(BaseHTTPRequestHandler):
         there = HTTPConnection(self.server.there)
         there.request(self.command, self.path, body, dict(self.headers))
         answer = there.getresponse()
-        data, fault = answer.read(), self.server.line.fault(self.command)
-        if fault == "lost":
+        data, error = answer.read(), self.server.line.error(self.command)
+        if error == "lost":
             self.connection.shutdown(socket.SHUT_RDWR)
             return
-        if fault == "page":
+        if error == "page":
             data = b"<html>Please log in</html>"
-        self._answer(answer, data, is_page=fault == "page")
+        self._answer(answer, data, is_page=error == "page")
         if self.command != "HEAD":
-            self.wfile.write(data[: len(data) // 2] if fault == "cut" else data)
-        if fault == "cut":
+            self.wfile.write(data[: len(data) // 2] if error == "cut" else data)
+        if error == "cut":
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, answer, data: bytes, *, is_page: bool):

@@ -105,7 +105,7 @@ class Callers:
     sent: int = 0
     statuses: Counter = field(default_factory=Counter)
     versions: Counter = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -123,7 +123,7 @@ class Callers:
                                    headers={"Content-Type": "application/json"})  # fmt: skip
             except httpx.HTTPError as error:
                 with self._lock:
-                    self.faults.append(repr(error))
+                    self.errors.append(repr(error))
                 continue
             took = time.perf_counter() - started
             with self._lock:
@@ -133,9 +133,9 @@ class Callers:
                     said = answer.json()
                     self.versions[tuple(said["model_versions"])] += 1
                     if len(said["predictions"]) != len(json.loads(body)["dataframe_split"]["data"]):
-                        self.faults.append("fewer predictions than rows")
+                        self.errors.append("fewer predictions than rows")
                 else:
-                    self.faults.append(answer.text[:300])
+                    self.errors.append(answer.text[:300])
             time.sleep(0.01)  # a caller thinks; two processors are shared by all of this
 
 

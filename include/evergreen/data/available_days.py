@@ -7,7 +7,7 @@ from datetime import date
 
 from evergreen.data.preparation import PreparedDay, load_prepare, prepare_day
 from evergreen.data.validation import DayVerdict, day_verdicts
-from evergreen.data.window import Days
+from evergreen.data.window import DayRange
 from evergreen.errors import DataContractError
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
@@ -23,7 +23,7 @@ class LandedDay(Frozen):
     raw_columns: dict[str, str]
 
 
-def landed_days(store: ObjectStore, spec: ModelSpec, *, days: Days) -> dict[date, LandedDay]:
+def landed_days(store: ObjectStore, spec: ModelSpec, *, days: DayRange) -> dict[date, LandedDay]:
     """
     Return those of *days* that can be used, oldest first.
 

@@ -53,13 +53,13 @@ def check_columns(table: Table, *, contract: TableContract, part: Partition) -> 
     :raises DataContractError: With every broken promise of the table in one message. No budget
         applies: one such fault concerns every row.
     """
-    faults = list(_column_faults(table, contract))
-    if faults:
+    errors = list(_column_faults(table, contract))
+    if errors:
         raise DataContractError(
             "\n".join(
                 [
-                    f"{part} breaks its contract in {len(faults)} column(s):",
-                    *(f"  {fault}" for fault in faults),
+                    f"{part} breaks its contract in {len(errors)} column(s):",
+                    *(f"  {error}" for error in errors),
                     "Nothing was read from it. Repair the producer or the contract in "
                     "model.yaml, land the day again, then clear this task.",
                 ]
@@ -68,22 +68,22 @@ def check_columns(table: Table, *, contract: TableContract, part: Partition) -> 
 
 
 def _column_faults(table: Table, contract: TableContract) -> list[str]:
-    faults = []
+    errors = []
     for name, rule in contract.columns.items():
         if table.schema.names.count(name) != 1:
             times = table.schema.names.count(name)
-            faults.append(
+            errors.append(
                 f"{name}: found {times} times, expected once; the file has "
                 f"{', '.join(table.schema.names)}"
             )
             continue
         column = table.column(name)
         if column.null_count == len(column):
-            faults.append(f"{name}: all {len(column)} values are null, expected {rule.type}")
+            errors.append(f"{name}: all {len(column)} values are null, expected {rule.type}")
         elif not _has_type(column.type, rule):
             hint = " with a time zone" if rule.type == "datetime" else ""
-            faults.append(f"{name}: found type {column.type}, expected {rule.type}{hint}")
-    return faults
+            errors.append(f"{name}: found type {column.type}, expected {rule.type}{hint}")
+    return errors
 
 
 def _has_type(found: DataType, rule: ColumnContract) -> bool:

@@ -121,15 +121,15 @@ def _with_whole_labels(rows: pd.DataFrame, spec: Examples) -> pd.DataFrame:
 
 def _shape_faults(frame: pd.DataFrame, spec: Examples) -> list[str]:
     expected = {*spec.entity_key, spec.event_time, spec.known_at, spec.label, *spec.features}
-    faults = [f"column {name!r} is missing" for name in sorted(expected - set(frame.columns))]
-    faults += [
+    errors = [f"column {name!r} is missing" for name in sorted(expected - set(frame.columns))]
+    errors += [
         f"column {name!r} is not in the spec; add it to examples.numeric or examples.categorical, "
         "or drop it"
         for name in sorted(set(map(str, frame.columns)) - expected)
     ]
     if not frame.columns.is_unique:
-        faults.append(f"columns repeat: {sorted(frame.columns[frame.columns.duplicated()])}")
-    return faults
+        errors.append(f"columns repeat: {sorted(frame.columns[frame.columns.duplicated()])}")
+    return errors
 
 
 def _row_faults(frame: pd.DataFrame, spec: Examples, day: date) -> list[str]:
@@ -169,13 +169,13 @@ def _broken_rows(frame: pd.DataFrame, spec: Examples, day: date) -> dict[str, in
     return {what: int(rows.sum()) for what, rows in found.items()}
 
 
-def _refuse_faults(faults: list[str], *, day: date) -> None:
-    if faults:
+def _refuse_faults(errors: list[str], *, day: date) -> None:
+    if errors:
         raise CandidateError(
             "\n".join(
                 [
                     f"prepare returned examples for {day} that cannot be used:",
-                    *(f"  {fault}" for fault in faults),
+                    *(f"  {error}" for error in errors),
                     "Nothing was stored. Change prepare.py or examples in model.yaml.",
                 ]
             )

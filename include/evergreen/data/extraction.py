@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from evergreen.data.partitions import Partition, needed
-from evergreen.data.window import Days, start_of
+from evergreen.data.window import DayRange, start_of
 from evergreen.errors import DataContractError, MissingPartitionError
 from evergreen.receipts.data import ExtractionReceipt
 from evergreen.spec import ModelSpec
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def extract_days(
-    store: ObjectStore, spec: ModelSpec, engine: Engine, *, days: Days, as_of: datetime
+    store: ObjectStore, spec: ModelSpec, engine: Engine, *, days: DayRange, as_of: datetime
 ) -> ExtractionReceipt:
     """
     Land every partition that preparing *days* reads and that is absent, or young at *as_of*.
@@ -56,7 +56,7 @@ def extract_days(
     )
 
 
-def refuse_empty(receipt: ExtractionReceipt, *, waited_hours: float) -> None:
+def require_rows(receipt: ExtractionReceipt, *, waited_hours: float) -> None:
     """
     Refuse to go on without a day.
 

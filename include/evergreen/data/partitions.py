@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from evergreen.data.window import Days, scoring_day, training_window
+from evergreen.data.window import DayRange, scoring_day, training_window
 from evergreen.errors import DataContractError, MissingPartitionError
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
@@ -35,12 +35,12 @@ def partition(spec: ModelSpec, *, table: str, day: date) -> Partition:
     )
 
 
-def needed(spec: ModelSpec, *, days: Days) -> list[Partition]:
+def needed(spec: ModelSpec, *, days: DayRange) -> list[Partition]:
     """Return every partition that preparing *days* reads, oldest first."""
     found = [
         partition(spec, table=name, day=day)
         for name, table in spec.raw_tables.items()
-        for day in Days(first=days.first - timedelta(days=table.lookback_days), end=days.end)
+        for day in DayRange(first=days.first - timedelta(days=table.lookback_days), end=days.end)
     ]
     return sorted(found, key=lambda p: (p.day, p.table))
 
@@ -96,17 +96,17 @@ def open_partition(part: Partition, data: bytes) -> pa.Table:
 Scope = Literal["training", "scoring", "monitoring"]
 
 
-def days_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> Days:
+def days_needed(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> DayRange:
     """Return the days whose examples a run at *as_of* needs."""
     if scope == "training":
         return training_window(as_of, spec.window).days
     day = scoring_day(as_of)
-    return Days(first=day, end=day + timedelta(days=1))
+    return DayRange(first=day, end=day + timedelta(days=1))
 
 
 def partitions_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> list[Partition]:
     """Return all that a run at *as_of* waits for; monitoring wants the day's predictions too."""
-    parts = needed(spec, days=days_of(spec, as_of=as_of, scope=scope))
+    parts = needed(spec, days=days_needed(spec, as_of=as_of, scope=scope))
     if scope == "monitoring":
         day = scoring_day(as_of)
         key = f"predictions/{spec.model}/{day}/manifest.json"

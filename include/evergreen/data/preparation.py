@@ -22,7 +22,7 @@ from evergreen.data import examples
 from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.data.partitions import open_partition, partition
 from evergreen.data.validation import DayVerdict, load_verdicts
-from evergreen.data.window import SEGMENTS, Days, Window, start_of, training_window
+from evergreen.data.window import SEGMENTS, DayRange, TrainingWindow, start_of, training_window
 from evergreen.digests import prepare_digest
 from evergreen.errors import CandidateError, DataContractError
 from evergreen.receipts.common import ObjectRef
@@ -30,7 +30,13 @@ from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import TableContract
 from evergreen.storage.base import ObjectStore, sha256_of
-from evergreen.storage.records import canonical_json, digest_of, put_json_once, put_once, read
+from evergreen.storage.records import (
+    canonical_json,
+    digest_of,
+    put_json_once,
+    put_once,
+    read_object,
+)
 from evergreen.values import Frozen
 
 log = logging.getLogger(__name__)
@@ -39,7 +45,7 @@ Prepare = Callable[[dict[str, pd.DataFrame], date], pd.DataFrame]
 Verdicts = Mapping[tuple[str, date], DayVerdict]
 
 #: Raise this when the layout of prepared examples changes: it is part of every day's digest.
-FORMAT = "2"
+EXAMPLES_FORMAT = "2"
 
 #: The pandas type of a raw column in which nothing is known yet, by its type in the contract.
 NULLS = {
@@ -104,7 +110,7 @@ def prepare_day(
 
 
 def prepare_window(
-    store: ObjectStore, spec: ModelSpec, *, window: Window, validation: ValidationReceipt
+    store: ObjectStore, spec: ModelSpec, *, window: TrainingWindow, validation: ValidationReceipt
 ) -> ExamplesReceipt:
     """
     Prepare the days of *window* and describe the rows that were known at its ``as_of``.
@@ -116,14 +122,14 @@ def prepare_window(
         constant throughout the training days.
     """
     verdicts, prepare = load_verdicts(store, validation), load_prepare(spec.model)
-    entries: list[Entry] = []
+    entries: list[WindowDay] = []
     made = 0
     for segment in SEGMENTS:
         for day in getattr(window, segment):
             prepared, is_new = prepare_day(store, spec, day=day, verdicts=verdicts, prepare=prepare)
             made += is_new
             known = _known_at(store, spec, prepared, as_of=window.as_of)
-            entries.append(Entry(segment=segment, prepared=prepared, known=known))
+            entries.append(WindowDay(segment=segment, prepared=prepared, known=known))
             if is_new and made % 20 == 0:
                 log.info("prepared %d new days, now at %s", made, day)
     _refuse_untrainable(spec, entries)
@@ -177,9 +183,9 @@ def load_examples(
     :return: Shape ``(rows, columns)`` in order of event time; the label is True for the positive
         class, the text of its class, or a number, as the problem asks.
     """
-    manifest = json.loads(read(store, receipt.manifest))
+    manifest = json.loads(read_object(store, receipt.manifest))
     days = [entry for entry in manifest["days"] if entry["segment"] in segments]
-    stored = (read(store, ObjectRef.model_validate(day["data"])) for day in days)
+    stored = (read_object(store, ObjectRef.model_validate(day["data"])) for day in days)
     if share >= 1:
         whole = from_parquet(*stored)
         return examples.known(whole, spec=spec.examples, as_of=receipt.as_of)
@@ -222,7 +228,7 @@ def load_training(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class WindowDay:
     """One day of a window: where it belongs, what it holds, what of it was known."""
 
     segment: str
@@ -237,7 +243,7 @@ def _known_at(
     newest = prepared.labelled.newest_known_at
     if newest is None or newest <= as_of:
         return prepared.labelled
-    frame = from_parquet(read(store, prepared.data))
+    frame = from_parquet(read_object(store, prepared.data))
     known = examples.known(frame, spec=spec.examples, as_of=as_of)
     return examples.labelled(known, spec=spec.examples)
 
@@ -246,10 +252,12 @@ def _lookup(spec: ModelSpec, *, day: date, verdicts: Verdicts) -> str:
     used = [
         f"{table} {d} {verdicts[table, d].raw_sha256} {verdicts[table, d].broken}"
         for table, rule in spec.raw_tables.items()
-        for d in Days(first=day - timedelta(days=rule.lookback_days), end=day + timedelta(days=1))
+        for d in DayRange(
+            first=day - timedelta(days=rule.lookback_days), end=day + timedelta(days=1)
+        )
     ]
     columns = canonical_json(spec.examples.model_dump(mode="json"))
-    return digest_of(FORMAT, prepare_digest(spec.model), columns, *used)
+    return digest_of(EXAMPLES_FORMAT, prepare_digest(spec.model), columns, *used)
 
 
 def _raw_rows(
@@ -258,7 +266,7 @@ def _raw_rows(
     """Return the rows of *table* that ``prepare`` may see for *day*, quarantined ones left out."""
     lookback = timedelta(days=spec.raw_tables[table].lookback_days)
     frames = []
-    for d in Days(first=day - lookback, end=day + timedelta(days=1)):
+    for d in DayRange(first=day - lookback, end=day + timedelta(days=1)):
         part, verdict = partition(spec, table=table, day=d), verdicts[table, d]
         data = store.get(part.key)
         if sha256_of(data) != verdict.raw_sha256:
@@ -281,33 +289,33 @@ def _with_late_columns(frame: pd.DataFrame, contract: TableContract) -> pd.DataF
     return frame.assign(**late)
 
 
-def _classes(entries: list[Entry], *, segment: str) -> Counter[str]:
+def _classes(entries: list[WindowDay], *, segment: str) -> Counter[str]:
     """Count the known labels of *segment* by class; empty for a regression."""
     return sum((Counter(e.known.classes) for e in entries if e.segment == segment), Counter())
 
 
-def _refuse_untrainable(spec: ModelSpec, entries: list[Entry]) -> None:
-    faults = []
+def _refuse_untrainable(spec: ModelSpec, entries: list[WindowDay]) -> None:
+    errors = []
     for segment in SEGMENTS:
         rows = sum(e.known.rows for e in entries if e.segment == segment)
         classes = _classes(entries, segment=segment)
         if rows == 0 or (spec.examples.problem != "regression" and len(classes) < 2):
             days = sum(e.segment == segment for e in entries)
             found = f"all {rows} are {', '.join(classes)}" if rows else "none is known"
-            faults.append(
+            errors.append(
                 f"label {spec.examples.label!r} in the {segment} days: {found} in {days} days, "
                 "expected at least two classes"
             )
     training = [e.prepared for e in entries if e.segment != "test"]
     for name in spec.examples.features:
         if name not in spec.examples.constant_allowed:
-            faults += examples.explain_useless(name, [day.columns[name] for day in training])
-    if faults:
+            errors += examples.explain_useless(name, [day.columns[name] for day in training])
+    if errors:
         raise DataContractError(
             "\n".join(
                 [
                     f"The examples of {spec.model!r} cannot be learnt from:",
-                    *(f"  {fault}" for fault in faults),
+                    *(f"  {error}" for error in errors),
                     "Nothing was trained. Repair the data or prepare.py; widen the window, or "
                     "name a truly constant input under examples.constant_allowed.",
                 ]

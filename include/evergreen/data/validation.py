@@ -16,19 +16,25 @@ from statistics import median
 from pydantic import Field
 
 from evergreen.data.partitions import Partition, explain_missing, needed, open_partition
-from evergreen.data.window import Days, start_of
+from evergreen.data.window import DayRange, start_of
 from evergreen.errors import DataContractError
 from evergreen.receipts.common import Check, ObjectRef
 from evergreen.receipts.data import ValidationReceipt
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore, sha256_of
-from evergreen.storage.records import canonical_json, digest_of, put_json_once, put_once, read
+from evergreen.storage.records import (
+    canonical_json,
+    digest_of,
+    put_json_once,
+    put_once,
+    read_object,
+)
 from evergreen.values import Frozen
 
 log = logging.getLogger(__name__)
 
 #: With fewer days than this a median says little, and only ``min_rows`` guards the volume.
-MIN_HISTORY_DAYS = 7
+MIN_VOLUME_DAYS = 7
 
 
 class DayVerdict(Frozen):
@@ -47,7 +53,7 @@ class DayVerdict(Frozen):
 
 
 def validate_window(
-    store: ObjectStore, spec: ModelSpec, *, as_of: datetime, days: Days, serving: bool = False
+    store: ObjectStore, spec: ModelSpec, *, as_of: datetime, days: DayRange, serving: bool = False
 ) -> ValidationReceipt:
     """
     Validate every partition that preparing *days* reads.
@@ -92,7 +98,7 @@ def load_verdicts(
     store: ObjectStore, receipt: ValidationReceipt
 ) -> dict[tuple[str, date], DayVerdict]:
     """Return the verdicts of *receipt* by table and day."""
-    found = json.loads(read(store, receipt.record))["verdicts"]
+    found = json.loads(read_object(store, receipt.record))["verdicts"]
     verdicts = [DayVerdict.model_validate(verdict) for verdict in found]
     return {(v.table, v.day): v for v in verdicts}
 
@@ -106,7 +112,7 @@ def day_verdicts(
     :raises DataContractError: If one breaks its contract.
     :raises MissingPartitionError: If one is not there.
     """
-    days = Days(first=day, end=day + timedelta(days=1))
+    days = DayRange(first=day, end=day + timedelta(days=1))
     found = [_verdict_of(store, spec, p, serving=True)[0] for p in needed(spec, days=days)]
     return {(verdict.table, verdict.day): verdict for verdict in found}
 
@@ -129,13 +135,13 @@ def _verdict_of(
         key = f"{folder}/{digest_of(part.key, head.fingerprint, contract, 'serving')}.json"
     if store.head(key) is not None:
         return DayVerdict.model_validate_json(store.get(key)), False
-    verdict = _judge_partition(store, spec, part, serving=serving)
+    verdict = _validate_partition(store, spec, part, serving=serving)
     return DayVerdict.model_validate(
         put_json_once(store, key, verdict.model_dump(mode="json"))
     ), True
 
 
-def _judge_partition(
+def _validate_partition(
     store: ObjectStore, spec: ModelSpec, part: Partition, *, serving: bool
 ) -> DayVerdict:
     # pandera takes seconds to import
@@ -152,9 +158,9 @@ def _judge_partition(
     reasons = broken_rows(frame, contract=contract, part=part)
     quarantine = None
     if len(reasons):
-        kept_aside = frame.loc[reasons.index].assign(quarantine_reason=reasons)
+        quarantined = frame.loc[reasons.index].assign(quarantine_reason=reasons)
         folder = f"quarantine/{spec.model}/{part.table}/{part.day}"
-        quarantine = put_once(store, folder, to_parquet(kept_aside), suffix=".parquet")
+        quarantine = put_once(store, folder, to_parquet(quarantined), suffix=".parquet")
     verdict = DayVerdict(
         table=part.table,
         day=part.day,
@@ -219,12 +225,12 @@ def _table_checks(spec: ModelSpec, table: str, verdicts: list[DayVerdict]) -> It
         required=f">= {contract.min_rows}",
     )
     history = [v.rows for v in mine[:-1]][-contract.history_days :]
-    if len(history) < MIN_HISTORY_DAYS:
+    if len(history) < MIN_VOLUME_DAYS:
         yield Check(
             name=f"{table}: volume of {newest.day}",
             status="unknown",
             measured=f"{newest.rows} rows, {len(history)} days of history",
-            required=f"{MIN_HISTORY_DAYS} days of history; min_rows guards until then",
+            required=f"{MIN_VOLUME_DAYS} days of history; min_rows guards until then",
         )
     else:
         usual = median(history)

@@ -13,7 +13,7 @@ SEGMENTS = ("fit", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Days:
+class DayRange:
     """A half-open range of UTC days, ``first`` included and ``end`` not."""
 
     first: date
@@ -33,7 +33,7 @@ class Days:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class TrainingWindow:
     """
     The days of one run, oldest first: ``fit``, gap, ``validation``, gap, ``test``.
 
@@ -42,19 +42,19 @@ class Window:
     """
 
     as_of: datetime
-    fit: Days
-    validation: Days
-    test: Days
+    fit: DayRange
+    validation: DayRange
+    test: DayRange
 
     @property
-    def train(self) -> Days:
+    def train(self) -> DayRange:
         """Everything before the gap that guards the test days."""
-        return Days(first=self.fit.first, end=self.validation.end)
+        return DayRange(first=self.fit.first, end=self.validation.end)
 
     @property
-    def days(self) -> Days:
+    def days(self) -> DayRange:
         """From the first day to learn from to the last day to test on, gaps included."""
-        return Days(first=self.fit.first, end=self.test.end)
+        return DayRange(first=self.fit.first, end=self.test.end)
 
 
 def whole_days_end(as_of: datetime) -> date:
@@ -68,7 +68,7 @@ def whole_days_end(as_of: datetime) -> date:
     return as_of.astimezone(UTC).date()
 
 
-def training_window(as_of: datetime, spec: WindowSpec) -> Window:
+def training_window(as_of: datetime, spec: WindowSpec) -> TrainingWindow:
     """
     Return the days a retrain at *as_of* uses.
 
@@ -77,11 +77,11 @@ def training_window(as_of: datetime, spec: WindowSpec) -> Window:
     """
     test_end = whole_days_end(as_of) - timedelta(days=spec.label_delay_days)
     gap = timedelta(days=spec.gap_days)
-    test = Days(first=test_end - timedelta(days=spec.test_days), end=test_end)
+    test = DayRange(first=test_end - timedelta(days=spec.test_days), end=test_end)
     train_end = test.first - gap
-    validation = Days(first=train_end - timedelta(days=spec.validation_days), end=train_end)
-    fit = Days(first=train_end - timedelta(days=spec.train_days), end=validation.first - gap)
-    return Window(as_of=as_of, fit=fit, validation=validation, test=test)
+    validation = DayRange(first=train_end - timedelta(days=spec.validation_days), end=train_end)
+    fit = DayRange(first=train_end - timedelta(days=spec.train_days), end=validation.first - gap)
+    return TrainingWindow(as_of=as_of, fit=fit, validation=validation, test=test)
 
 
 def scoring_day(as_of: datetime) -> date:

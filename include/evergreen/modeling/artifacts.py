@@ -1,7 +1,7 @@
 """
 Fitted pipelines on disk and in MLflow, loaded only by digest and only with reviewed types.
 
-MLflow's own ``load_model`` is never used: it takes the list of trusted types from the artefact it
+MLflow's own ``load_model`` is never used: it takes the list of trusted types from the artifact it
 is about to load (FACTS, "MLflow").
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import Examples
 from evergreen.storage.base import sha256_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
-ARTEFACT = "model.skops"
+ARTIFACT = "model.skops"
 SCHEMA = "schema.json"
 EXAMPLE = "input_example.json"
 EXPECTED = "example_predictions.json"
@@ -48,8 +48,8 @@ def save_model(
     Write *model* as an MLflow model with signature, example, and what it predicts for the example.
 
     :param example: A few rows of model inputs, kept with the model.
-    :return: SHA-256 and size in bytes of the artefact.
-    :raises ArtefactError: If the model holds a type that nobody reviewed.
+    :return: SHA-256 and size in bytes of the artifact.
+    :raises ArtifactError: If the model holds a type that nobody reviewed.
     """
     import mlflow.sklearn
     import skops.io
@@ -74,11 +74,11 @@ def save_model(
         )
     except MlflowException as error:
         if unknown := _untrusted(skops.io.dumps(model), allowed=allowed):
-            raise ArtefactError(_explain_untrusted(unknown)) from error
+            raise ArtifactError(_explain_untrusted(unknown)) from error
         raise
     (folder / EXPECTED).write_text(json.dumps(predictions.tolist()))
-    data = canonical_skops((folder / ARTEFACT).read_bytes())
-    (folder / ARTEFACT).write_bytes(data)
+    data = canonical_skops((folder / ARTIFACT).read_bytes())
+    (folder / ARTIFACT).write_bytes(data)
     return sha256_of(data), len(data)
 
 
@@ -122,26 +122,26 @@ def load_model(
     """
     Return the fitted pipeline behind MLflow's logged model *model_id*.
 
-    :raises ArtefactError: If its bytes differ from *sha256*, or hold a type nobody reviewed.
+    :raises ArtifactError: If its bytes differ from *sha256*, or hold a type nobody reviewed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        data = download(client, model_id, ARTEFACT, folder=Path(folder)).read_bytes()
-    return load_artefact(data, name=model_id, sha256=sha256, trusted=trusted)
+        data = download(client, model_id, ARTIFACT, folder=Path(folder)).read_bytes()
+    return load_artifact(data, name=model_id, sha256=sha256, trusted=trusted)
 
 
-def load_artefact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ...]) -> Pipeline:
+def load_artifact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ...]) -> Pipeline:
     """
     Return the fitted pipeline in *data*; nothing in it is run that nobody reviewed.
 
-    :raises ArtefactError: If *data* differs from *sha256*, or holds a type nobody reviewed.
+    :raises ArtifactError: If *data* differs from *sha256*, or holds a type nobody reviewed.
     """
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
     found = sha256_of(data)
     if found != sha256:
-        raise ArtefactError(
-            f"The artefact of model {name} was changed after it was registered: found sha256 "
+        raise ArtifactError(
+            f"The artifact of model {name} was changed after it was registered: found sha256 "
             f"{found[:12]}, expected {sha256[:12]}. It was not loaded. Restore it from a "
             "backup, or roll back to another version."
         )
@@ -150,7 +150,7 @@ def load_artefact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ..
         return skops.io.loads(data, trusted=allowed)
     except UntrustedTypesFoundException as error:
         unknown = _untrusted(data, allowed=allowed)
-        raise ArtefactError(_explain_untrusted(unknown)) from error
+        raise ArtifactError(_explain_untrusted(unknown)) from error
 
 
 def read_example(path: Path, *, spec: Examples) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from evergreen.modeling.metrics import Predictions, Truth
+from evergreen.modeling.metrics import Labels, Predictions
 from evergreen.spec.data import Examples
 from evergreen.spec.modeling import Metric
 
@@ -36,7 +36,7 @@ def linear_baseline(examples: Examples, *, seed: int) -> Pipeline:
     return Pipeline([("columns", columns), ("model", model)])
 
 
-def trivial_baseline(train: Truth, *, rows: int) -> Predictions:
+def trivial_baseline(train: Labels, *, rows: int) -> Predictions:
     """
     Return for each of *rows* the same: the share of each class in *train*, or the median label.
 
@@ -50,7 +50,7 @@ def trivial_baseline(train: Truth, *, rows: int) -> Predictions:
     return np.tile(shares, (rows, 1))
 
 
-def best_constant(truth: Truth, metric: Metric) -> Predictions:
+def best_constant(truth: Labels, metric: Metric) -> Predictions:
     """
     Return the same answer for each row of *truth*: the one that is best on *metric* in hindsight.
 

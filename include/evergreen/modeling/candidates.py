@@ -15,7 +15,7 @@ from evergreen.data.preparation import load_training
 from evergreen.errors import CandidateError
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import linear_baseline
-from evergreen.modeling.metrics import Predictions, Truth
+from evergreen.modeling.metrics import Labels, Predictions
 from evergreen.modeling.prediction import are_sound, classes_of, predict
 from evergreen.modeling.search import Trial, search_parameters
 from evergreen.receipts.data import ExamplesReceipt
@@ -115,7 +115,7 @@ def _fit(pipeline: Pipeline, params: Params, *, rows: pd.DataFrame, spec: ModelS
 
 
 def _measure(model: Pipeline, rows: pd.DataFrame, *, spec: ModelSpec) -> dict[Metric, float]:
-    truth = Truth.of(rows, spec=spec.examples, classes=classes_of(model, rows, spec=spec.examples))
+    truth = Labels.of(rows, spec=spec.examples, classes=classes_of(model, rows, spec=spec.examples))
     return metrics.measure(truth, _predictions(model, rows, spec=spec))
 
 
@@ -123,13 +123,13 @@ def _predictions(model: Pipeline, rows: pd.DataFrame, *, spec: ModelSpec) -> Pre
     classes = classes_of(model, rows, spec=spec.examples)
     # A forest adds up its trees in the order in which threads end: one at a time, the sum is one.
     with parallel_config(backend="sequential"):
-        said = predict(model, rows, spec=spec.examples, classes=classes)
-    if not are_sound(said, spec=spec.examples):
+        predicted = predict(model, rows, spec=spec.examples, classes=classes)
+    if not are_sound(predicted, spec=spec.examples):
         raise CandidateError(
             f"Some of {len(rows)} predictions for the validation days are not finite, or no "
             "probability. Nothing was logged. Check what the pipeline does with missing values."
         )
-    return said
+    return predicted
 
 
 def fit_for(

@@ -21,8 +21,8 @@ from evergreen.errors import CandidateError
 from evergreen.modeling import metrics
 from evergreen.modeling.artifacts import load_model
 from evergreen.modeling.baselines import trivial_baseline
-from evergreen.modeling.gates import Contest, Judged, check_gates
-from evergreen.modeling.metrics import Truth, classes_among
+from evergreen.modeling.gates import GateInputs, ModelScores, check_gates
+from evergreen.modeling.metrics import Labels, classes_among
 from evergreen.modeling.prediction import are_sound, predict
 from evergreen.modeling.sanity import Sanity, check_sanity
 from evergreen.receipts.data import ExamplesReceipt
@@ -34,7 +34,7 @@ from evergreen.receipts.modeling import (
     EvaluationReceipt,
 )
 from evergreen.registry import mlflow_registry
-from evergreen.registry.champions import find_opponent
+from evergreen.registry.champions import find_version_to_beat
 from evergreen.spec import ModelSpec
 from evergreen.spec.modeling import BASELINE, Metric
 from evergreen.storage.base import ObjectStore
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 ORDER = ("challenger", "champion", "linear baseline", "trivial baseline")
 
 
-def rank(spec: ModelSpec, candidates: Sequence[CandidateReceipt]) -> CandidateReceipt:
+def select_challenger(spec: ModelSpec, candidates: Sequence[CandidateReceipt]) -> CandidateReceipt:
     """
     Return the candidate that was best on the validation days; the baseline cannot win.
 
@@ -69,20 +69,20 @@ def rank(spec: ModelSpec, candidates: Sequence[CandidateReceipt]) -> CandidateRe
     )
 
 
-def judge(
+def score_model(
     model: Pipeline, *, rows: pd.DataFrame, spec: ModelSpec, classes: tuple[str, ...] = ()
-) -> Judged:
+) -> ModelScores:
     """
     Predict *rows* with *model* and measure the result; the time is of one warm call.
 
     :param classes: All classes of a multi-class problem; those of *rows* if empty.
     """
-    truth = Truth.of(rows, spec=spec.examples, classes=classes)
+    truth = Labels.of(rows, spec=spec.examples, classes=classes)
     predict(model, rows.head(10), spec=spec.examples, classes=truth.classes)
     started = time.perf_counter()
     predictions = predict(model, rows, spec=spec.examples, classes=truth.classes)
     seconds = time.perf_counter() - started
-    return Judged(
+    return ModelScores(
         predictions=predictions,
         metrics=metrics.measure(truth, predictions),
         ms_per_row=1000 * seconds / len(rows),
@@ -106,8 +106,8 @@ def evaluate_challenger(
 
     :raises CandidateError: If the baseline is not among *candidates*.
     """
-    best = rank(spec, candidates)
-    champion = find_opponent(store, client, spec, as_of=examples.as_of)
+    best = select_challenger(spec, candidates)
+    champion = find_version_to_beat(store, client, spec, as_of=examples.as_of)
     if champion is not None and champion.tags.get(mlflow_registry.TAG_KEY) == best.key:
         kept = champion.tags[mlflow_registry.TAG_EVALUATION]
         log.info(
@@ -115,7 +115,7 @@ def evaluate_challenger(
             champion.version,
         )
         return EvaluationReceipt.model_validate_json(store.get(kept))
-    return judgement(
+    return evaluation_of(
         store,
         client,
         spec,
@@ -126,7 +126,7 @@ def evaluate_challenger(
     )
 
 
-def judgement(
+def evaluation_of(
     store: ObjectStore,
     client: MlflowClient,
     spec: ModelSpec,
@@ -154,7 +154,7 @@ def judgement(
             examples=examples,
             champion=champion,
         )
-        keep_judgement(store, receipt, details)
+        keep_evaluation(store, receipt, details)
     return EvaluationReceipt.model_validate_json(store.get(key))
 
 
@@ -209,37 +209,38 @@ def compare(
     :param models: As :func:`load_rivals` returns them.
     :param keep: Whether the answers of :func:`~evergreen.modeling.sanity.check_sanity` are kept;
         nothing else is written.
-    :return: The judgement, and the content of its details; :func:`keep_judgement` keeps both.
+    :return: The judgement, and the content of its details; :func:`keep_evaluation` keeps both.
     """
     test = load_examples(store, spec, receipt=examples, segments=("test",))
     train, _ = load_training(store, spec, receipt=examples)
     label = spec.examples.label
     classes = classes_among(spec.examples, train[label], test[label])
-    truth = Truth.of(test, spec=spec.examples, classes=classes)
-    judged = {
-        name: judge(model, rows=test, spec=spec, classes=classes) for name, model in models.items()
+    truth = Labels.of(test, spec=spec.examples, classes=classes)
+    scored = {
+        name: score_model(model, rows=test, spec=spec, classes=classes)
+        for name, model in models.items()
     }
-    judged["trivial baseline"] = _trivial(spec, train, truth)
+    scored["trivial baseline"] = _trivial(spec, train, truth)
     sanity = Sanity()
-    if are_sound(judged["challenger"].predictions, spec=spec.examples):
+    if are_sound(scored["challenger"].predictions, spec=spec.examples):
         sanity = check_sanity(
             store, spec, models["challenger"], key=best.key, train=train, test=test, keep=keep
         )
-    contest = Contest(
+    contest = GateInputs(
         test=test,
         train=train,
         truth=truth,
-        challenger=judged["challenger"],
-        trivial=judged["trivial baseline"],
-        linear=judged["linear baseline"],
-        champion=judged.get("champion"),
-        artefact_bytes=best.artefact_bytes,
+        challenger=scored["challenger"],
+        trivial=scored["trivial baseline"],
+        linear=scored["linear baseline"],
+        champion=scored.get("champion"),
+        artifact_bytes=best.artifact_bytes,
         shuffled=sanity.shuffled_gains,
         importances=sanity.importances,
     )
     gates = check_gates(spec, contest)
     key = evaluation_key(spec.model, best.key, champion)
-    details = _details(truth, judged, sanity)
+    details = _details(truth, scored, sanity)
     receipt = EvaluationReceipt(
         model=spec.model,
         as_of=examples.as_of,
@@ -248,7 +249,7 @@ def compare(
         champion_version=str(champion.version) if champion else None,
         record_key=key,
         test_rows=len(test),
-        metrics={name: _finite(judged[name].metrics) for name in ORDER if name in judged},
+        metrics={name: _finite(scored[name].metrics) for name in ORDER if name in scored},
         gates=tuple(gates),
         passed=all(gate.status != "failed" for gate in gates),
         details=ref_once(key.removesuffix(".json"), details, suffix=".json"),
@@ -256,22 +257,22 @@ def compare(
     return receipt, details
 
 
-def keep_judgement(store: ObjectStore, receipt: EvaluationReceipt, details: bytes) -> None:
+def keep_evaluation(store: ObjectStore, receipt: EvaluationReceipt, details: bytes) -> None:
     """Keep a judgement unless one of the same pair is kept; its details first."""
     put_once(store, receipt.record_key.removesuffix(".json"), details, suffix=".json")
     put_json_once(store, receipt.record_key, receipt.model_dump(mode="json"))
 
 
-def _trivial(spec: ModelSpec, train: pd.DataFrame, truth: Truth) -> Judged:
-    known = Truth.of(train, spec=spec.examples, classes=truth.classes)
-    said = trivial_baseline(known, rows=len(truth))
-    return Judged(predictions=said, metrics=metrics.measure(truth, said))
+def _trivial(spec: ModelSpec, train: pd.DataFrame, truth: Labels) -> ModelScores:
+    known = Labels.of(train, spec=spec.examples, classes=truth.classes)
+    predicted = trivial_baseline(known, rows=len(truth))
+    return ModelScores(predictions=predicted, metrics=metrics.measure(truth, predicted))
 
 
-def _details(truth: Truth, judged: Mapping[str, Judged], sanity: Sanity) -> bytes:
-    shown = [name for name in ("challenger", "champion") if name in judged]
+def _details(truth: Labels, scored: Mapping[str, ModelScores], sanity: Sanity) -> bytes:
+    shown = [name for name in ("challenger", "champion") if name in scored]
     details = EvaluationDetails(
-        curves={name: _curves(truth, judged[name]) for name in shown},
+        curves={name: _curves(truth, scored[name]) for name in shown},
         importances=sanity.importances,
     )
     return canonical_json(details.model_dump(mode="json"))
@@ -282,19 +283,21 @@ def _finite(found: Mapping[Metric, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
-def _curves(truth: Truth, judged: Judged) -> Curves:
-    if not np.isfinite(judged.predictions).all():
+def _curves(truth: Labels, scored: ModelScores) -> Curves:
+    if not np.isfinite(scored.predictions).all():
         return Curves(calibration=(), lift=())
-    groups = metrics.calibration_curve(truth, judged.predictions)
+    groups = metrics.calibration_curve(truth, scored.predictions)
     return Curves(
-        calibration=tuple(Bin(said=said, came=came, rows=rows) for said, came, rows in groups),
-        lift=tuple(metrics.lift_curve(truth, judged.predictions)),
+        calibration=tuple(
+            Bin(predicted=predicted, actual=actual, rows=rows) for predicted, actual, rows in groups
+        ),
+        lift=tuple(metrics.lift_curve(truth, scored.predictions)),
     )
 
 
 def load_candidate(client: MlflowClient, spec: ModelSpec, of: CandidateReceipt) -> Pipeline:
     """Return the pipeline a training task logged, checked against the digest in its receipt."""
-    return load_model(client, of.model_id, sha256=of.artefact_sha256, trusted=spec.trusted_types)
+    return load_model(client, of.model_id, sha256=of.artifact_sha256, trusted=spec.trusted_types)
 
 
 def _serving(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> Pipeline:

@@ -19,7 +19,7 @@ from scipy import stats
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import best_constant
 from evergreen.modeling.leakage import check_leaks
-from evergreen.modeling.metrics import Predictions, Truth
+from evergreen.modeling.metrics import Labels, Predictions
 from evergreen.receipts.common import Check, Status
 from evergreen.receipts.modeling import Importance
 from evergreen.spec import ModelSpec
@@ -32,7 +32,7 @@ NOTICED_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class ModelScores:
     """What one model said about the test rows, and what that is worth."""
 
     predictions: Predictions
@@ -45,7 +45,7 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
+class GateInputs:
     """
     Everything the gates look at.
 
@@ -55,20 +55,20 @@ class Contest:
 
     test: pd.DataFrame
     train: pd.DataFrame
-    truth: Truth
-    challenger: Judged
-    trivial: Judged
-    linear: Judged
-    champion: Judged | None
-    artefact_bytes: int
+    truth: Labels
+    challenger: ModelScores
+    trivial: ModelScores
+    linear: ModelScores
+    champion: ModelScores | None
+    artifact_bytes: int
     shuffled: Sequence[float]
     importances: Sequence[Importance]
 
 
-Gate = Callable[[ModelSpec, Contest], Iterator[Check]]
+Gate = Callable[[ModelSpec, GateInputs], Iterator[Check]]
 
 
-def check_gates(spec: ModelSpec, contest: Contest) -> list[Check]:
+def check_gates(spec: ModelSpec, contest: GateInputs) -> list[Check]:
     """Hold the challenger against every gate; only "failed" stands in the way of a promotion."""
     checks: list[Check] = []
     for name, gate in GATES.items():
@@ -79,13 +79,13 @@ def check_gates(spec: ModelSpec, contest: Contest) -> list[Check]:
     return checks
 
 
-def _rows(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
+def _rows(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     yield _at_least(
         "rows to judge on", float(len(contest.test)), spec.gates.min_test_rows, digits=0
     )
 
 
-def _floors(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
+def _floors(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     for metric, floor in spec.gates.floors.items():
         check = _at_most if metric in metrics.LOSSES else _at_least
         yield check(f"{metric} alone", contest.challenger.value(metric), floor)
@@ -99,7 +99,7 @@ def _floors(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
         )
 
 
-def _calibration(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
+def _calibration(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     """Well calibrated, or no worse than the champion: a stormy week is nobody's fault."""
     most = spec.gates.max_calibration_error
     error = metrics.calibration_error(contest.truth, contest.challenger.predictions)
@@ -117,16 +117,16 @@ def _calibration(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
     )
 
 
-def _service(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
+def _service(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     yield _at_most(
         "prediction time, ms a row",
         contest.challenger.ms_per_row,
         spec.gates.max_predict_ms_per_row,
     )
-    yield _at_most("artefact size, MB", contest.artefact_bytes / 1e6, spec.gates.max_artefact_mb)
+    yield _at_most("artifact size, MB", contest.artifact_bytes / 1e6, spec.gates.max_artifact_mb)
 
 
-def _baselines(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
+def _baselines(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     for name, judged, least in (
         ("the trivial baseline", contest.trivial, spec.gates.baseline.trivial),
         ("the linear baseline", contest.linear, spec.gates.baseline.linear),
@@ -137,13 +137,13 @@ def _baselines(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
         )
 
 
-def _champion(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
+def _champion(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     rule, metric, champion = spec.gates.champion, spec.metric, contest.champion
     name = f"{metric} over the champion"
     if champion is None:
         yield Check(name=name, status="passed", measured="no champion yet", required="first run")
         return
-    days = days_of(spec, contest.test)
+    days = days_of_rows(spec, contest.test)
     better, lower = metrics.paired_gain(
         contest.truth,
         contest.challenger.predictions,
@@ -160,13 +160,13 @@ def _champion(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
     )
 
 
-def days_of(spec: ModelSpec, rows: pd.DataFrame) -> NDArray[np.int64]:
+def days_of_rows(spec: ModelSpec, rows: pd.DataFrame) -> NDArray[np.int64]:
     """Return the number of the UTC day of each of *rows*; rows of one day are not independent."""
     days = rows[spec.examples.event_time].dt.floor("D")
     return np.asarray(pd.factorize(days)[0], dtype=np.int64)
 
 
-def _slices(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
+def _slices(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     columns, champion = spec.gates.slices.columns, contest.champion
     if not columns or champion is None:
         lacking = "no gates.slices.columns set" if not columns else "a champion to compare with"
@@ -179,7 +179,7 @@ def _slices(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
 
 
 def _slice(
-    spec: ModelSpec, contest: Contest, champion: Judged, name: str, positions: np.ndarray
+    spec: ModelSpec, contest: GateInputs, champion: ModelScores, name: str, positions: np.ndarray
 ) -> Check:
     rule, truth = spec.gates.slices, contest.truth.take(positions)
     if len(truth) < rule.min_rows or not truth.is_measurable:
@@ -201,11 +201,11 @@ def _slice(
     )
 
 
-def _leaks(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
+def _leaks(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     yield from check_leaks(spec, train=contest.train, test=contest.test, truth=contest.truth)
 
 
-def _shuffled(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
+def _shuffled(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     """
     Refuse a pipeline that gains from shuffled labels on average, by a one-sided t-test.
 
@@ -237,7 +237,7 @@ def _shuffled(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
     )
 
 
-def _perfect_gain(spec: ModelSpec, truth: Truth) -> float:
+def _perfect_gain(spec: ModelSpec, truth: Labels) -> float:
     """Return what a perfect answer gains over the best constant; NaN if all labels are alike."""
     if not truth.is_measurable:
         return math.nan
@@ -245,7 +245,7 @@ def _perfect_gain(spec: ModelSpec, truth: Truth) -> float:
     return metrics.gain(spec.metric, 0.0 if spec.metric in metrics.LOSSES else 1.0, chance)
 
 
-def _inputs(spec: ModelSpec, contest: Contest) -> Iterator[Check]:
+def _inputs(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     """Name what adds nothing; naming it is the whole rule, for it costs no quality."""
     useless = sorted(one.name for one in contest.importances if one.is_useless)
     yield Check(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata
 from sklearn.metrics import roc_auc_score
 
-from evergreen.modeling.metrics import Truth
+from evergreen.modeling.metrics import Labels
 from evergreen.receipts.common import Check, Status
 from evergreen.spec import ModelSpec
 
@@ -25,7 +25,7 @@ LABEL_AMONG_INPUTS = "leak: an input that is the label"
 
 
 def check_leaks(
-    spec: ModelSpec, *, train: pd.DataFrame, test: pd.DataFrame, truth: Truth
+    spec: ModelSpec, *, train: pd.DataFrame, test: pd.DataFrame, truth: Labels
 ) -> Iterator[Check]:
     """
     Yield one check per way in which the test rows can be known beforehand.
@@ -45,7 +45,7 @@ def check_leaks(
     yield _label_among_inputs(spec, test, truth=truth)
 
 
-def _label_among_inputs(spec: ModelSpec, test: pd.DataFrame, *, truth: Truth) -> Check:
+def _label_among_inputs(spec: ModelSpec, test: pd.DataFrame, *, truth: Labels) -> Check:
     """Hold each input against the label; what could not be measured is never called passed."""
     found = input_orders(spec, test, truth=truth)
     name, auc = _strongest(found)
@@ -68,12 +68,12 @@ def _label_among_inputs(spec: ModelSpec, test: pd.DataFrame, *, truth: Truth) ->
     return Check(name=LABEL_AMONG_INPUTS, status=status, measured=measured, required=required)
 
 
-def _rare_classes(truth: Truth) -> list[str]:
+def _rare_classes(truth: Labels) -> list[str]:
     counts = np.bincount(truth.values, minlength=len(truth.classes)) if truth.classes else ()
     return [name for name, count in zip(truth.classes, counts, strict=True) if count < MIN_ROWS]
 
 
-def strongest_input(spec: ModelSpec, rows: pd.DataFrame, *, truth: Truth) -> tuple[str, float]:
+def strongest_input(spec: ModelSpec, rows: pd.DataFrame, *, truth: Labels) -> tuple[str, float]:
     """Return the input that orders the rows best all by itself, as :func:`input_orders` does."""
     return _strongest(input_orders(spec, rows, truth=truth))
 
@@ -82,7 +82,7 @@ def _strongest(orders: dict[str, float]) -> tuple[str, float]:
     return max(orders.items(), key=lambda one: -1.0 if math.isnan(one[1]) else one[1])
 
 
-def input_orders(spec: ModelSpec, rows: pd.DataFrame, *, truth: Truth) -> dict[str, float]:
+def input_orders(spec: ModelSpec, rows: pd.DataFrame, *, truth: Labels) -> dict[str, float]:
     """
     Return for each input the share of pairs of *rows* that it orders all by itself.
 
@@ -105,7 +105,7 @@ def _largest(numbers: Iterable[float]) -> float:
     return max((one for one in numbers if not math.isnan(one)), default=math.nan)
 
 
-def _targets(truth: Truth) -> Iterator[NDArray[Any]]:
+def _targets(truth: Labels) -> Iterator[NDArray[Any]]:
     if truth.problem != "multiclass":
         yield truth.values
         return

@@ -25,7 +25,7 @@ IN_LABEL_UNITS = ("mean_absolute_error", "root_mean_squared_error")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truth:
+class Labels:
     """
     The labels predictions are held against.
 
@@ -38,7 +38,7 @@ class Truth:
     classes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, *, spec: Examples, classes: tuple[str, ...] = ()) -> Truth:
+    def of(cls, rows: pd.DataFrame, *, spec: Examples, classes: tuple[str, ...] = ()) -> Labels:
         """
         Take the labels of *rows*.
 
@@ -55,9 +55,9 @@ class Truth:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, positions: NDArray[Any]) -> Truth:
+    def take(self, positions: NDArray[Any]) -> Labels:
         """Return the labels at *positions*, a mask or row numbers."""
-        return Truth(problem=self.problem, values=self.values[positions], classes=self.classes)
+        return Labels(problem=self.problem, values=self.values[positions], classes=self.classes)
 
     @property
     def is_measurable(self) -> bool:
@@ -72,7 +72,7 @@ def classes_among(spec: Examples, *labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({str(name) for some in labels for name in some}))
 
 
-def measure(truth: Truth, predictions: Predictions) -> dict[Metric, float]:
+def measure(truth: Labels, predictions: Predictions) -> dict[Metric, float]:
     """
     Return every metric the problem knows.
 
@@ -100,7 +100,7 @@ def gain(metric: Metric, of: float, over: float) -> float:
     return better / over if over > 0 else float(np.sign(better))
 
 
-def calibration_error(truth: Truth, predictions: Predictions, *, bins: int = 10) -> float:
+def calibration_error(truth: Labels, predictions: Predictions, *, bins: int = 10) -> float:
     """
     Return how far predictions are from what happens, on average.
 
@@ -114,20 +114,20 @@ def calibration_error(truth: Truth, predictions: Predictions, *, bins: int = 10)
     if truth.problem == "regression":
         return float(abs(np.mean(predictions - truth.values)) / np.std(truth.values))
     groups = calibration_curve(truth, predictions, bins=bins)
-    return sum(abs(said - came) * rows for said, came, rows in groups) / len(truth)
+    return sum(abs(predicted - actual) * rows for predicted, actual, rows in groups) / len(truth)
 
 
 def calibration_curve(
-    truth: Truth, predictions: Predictions, *, bins: int = 10
+    truth: Labels, predictions: Predictions, *, bins: int = 10
 ) -> list[tuple[float, float, int]]:
     """Return per group of rows, low to high: what was said, what came (means), and rows."""
-    said, came = _said_and_came(truth, predictions)
-    groups = np.array_split(np.argsort(said, kind="stable"), bins)
-    return [(float(said[g].mean()), float(came[g].mean()), len(g)) for g in groups if len(g)]
+    predicted, actual = _predicted_and_actual(truth, predictions)
+    groups = np.array_split(np.argsort(predicted, kind="stable"), bins)
+    return [(float(predicted[g].mean()), float(actual[g].mean()), len(g)) for g in groups if len(g)]
 
 
 def lift_curve(
-    truth: Truth, predictions: Predictions, *, points: int = 20
+    truth: Labels, predictions: Predictions, *, points: int = 20
 ) -> list[tuple[float, float]]:
     """
     Return the share of all positives (or of the label's sum) among the highest predictions.
@@ -146,7 +146,7 @@ def lift_curve(
 
 
 def paired_gain(
-    truth: Truth,
+    truth: Labels,
     challenger: Predictions,
     champion: Predictions,
     *,
@@ -234,7 +234,7 @@ def _structural(labels: NDArray[np.bool_], scores: Predictions) -> NDArray[np.fl
 
 
 def jackknifed_gain(
-    truth: Truth,
+    truth: Labels,
     challenger: Predictions,
     champion: Predictions,
     *,
@@ -267,8 +267,8 @@ def jackknifed_gain(
     return found, float(np.sqrt(share * np.sum((without - found) ** 2)))
 
 
-def _said_and_came(
-    truth: Truth, predictions: Predictions
+def _predicted_and_actual(
+    truth: Labels, predictions: Predictions
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if truth.problem == "multiclass":
         likeliest = predictions.argmax(axis=1)
@@ -276,7 +276,7 @@ def _said_and_came(
     return predictions, truth.values.astype(np.float64)
 
 
-def value(truth: Truth, metric: Metric, predictions: Predictions) -> float:
+def value(truth: Labels, metric: Metric, predictions: Predictions) -> float:
     """Return one metric, as :func:`measure` does all."""
     if not np.isfinite(predictions).all():
         return float("nan")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.modeling.metrics import Predictions, classes_among
 from evergreen.spec.data import Examples
 
@@ -20,7 +20,7 @@ def predict(
     :param classes: Order of the columns for several classes; the model's own if empty. A class the
         model never saw has probability 0.
     :return: Shape ``(rows,)``, or ``(rows, classes)`` for a multi-class problem.
-    :raises ArtefactError: If a column *model* needs is not in *rows*.
+    :raises ArtifactError: If a column *model* needs is not in *rows*.
     """
     inputs = inputs_of(model, rows, spec=spec)
     if spec.problem == "regression":
@@ -52,11 +52,11 @@ def inputs_of(model: Pipeline, rows: pd.DataFrame, *, spec: Examples) -> pd.Data
     An older version may know fewer inputs than the spec names by now; a model that looks at none
     remembers no names.
 
-    :raises ArtefactError: If a column it needs is not prepared any more.
+    :raises ArtifactError: If a column it needs is not prepared any more.
     """
     names = list(getattr(model, "feature_names_in_", spec.features))
     if lost := [name for name in names if name not in rows]:
-        raise ArtefactError(
+        raise ArtifactError(
             f"The model was fitted on {', '.join(lost)}, which the examples have no more. It was "
             "not used. Keep the inputs in model.yaml until a version without them serves."
         )

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import best_constant
-from evergreen.modeling.metrics import Truth
+from evergreen.modeling.metrics import Labels
 from evergreen.modeling.prediction import classes_of, inputs_of, predict
 from evergreen.receipts.modeling import Importance
 from evergreen.spec import ModelSpec
@@ -47,8 +47,8 @@ def check_sanity(
     keep: bool = True,
 ) -> Sanity:
     """Return the answers for the challenger with *key*, asked once and then kept if *keep*."""
-    place = sanity_key(spec.model, key)
-    if store.head(place) is None:
+    record_key = sanity_key(spec.model, key)
+    if store.head(record_key) is None:
         gains = gains_on_shuffled_labels(model, spec, train=train, test=test)
         answers = Sanity(
             shuffled_gains=tuple(filter(math.isfinite, gains)),
@@ -56,8 +56,8 @@ def check_sanity(
         )
         if not keep:
             return answers
-        put_json_once(store, place, answers.model_dump(mode="json"))
-    return Sanity.model_validate_json(store.get(place))
+        put_json_once(store, record_key, answers.model_dump(mode="json"))
+    return Sanity.model_validate_json(store.get(record_key))
 
 
 def gains_on_shuffled_labels(
@@ -76,7 +76,7 @@ def gains_on_shuffled_labels(
     some = _sample(train, size=rule.max_rows, rng=rng)
     inputs = inputs_of(model, some, spec=spec.examples)
     classes = classes_of(model, test, spec=spec.examples)
-    truth = Truth.of(test, spec=spec.examples, classes=classes)
+    truth = Labels.of(test, spec=spec.examples, classes=classes)
     chance = metrics.value(truth, spec.metric, best_constant(truth, spec.metric))
     gains = []
     for _ in range(rule.shuffles):
@@ -98,7 +98,7 @@ def importances(model: Pipeline, spec: ModelSpec, *, test: pd.DataFrame) -> list
     rows = _sample(test, size=spec.gates.sanity.max_rows, rng=np.random.default_rng(spec.seed))
     inputs = inputs_of(model, rows, spec=spec.examples)
     classes = classes_of(model, rows, spec=spec.examples)
-    truth = Truth.of(rows, spec=spec.examples, classes=classes)
+    truth = Labels.of(rows, spec=spec.examples, classes=classes)
 
     def worth(fitted: Pipeline, shuffled: pd.DataFrame, _: object) -> float:
         found = predict(fitted, shuffled, spec=spec.examples, classes=classes)

@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline
 
 from evergreen.errors import CandidateError
 from evergreen.modeling import metrics
-from evergreen.modeling.metrics import Truth
+from evergreen.modeling.metrics import Labels
 from evergreen.modeling.prediction import are_sound, classes_of, predict
 from evergreen.receipts.modeling import Params
 from evergreen.spec import ModelSpec
@@ -43,7 +43,7 @@ class Trial(Frozen):
     params: Params
     folds: tuple[float, ...] = ()
     seconds: float = 0.0
-    fault: str | None = None
+    error: str | None = None
 
     @property
     def mean(self) -> float:
@@ -86,10 +86,10 @@ def search_parameters(
                 len(trials),
                 search.trials,
                 params,
-                trial.fault or f"{spec.metric} {trial.mean:.4f}",
+                trial.error or f"{spec.metric} {trial.mean:.4f}",
             )
         trial = trials[str(params)]
-        if trial.fault is not None:
+        if trial.error is not None:
             raise optuna.TrialPruned
         return metrics.merit(spec.metric, trial.mean)
 
@@ -112,13 +112,13 @@ def search_parameters(
         )
     found = sorted(
         trials.values(),
-        key=lambda t: -math.inf if t.fault else metrics.merit(spec.metric, t.mean),
+        key=lambda t: -math.inf if t.error else metrics.merit(spec.metric, t.mean),
         reverse=True,
     )
-    if found[0].fault is not None:
+    if found[0].error is not None:
         raise CandidateError(
             f"None of {len(found)} trials could be fitted. The first: {found[0].params}: "
-            f"{found[0].fault} Nothing was logged. Change pipeline.py, or search in model.yaml."
+            f"{found[0].error} Nothing was logged. Change pipeline.py, or search in model.yaml."
         )
     return found
 
@@ -164,13 +164,13 @@ def _try(
             model = clone(pipeline).set_params(**params)
             model.fit(fit[inputs], fit[spec.examples.label])
             classes = classes_of(model, later, spec=spec.examples)
-            truth = Truth.of(later, spec=spec.examples, classes=classes)
-            said = predict(model, later, spec=spec.examples, classes=classes)
-            if not are_sound(said, spec=spec.examples):
-                return Trial(params=params, fault="its predictions are not all finite numbers.")
-            found.append(metrics.value(truth, spec.metric, said))
+            truth = Labels.of(later, spec=spec.examples, classes=classes)
+            predicted = predict(model, later, spec=spec.examples, classes=classes)
+            if not are_sound(predicted, spec=spec.examples):
+                return Trial(params=params, error="its predictions are not all finite numbers.")
+            found.append(metrics.value(truth, spec.metric, predicted))
     except ValueError as error:
-        return Trial(params=params, fault=f"{error}.")
+        return Trial(params=params, error=f"{error}.")
     return Trial(params=params, folds=tuple(found), seconds=round(time.perf_counter() - started, 3))
 
 

@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from threadpoolctl import threadpool_limits
 
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.modeling.artifacts import (
-    ARTEFACT,
+    ARTIFACT,
     EXAMPLE,
     EXPECTED,
     download,
-    load_artefact,
+    load_artifact,
     read_example,
 )
-from evergreen.processes import die_with_parent
+from evergreen.processes import exit_with_parent
 from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
 from evergreen.values import Frozen
@@ -48,10 +48,10 @@ TIMEOUT_S = 120
 #: What Airflow handles in a task would keep a child of it alive: after a real SIGSEGV for ever.
 INHERITED = (signal.SIGSEGV, signal.SIGTERM, signal.SIGINT)
 #: Predictions may differ by this much between two processors, as a share.
-TOLERANCE = 1e-6
+PREDICTION_TOLERANCE = 1e-6
 
 
-class Question(Frozen):
+class SmokeTest(Frozen):
     """Which files to load, and what is known of them."""
 
     folder: Path
@@ -60,31 +60,33 @@ class Question(Frozen):
     spec: ModelSpec
 
 
-class Answer(Frozen):
+class SmokeTestResult(Frozen):
     """What happened: the time it took, or why the version must not serve."""
 
     rows: int = 0
     load_s: float = 0.0
     predict_ms: float = 0.0
-    fault: str | None = None
+    error: str | None = None
 
 
-def probe(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> Answer:
+def smoke_test(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> SmokeTestResult:
     """
     Load *version* in a process of its own and compare what it predicts for its example.
 
-    :raises ArtefactError: If it cannot be loaded, crashes, hangs, or predicts something else than
+    :raises ArtifactError: If it cannot be loaded, crashes, hangs, or predicts something else than
         it did when it was trained.
     """
     name = f"{spec.model} version {version.version}"
     model_id = mlflow_registry.tag(version, mlflow_registry.TAG_MODEL_ID)
     with tempfile.TemporaryDirectory() as folder:
-        for file in (ARTEFACT, EXAMPLE, EXPECTED):
+        for file in (ARTIFACT, EXAMPLE, EXPECTED):
             download(client, model_id, file, folder=Path(folder))
         sha256 = mlflow_registry.tag(version, mlflow_registry.TAG_SHA256)
-        answer = ask_apart(Question(folder=Path(folder), name=name, sha256=sha256, spec=spec))
-    if answer.fault is not None:
-        raise ArtefactError(f"{answer.fault} Nothing was moved; the champion stays.")
+        answer = run_in_subprocess(
+            SmokeTest(folder=Path(folder), name=name, sha256=sha256, spec=spec)
+        )
+    if answer.error is not None:
+        raise ArtifactError(f"{answer.error} Nothing was moved; the champion stays.")
     log.info(
         "%s was loaded in a process of its own in %.1f s and predicted %d rows in %.1f ms",
         name,
@@ -95,22 +97,24 @@ def probe(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> Answe
     return answer
 
 
-def ask_apart(question: Question) -> Answer:
+def run_in_subprocess(test: SmokeTest) -> SmokeTestResult:
     """Ask *question* in a process of its own; one that dies or hangs has answered too."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
     # Not multiprocessing.Process: Celery's workers are daemons, and it refuses those a child.
     child = os.fork()
     if not child:
-        _answer_in_child(question, theirs)
+        _answer_in_child(test, theirs)
     theirs.close()  # its end is then closed when the child ends, however it does
     try:
         if not ours.poll(TIMEOUT_S):
-            return Answer(fault=f"{question.name} did not load and predict within {TIMEOUT_S} s.")
-        answer: Answer = ours.recv()
+            return SmokeTestResult(
+                error=f"{test.name} did not load and predict within {TIMEOUT_S} s."
+            )
+        answer: SmokeTestResult = ours.recv()
     except EOFError:
         (_, status), child = os.waitpid(child, 0), 0
         code = os.waitstatus_to_exitcode(status)
-        return Answer(fault=f"{question.name} broke its process ({code}).")
+        return SmokeTestResult(error=f"{test.name} broke its process ({code}).")
     finally:
         ours.close()
         if child:
@@ -119,57 +123,59 @@ def ask_apart(question: Question) -> Answer:
     return answer
 
 
-def _answer_in_child(question: Question, to: Connection) -> NoReturn:
+def _answer_in_child(test: SmokeTest, to: Connection) -> NoReturn:
     """Send the answer, or why there is none, and end; no user code of the parent is left."""
     try:
-        die_with_parent()
+        exit_with_parent()
         for number in INHERITED:
             signal.signal(number, signal.SIG_DFL)
         for name in [name for name in sys.modules if name.split(".")[0] == "models"]:
             del sys.modules[name]
         with threadpool_limits(limits=1):  # a team of threads does not survive a fork
-            to.send(answer_to(question))
+            to.send(run_smoke_test(test))
     except Exception as error:  # noqa: BLE001  whatever the model's own code raises
-        to.send(Answer(fault=f"{question.name} broke its process: {error!r}."))
+        to.send(SmokeTestResult(error=f"{test.name} broke its process: {error!r}."))
     finally:
         os._exit(0)
 
 
-def answer_to(question: Question) -> Answer:
+def run_smoke_test(test: SmokeTest) -> SmokeTestResult:
     """Load, predict and compare, in this process."""
-    return load_and_probe(question)[1]
+    return load_and_smoke_test(test)[1]
 
 
-def load_and_probe(question: Question) -> tuple[Pipeline | None, Answer]:
+def load_and_smoke_test(test: SmokeTest) -> tuple[Pipeline | None, SmokeTestResult]:
     """Return the model if it predicts what it did when it was trained, and how that went."""
     import numpy as np
 
     from evergreen.modeling.prediction import are_sound, predict
 
-    spec, started = question.spec, time.perf_counter()
+    spec, started = test.spec, time.perf_counter()
     try:
-        model = load_artefact(
-            (question.folder / ARTEFACT).read_bytes(),
-            name=question.name,
-            sha256=question.sha256,
+        model = load_artifact(
+            (test.folder / ARTIFACT).read_bytes(),
+            name=test.name,
+            sha256=test.sha256,
             trusted=spec.trusted_types,
         )
-    except ArtefactError as error:
-        return None, Answer(fault=str(error))
-    rows = read_example(question.folder / EXAMPLE, spec=spec.examples)
+    except ArtifactError as error:
+        return None, SmokeTestResult(error=str(error))
+    rows = read_example(test.folder / EXAMPLE, spec=spec.examples)
     loaded = time.perf_counter()
-    said = predict(model, rows, spec=spec.examples)
+    outputs = predict(model, rows, spec=spec.examples)
     predicted = time.perf_counter()
-    expected = np.asarray(json.loads((question.folder / EXPECTED).read_bytes()))
-    if not are_sound(said, spec=spec.examples):
-        return None, Answer(
-            fault=f"{question.name} predicts {said.tolist()} for its example, expected "
+    expected = np.asarray(json.loads((test.folder / EXPECTED).read_bytes()))
+    if not are_sound(outputs, spec=spec.examples):
+        return None, SmokeTestResult(
+            error=f"{test.name} predicts {outputs.tolist()} for its example, expected "
             "finite numbers, and probabilities where there are classes."
         )
-    if said.shape != expected.shape or not np.allclose(said, expected, rtol=TOLERANCE, atol=0):
-        return None, Answer(
-            fault=f"{question.name} predicts {said.tolist()} for its example, but predicted "
+    if outputs.shape != expected.shape or not np.allclose(
+        outputs, expected, rtol=PREDICTION_TOLERANCE, atol=0
+    ):
+        return None, SmokeTestResult(
+            error=f"{test.name} predicts {outputs.tolist()} for its example, but predicted "
             f"{expected.tolist()} when it was trained."
         )
     milliseconds = 1000 * (predicted - loaded)
-    return model, Answer(rows=len(rows), load_s=loaded - started, predict_ms=milliseconds)
+    return model, SmokeTestResult(rows=len(rows), load_s=loaded - started, predict_ms=milliseconds)

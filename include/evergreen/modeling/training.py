@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from evergreen.digests import code_digest, spec_digest, version_key
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.modeling.artifacts import save_model
 from evergreen.modeling.candidates import Fitted, fit_for
 from evergreen.modeling.dask_backend import running_on
@@ -23,7 +23,7 @@ from evergreen.modeling.search import Trial
 from evergreen.receipts.data import ExamplesReceipt
 from evergreen.receipts.modeling import CandidateReceipt, Params
 from evergreen.registry import mlflow_registry
-from evergreen.registry.champions import find_opponent
+from evergreen.registry.champions import find_version_to_beat
 from evergreen.registry.version_record import load_identity
 from evergreen.spec import ModelSpec
 from evergreen.spec.modeling import BASELINE
@@ -72,17 +72,17 @@ def train_candidate(
     """
     key = candidate_key(spec, candidate=candidate, examples=examples)
     experiment = mlflow_registry.ensure_experiment(client, spec.model)
-    place = f"candidates/{spec.model}/{key}.json"
+    record_key = f"candidates/{spec.model}/{key}.json"
     earlier = mlflow_registry.runs_of(client, experiment, key)
     active = {run.info.run_id for run in earlier}
-    if store.head(place) is not None:
-        kept = CandidateReceipt.model_validate_json(store.get(place))
-        if kept.run_id in active:
-            log.info("run %s did this work before; it is used again", kept.run_id)
-            _remove_others(client, earlier, keep=kept.run_id)
-            return kept
-        log.warning("run %s did this work but was deleted; it is done again", kept.run_id)
-        store.delete(place)
+    if store.head(record_key) is not None:
+        stored = CandidateReceipt.model_validate_json(store.get(record_key))
+        if stored.run_id in active:
+            log.info("run %s did this work before; it is used again", stored.run_id)
+            _remove_others(client, earlier, keep=stored.run_id)
+            return stored
+        log.warning("run %s did this work but was deleted; it is done again", stored.run_id)
+        store.delete(record_key)
     finished = [run for run in earlier if mlflow_registry.is_whole(run)]
     run = finished[0] if finished else None
     if run is None:
@@ -92,11 +92,11 @@ def train_candidate(
             )
     receipt = _receipt(run, spec, candidate, examples)
     # Of several that raced, the first to write this object is the one everybody uses.
-    kept = CandidateReceipt.model_validate(
-        put_json_once(store, place, receipt.model_dump(mode="json"))
+    stored = CandidateReceipt.model_validate(
+        put_json_once(store, record_key, receipt.model_dump(mode="json"))
     )
-    _remove_others(client, mlflow_registry.runs_of(client, experiment, key), keep=kept.run_id)
-    return kept
+    _remove_others(client, mlflow_registry.runs_of(client, experiment, key), keep=stored.run_id)
+    return stored
 
 
 def _fit_and_log(
@@ -144,12 +144,12 @@ def _champion_params(
     examples: ExamplesReceipt,
 ) -> Params:
     """Return what the version to beat was fitted with, if it was this candidate."""
-    champion = find_opponent(store, client, spec, as_of=examples.as_of)
+    champion = find_version_to_beat(store, client, spec, as_of=examples.as_of)
     if champion is None:
         return {}
     try:
         made = load_identity(store, champion).challenger
-    except ArtefactError as error:
+    except ArtifactError as error:
         log.warning("The search begins without the champion's parameters. %s", error)
         return {}
     return made.params if made.candidate == candidate else {}
@@ -172,7 +172,7 @@ def _log_run(
     spec: ModelSpec,
     examples: ExamplesReceipt,
 ) -> None:
-    """Log numbers and trials, then the artefact, then the tags that make the run whole; end it."""
+    """Log numbers and trials, then the artifact, then the tags that make the run whole; end it."""
     from mlflow.entities import Metric, Param
 
     run_id = run.info.run_id
@@ -214,7 +214,7 @@ def _log_trial(client: MlflowClient, run: Run, trial: Trial, *, rank: int, metri
         tags={mlflow_registry.TAG_PARENT: run.info.run_id},
     )
     measured = [Metric(f"fold_{metric}", value, 0, n) for n, value in enumerate(trial.folds)]
-    if trial.fault is None:
+    if trial.error is None:
         measured += [
             Metric(f"mean_{metric}", trial.mean, 0, 0),
             Metric("seconds", trial.seconds, 0, 0),
@@ -223,9 +223,9 @@ def _log_trial(client: MlflowClient, run: Run, trial: Trial, *, rank: int, metri
         child.info.run_id,
         metrics=measured,
         params=[Param(name, str(value)[:500]) for name, value in trial.params.items()],
-        tags=[RunTag("evergreen.fault", trial.fault[:5000])] if trial.fault else [],
+        tags=[RunTag("evergreen.error", trial.error[:5000])] if trial.error else [],
     )
-    client.set_terminated(child.info.run_id, "FAILED" if trial.fault else "FINISHED")
+    client.set_terminated(child.info.run_id, "FAILED" if trial.error else "FINISHED")
 
 
 def _receipt(
@@ -239,8 +239,8 @@ def _receipt(
         key=tags[mlflow_registry.TAG_KEY],
         run_id=run.info.run_id,
         model_id=tags[mlflow_registry.TAG_MODEL_ID],
-        artefact_sha256=tags[mlflow_registry.TAG_SHA256],
-        artefact_bytes=int(tags[mlflow_registry.TAG_BYTES]),
+        artifact_sha256=tags[mlflow_registry.TAG_SHA256],
+        artifact_bytes=int(tags[mlflow_registry.TAG_BYTES]),
         params=json.loads(tags[mlflow_registry.TAG_PARAMS]),
         trials=int(tags[mlflow_registry.TAG_TRIALS]),
         validation={

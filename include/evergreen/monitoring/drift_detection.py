@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from evergreen.data.available_days import LandedDay, landed_days
-from evergreen.data.window import Days, scoring_day, start_of
+from evergreen.data.window import DayRange, scoring_day, start_of
 from evergreen.errors import MonitoringError
 from evergreen.modeling.prediction import predict
 from evergreen.monitoring.drift_distances import (
@@ -28,21 +29,23 @@ from evergreen.monitoring.drift_distances import (
     sample_of,
     watched_columns,
 )
-from evergreen.monitoring.drift_thresholds import MIN_HISTORY_DAYS, Threshold, thresholds
+from evergreen.monitoring.drift_thresholds import MIN_THRESHOLD_DAYS, Threshold, thresholds
 from evergreen.receipts.modeling import EvaluationDetails, EvaluationReceipt
 from evergreen.receipts.monitoring import DayAlarm, DetectionReceipt, Finding, KeptReport
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.registry.champions import scorer_of
 from evergreen.reporting.evidently_report import keep_report
 from evergreen.scoring.scoring import load_scorer
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, digest_of, put_json_once, read
+from evergreen.storage.records import canonical_json, digest_of, put_json_once, read_object
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from sklearn.pipeline import Pipeline
 
 #: Half of a column's worth is what it is worth to the champion; the other half it has anyway.
 FAIR_SHARE = 0.5
@@ -67,19 +70,19 @@ def detect_drift(
     """
     day = scoring_day(as_of)
     needed, seen = spec.drift.persistence
-    book = ledger.read(store, spec.model)
-    reign = scorer_of(book, day, as_of=as_of)
-    version = client.get_model_version(spec.model, reign.version)
+    ledger = ledger_store.read_ledger(store, spec.model)
+    champion_entry = scorer_of(ledger, day, as_of=as_of)
+    version = client.get_model_version(spec.model, champion_entry.version)
     back = spec.drift.history_days + seen - 1
     first = day - timedelta(days=back + 7 * spec.drift.reference_weeks)
-    landed = landed_days(store, spec, days=Days(first=first, end=day + timedelta(days=1)))
+    landed = landed_days(store, spec, days=DayRange(first=first, end=day + timedelta(days=1)))
     against = _reference(landed, day, spec)
     samples = Samples(
         store=store,
         spec=spec,
         days=landed,
-        say=_Sayer(client, spec, reign),
-        sayer=reign.artefact_sha256,
+        predict=ChampionPredictor(client, spec, champion_entry),
+        predictor_digest=champion_entry.artifact_sha256,
     )
     table, possible = distance_table(
         samples, [day - timedelta(days=n) for n in range(back, -1, -1)]
@@ -108,16 +111,16 @@ def detect_drift(
         model=spec.model,
         as_of=as_of,
         day=day,
-        colour="red" if is_persistent else colour if alarm.is_told else "unknown",
+        colour="red" if is_persistent else colour if alarm.is_known else "unknown",
         reasons=(
             *_explain(alarm),
             *new_columns,
             *([BLIND] if is_blind else []),
             *([f"drift on {count} of the last {seen} days"] if is_persistent else []),
-            *([] if alarm.is_told else [_too_short(len(table) - 1)]),
+            *([] if alarm.is_known else [_too_short(len(table) - 1)]),
         ),
-        asks=is_persistent,
-        version=reign.version,
+        requests_retrain=is_persistent,
+        version=champion_entry.version,
         rows=report.current_rows,
         reference_days=tuple(against),
         reference_rows=report.reference_rows,
@@ -140,7 +143,7 @@ def alarm_of(day: date, distances: pd.Series, limits: Mapping[str, Threshold]) -
     """Return whether *day* lies beyond any of *limits*, the most surprising column first."""
     findings = [found for found in _columns(distances, limits) if found.distance > found.limit]
     findings.sort(key=lambda found: found.share, reverse=True)
-    return DayAlarm(day=day, is_told=bool(limits), findings=tuple(findings))
+    return DayAlarm(day=day, is_known=bool(limits), findings=tuple(findings))
 
 
 def column_weights(spec: ModelSpec, importances: Mapping[str, float]) -> dict[str, float]:
@@ -161,20 +164,26 @@ def column_weights(spec: ModelSpec, importances: Mapping[str, float]) -> dict[st
     }
 
 
-class _Sayer:
-    """What the champion says of rows, in one column; the model is loaded when it is first asked."""
+class ChampionPredictor:
+    """Predictions of the champion, in one column; the model is loaded at the first call."""
 
-    def __init__(self, client: MlflowClient, spec: ModelSpec, reign: ledger.Entry) -> None:
-        self.client, self.spec, self.reign = client, spec, reign
+    def __init__(
+        self, client: MlflowClient, spec: ModelSpec, champion_entry: ledger_store.LedgerEntry
+    ) -> None:
+        self.client, self.spec, self.champion_entry = client, spec, champion_entry
+
+    @cached_property
+    def model(self) -> Pipeline:
+        """Load the champion's pipeline, once."""
+        return load_scorer(self.client, self.spec, self.champion_entry)
 
     def __call__(self, rows: pd.DataFrame) -> pd.Series:
-        if not hasattr(self, "model"):
-            self.model = load_scorer(self.client, self.spec, self.reign)
-        said = predict(self.model, rows, spec=self.spec.examples)
-        if said.ndim == 1:
-            return pd.Series(said, index=rows.index)
+        """Return the champion's prediction of each row, for several classes the likeliest one."""
+        predicted = predict(self.model, rows, spec=self.spec.examples)
+        if predicted.ndim == 1:
+            return pd.Series(predicted, index=rows.index)
         names = [str(name) for name in self.model.classes_]
-        return pd.Series([names[code] for code in said.argmax(axis=1)], index=rows.index)
+        return pd.Series([names[code] for code in predicted.argmax(axis=1)], index=rows.index)
 
 
 def _reference(landed: Mapping[date, LandedDay], day: date, spec: ModelSpec) -> list[date]:
@@ -196,7 +205,7 @@ def _reference(landed: Mapping[date, LandedDay], day: date, spec: ModelSpec) -> 
 def _importances(store: ObjectStore, version: ModelVersion) -> dict[str, float]:
     record = mlflow_registry.tag(version, mlflow_registry.TAG_EVALUATION)
     judged = EvaluationReceipt.model_validate_json(store.get(record))
-    details = EvaluationDetails.model_validate_json(read(store, judged.details))
+    details = EvaluationDetails.model_validate_json(read_object(store, judged.details))
     return {found.name: found.cost for found in details.importances}
 
 
@@ -250,7 +259,7 @@ def _explain(alarm: DayAlarm) -> list[str]:
 def _too_short(days: int) -> str:
     return (
         f"drift cannot be told yet: {days} days have a reference to lie at a distance from, "
-        f"{MIN_HISTORY_DAYS} are needed"
+        f"{MIN_THRESHOLD_DAYS} are needed"
     )
 
 
@@ -279,9 +288,11 @@ def _report_once(
     used = [samples.days[d].prepared.data.sha256 for d in (day, *against)]
     marks = {name: found.limit for name, found in limits.items()}
     drift = canonical_json(spec.drift.model_dump(mode="json"))
-    recipe = digest_of(*used, samples.sayer, canonical_json(marks), drift, str(spec.seed))
+    cache_key = digest_of(
+        *used, samples.predictor_digest, canonical_json(marks), drift, str(spec.seed)
+    )
     folder = f"reports/{spec.model}/monitor/{day}"
-    key = f"{folder}/{recipe}.json"
+    key = f"{folder}/{cache_key}.json"
     if store.head(key) is None:
         reference, current = sample_of(samples, day, against)
         sizes = {"current_rows": len(current), "reference_rows": len(reference)}
@@ -306,7 +317,7 @@ def _note(
     """Return what the reader of the page must know before its first number."""
     verdict = (
         f"{len(alarm.findings)} distances beyond their limits"
-        if alarm.is_told
+        if alarm.is_known
         else "too short a history to tell"
     )
     days = ", ".join(str(day) for day in reversed(against))

@@ -23,7 +23,7 @@ from evergreen.data.parquet import from_parquet
 from evergreen.spec import ModelSpec
 from evergreen.spec.monitoring import Drift
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import digest_of, put_json_once, read
+from evergreen.storage.records import digest_of, put_json_once, read_object
 from evergreen.values import Frozen
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ MISSING = ": missing"
 UNSEEN = ": unseen categories"
 SPREAD = ": spread"
 #: Raise this when a distance is measured in another way.
-FORMAT = "2"
+DISTANCES_FORMAT = "2"
 #: The largest Jensen-Shannon distance there can be: scipy's is the root of a divergence in nats.
 MAX_JENSEN_SHANNON = math.sqrt(math.log(2))
 
@@ -61,10 +61,10 @@ class Samples:
     spec: ModelSpec
     days: Mapping[date, LandedDay]
     #: What the champion says of rows, and which champion it is.
-    say: Callable[[pd.DataFrame], pd.Series]
-    sayer: str
+    predict: Callable[[pd.DataFrame], pd.Series]
+    predictor_digest: str
     _rows: dict[date, pd.DataFrame] = field(default_factory=dict)
-    _said: dict[date, pd.DataFrame] = field(default_factory=dict)
+    _predicted: dict[date, pd.DataFrame] = field(default_factory=dict)
 
     def inputs(self, day: date) -> pd.DataFrame:
         """Return the watched inputs of a sample of *day*, in random order."""
@@ -72,13 +72,13 @@ class Samples:
 
     def predictions(self, day: date) -> pd.DataFrame:
         """Return what the champion says of the same sample, as one column."""
-        if day not in self._said:
-            self._said[day] = self.say(self._sample(day)).to_frame(PREDICTION)
-        return self._said[day]
+        if day not in self._predicted:
+            self._predicted[day] = self.predict(self._sample(day)).to_frame(PREDICTION)
+        return self._predicted[day]
 
     def _sample(self, day: date) -> pd.DataFrame:
         if day not in self._rows:
-            rows = from_parquet(read(self.store, self.days[day].prepared.data))
+            rows = from_parquet(read_object(self.store, self.days[day].prepared.data))
             size = min(len(rows), self.spec.drift.sample_rows)
             self._rows[day] = rows.sample(n=size, random_state=self.spec.seed)
         return self._rows[day]
@@ -118,9 +118,9 @@ def distance_table(samples: Samples, days: Sequence[date]) -> tuple[pd.DataFrame
         if day not in samples.days or not against:
             continue
         inputs, is_new = _measured(samples, day, against, what="inputs")
-        said, _ = _measured(samples, day, against, what=samples.sayer)
-        found[day] = inputs.distances | said.distances
-        for name, most in (inputs.possible | said.possible).items():
+        of_predictions, _ = _measured(samples, day, against, what=samples.predictor_digest)
+        found[day] = inputs.distances | of_predictions.distances
+        for name, most in (inputs.possible | of_predictions.possible).items():
             possible[name] = max(most, possible.get(name, most))
         made += is_new
         if is_new and made % 20 == 0:
@@ -146,8 +146,10 @@ def _measured(
     spec = samples.spec
     used = [samples.days[d].prepared.data.sha256 for d in (day, *against)]
     columns = watched_columns(spec) if what == "inputs" else (PREDICTION,)
-    recipe = digest_of(FORMAT, what, *columns, *used, str(spec.drift.sample_rows), str(spec.seed))
-    key = f"distances/{spec.model}/{day}/{recipe}.json"
+    cache_key = digest_of(
+        DISTANCES_FORMAT, what, *columns, *used, str(spec.drift.sample_rows), str(spec.seed)
+    )
+    key = f"distances/{spec.model}/{day}/{cache_key}.json"
     if samples.store.head(key) is not None:
         return DayDistances.model_validate_json(samples.store.get(key)), False
     take = samples.inputs if what == "inputs" else samples.predictions

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 #: With fewer days than this no alarm can be told from an ordinary day.
-MIN_HISTORY_DAYS = 7
+MIN_THRESHOLD_DAYS = 7
 #: Distances are squares of something like a normal deviate: their fourth roots are nearly normal
 #: (Hawkins and Wixley, "A Note on the Transformation of Chi-Squared Variables to Normality", The
 #: American Statistician 40(4), 1986).
@@ -33,7 +33,7 @@ MIN_SPREAD = 0.25
 #: the spread reaches at least to the distance of that day, at its place in a normal sample.
 ORDINARY = 0.9
 #: A distance below this share of the usual one is as good as none.
-FINEST = 0.1
+MIN_RELATIVE_DISTANCE = 0.1
 #: A median absolute deviation of a normal sample is its standard deviation over this.
 MAD_TO_SD = 1.4826
 
@@ -82,12 +82,16 @@ def thresholds(
     :param false_alarm_rate: Chance of an alarm on an ordinary day, over all columns together.
     :return: Nothing if *history* has fewer than 7 days.
     """
-    if len(history) < MIN_HISTORY_DAYS:
+    if len(history) < MIN_THRESHOLD_DAYS:
         return {}
-    history = history.loc[:, history.notna().sum() >= MIN_HISTORY_DAYS]
+    history = history.loc[:, history.notna().sum() >= MIN_THRESHOLD_DAYS]
     usual = history.median()
-    finest = (FINEST * usual).clip(lower=pd.Series(resolution).reindex(usual.index).fillna(0.0))
-    finest = finest.where(finest > 0, FINEST * history.mean())  # most days lie at no distance
+    finest = (MIN_RELATIVE_DISTANCE * usual).clip(
+        lower=pd.Series(resolution).reindex(usual.index).fillna(0.0)
+    )
+    finest = finest.where(
+        finest > 0, MIN_RELATIVE_DISTANCE * history.mean()
+    )  # most days lie at no distance
     finest = finest.where(finest > 0, np.finfo(float).eps)  # all do
     roots = (history + finest) ** POWER
     centre = roots.median()
@@ -130,5 +134,5 @@ def _quantile_of_maximum(maxima: NDArray[np.float64], level: float) -> float:
         return -float(np.log(-np.log(share)))
 
     scale = (high - low) / (gumbel(0.75) - gumbel(0.25))
-    stretch = 1 + MIN_HISTORY_DAYS / len(maxima)
+    stretch = 1 + MIN_THRESHOLD_DAYS / len(maxima)
     return max(float(middle + stretch * scale * (gumbel(level) - gumbel(0.5))), 1.0)

@@ -18,11 +18,11 @@ from evergreen.receipts.monitoring import (
     Colour,
     DetectionReceipt,
     HealthReceipt,
+    MonitorReceipt,
     QualityReceipt,
     ServiceReceipt,
     SkewReceipt,
     StalenessReceipt,
-    Watched,
 )
 from evergreen.reporting.templates import page_template
 from evergreen.spec import ModelSpec
@@ -33,12 +33,12 @@ from evergreen.values import Frozen
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PAGE = "health.html"
-DATA = "health.json"
+HEALTH_PAGE = "health.html"
+HEALTH_DATA = "health.json"
 #: Days before this one that its page shows.
 SHOWN_DAYS = 60
 #: The least colour that holds for the whole day is the first of these that any watcher has.
-BY_GRAVITY: tuple[Colour, ...] = ("red", "unknown", "amber", "green")
+SEVERITY_ORDER: tuple[Colour, ...] = ("red", "unknown", "amber", "green")
 
 
 class Report(Frozen):
@@ -51,7 +51,7 @@ class Report(Frozen):
     staleness: StalenessReceipt | None = None
 
     @property
-    def watched(self) -> dict[str, Watched | None]:
+    def watched(self) -> dict[str, MonitorReceipt | None]:
         """The same by name, in the order of the page."""
         return {
             "drift": self.drift,
@@ -79,7 +79,7 @@ class HealthPage(Frozen):
     day: date
     colour: Colour
     reasons: tuple[str, ...]
-    silent: tuple[str, ...]
+    missing: tuple[str, ...]
     retrain: str
     is_replay: bool
     is_served_online: bool
@@ -87,7 +87,7 @@ class HealthPage(Frozen):
     past: tuple[PastDay, ...]
 
 
-def watchers(spec: ModelSpec) -> tuple[str, ...]:
+def monitors(spec: ModelSpec) -> tuple[str, ...]:
     """Return the names of what must be heard; the server only of a model that has one."""
     online = [
         *(["service"] if spec.service else []),
@@ -114,20 +114,22 @@ def assess_health(
     :param is_replay: The run replays a past day: nobody is told and nothing is started.
     """
     day = scoring_day(as_of)
-    heard = {name: report.watched[name] for name in watchers(spec)}
-    silent = tuple(name for name, found in heard.items() if found is None)
-    found = [one for one in heard.values() if one is not None]
+    results = {name: report.watched[name] for name in monitors(spec)}
+    missing = tuple(name for name, found in results.items() if found is None)
+    found = [one for one in results.values() if one is not None]
     # What is not known whole is no ground to start anything.
-    asking = [reason for one in found if one.asks and not silent for reason in one.reasons]
+    asking = [
+        reason for one in found if one.requests_retrain and not missing for reason in one.reasons
+    ]
     decision = consider_retrain(
         store, client, spec, as_of=as_of, reasons=asking, is_replay=is_replay, now=now
     )
     reasons = (
-        *(f"{name}: gave no result" for name in silent),
+        *(f"{name}: gave no result" for name in missing),
         *(reason for one in sorted(found, key=_gravity) for reason in one.reasons),
-        *([f"retrain: {decision.words}"] if decision.is_stuck else []),
+        *([f"retrain: {decision.message}"] if decision.is_stuck else []),
     )
-    colour = _worst([*(one.colour for one in found), *(["unknown"] if silent else [])])
+    colour = _worst([*(one.colour for one in found), *(["unknown"] if missing else [])])
     if decision.is_stuck:
         colour = "red"
     past = list(_past(store, spec, day))
@@ -138,16 +140,18 @@ def assess_health(
         day=day,
         colour=colour,
         reasons=reasons,
-        silent=silent,
-        retrain=decision.words,
+        missing=missing,
+        retrain=decision.message,
         is_replay=is_replay,
         is_served_online=spec.service is not None,
         report=report,
         past=(*past, PastDay(day=day, colour=colour, reasons=reasons)),
     )
     folder = f"monitoring/{spec.model}/{day}"
-    store.put(f"{folder}/{PAGE}", render(page).encode())
-    store.put(f"{folder}/{DATA}", canonical_json(page.model_dump(mode="json", exclude={"past"})))
+    store.put(f"{folder}/{HEALTH_PAGE}", render_health(page).encode())
+    store.put(
+        f"{folder}/{HEALTH_DATA}", canonical_json(page.model_dump(mode="json", exclude={"past"}))
+    )
     return HealthReceipt(
         model=spec.model,
         as_of=as_of,
@@ -155,24 +159,24 @@ def assess_health(
         colour=colour,
         reasons=reasons,
         new_reasons=tuple(_new(reasons, past)),
-        silent=silent,
-        retrain=decision.words,
+        missing=missing,
+        retrain=decision.message,
         request=decision.request,
-        page=f"{folder}/{PAGE}",
+        page=f"{folder}/{HEALTH_PAGE}",
     )
 
 
-def render(page: HealthPage) -> str:
+def render_health(page: HealthPage) -> str:
     """Return *page* as one self-contained page without script."""
-    return page_template(f"{PAGE}.j2").render(page=page)
+    return page_template(f"{HEALTH_PAGE}.j2").render(page=page)
 
 
-def _gravity(found: Watched) -> int:
-    return BY_GRAVITY.index(found.colour)
+def _gravity(found: MonitorReceipt) -> int:
+    return SEVERITY_ORDER.index(found.colour)
 
 
 def _worst(colours: Sequence[str]) -> Colour:
-    return next(colour for colour in BY_GRAVITY if colour in colours)
+    return next(colour for colour in SEVERITY_ORDER if colour in colours)
 
 
 def _past(store: ObjectStore, spec: ModelSpec, day: date) -> list[PastDay]:
@@ -181,7 +185,9 @@ def _past(store: ObjectStore, spec: ModelSpec, day: date) -> list[PastDay]:
 
 def _past_day(store: ObjectStore, spec: ModelSpec, day: date) -> PastDay:
     try:
-        found: Mapping[str, object] = json.loads(store.get(f"monitoring/{spec.model}/{day}/{DATA}"))
+        found: Mapping[str, object] = json.loads(
+            store.get(f"monitoring/{spec.model}/{day}/{HEALTH_DATA}")
+        )
     except FileNotFoundError:
         return PastDay(day=day, colour=None, reasons=())
     kept = {name: found[name] for name in ("day", "colour", "reasons")}

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
-from evergreen.monitoring.health import DATA as HEALTH_DATA
-from evergreen.monitoring.health import PAGE as HEALTH_PAGE
+from evergreen.monitoring.health import HEALTH_DATA, HEALTH_PAGE
 from evergreen.receipts.monitoring import Colour, Finding
-from evergreen.registry import ledger
-from evergreen.reporting.evidence import DATA as EVIDENCE_DATA
-from evergreen.reporting.evidence import PAGE as EVIDENCE_PAGE
+from evergreen.registry import ledger as ledger_store
+from evergreen.reporting.evidence import EVIDENCE_DATA, EVIDENCE_PAGE
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 from evergreen.values import Frozen
@@ -53,17 +51,17 @@ class VersionCard(Frozen):
     missed: tuple[str, ...]
     scores: dict[str, float | None]
     days: dict[str, str]
-    judged_against: str | None
+    compared_with: str | None
     identity: dict[str, str]
     evidence: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
+class ModelHistory:
     """A model over time, oldest first."""
 
     spec: ModelSpec
-    book: ledger.Ledger
+    ledger: ledger_store.Ledger
     days: tuple[DayOfHealth, ...]
 
     @property
@@ -94,15 +92,15 @@ class Reader:
 
     def __init__(self, store: ObjectStore) -> None:
         self.store = store
-        self._days = _Kept[DayOfHealth](store, _day)
-        self._versions = _Kept[VersionCard](store, _version)
-        self._books: dict[str, ledger.Ledger] = {}
+        self._days = _ParsedObjects[DayOfHealth](store, _day)
+        self._versions = _ParsedObjects[VersionCard](store, _version)
+        self._books: dict[str, ledger_store.Ledger] = {}
 
-    def story(self, spec: ModelSpec) -> Story:
+    def history(self, spec: ModelSpec) -> ModelHistory:
         """Return what is known of the model of *spec*."""
         days = self._days.all(f"monitoring/{spec.model}/", f"/{HEALTH_DATA}")
-        return Story(
-            spec=spec, book=self.book(spec.model), days=tuple(sorted(days, key=lambda d: d.day))
+        return ModelHistory(
+            spec=spec, ledger=self.ledger(spec.model), days=tuple(sorted(days, key=lambda d: d.day))
         )
 
     def versions(self, model: str) -> list[VersionCard]:
@@ -111,14 +109,14 @@ class Reader:
         by_version = {card.version: card for card in found}
         return sorted(by_version.values(), key=lambda card: -int(card.version))
 
-    def book(self, model: str) -> ledger.Ledger:
+    def ledger(self, model: str) -> ledger_store.Ledger:
         """Return the ledger; it is read again only if something was written."""
-        found = ledger.read_again(self.store, model, self._books.get(model))
+        found = ledger_store.read_again(self.store, model, self._books.get(model))
         self._books[model] = found
         return found
 
 
-class _Kept(Generic[T]):
+class _ParsedObjects(Generic[T]):
     """Objects of one kind, each parsed once per content."""
 
     def __init__(self, store: ObjectStore, parse: Callable[[str, Any], T]) -> None:
@@ -176,7 +174,7 @@ def _version(key: str, found: Any) -> VersionCard:
         missed=tuple(found["missed"]),
         scores=found["metrics"]["challenger"],
         days={name: str(days) for name, days in found["card"]["days"].items()},
-        judged_against=found["champion_version"],
+        compared_with=found["champion_version"],
         identity={name: str(value) for name, value in found["identity"].items()},
         evidence=f"{key.rpartition('/')[0]}/{EVIDENCE_PAGE}",
     )

@@ -14,16 +14,16 @@ import pandas as pd
 from evergreen.data import examples
 from evergreen.data.available_days import LandedDay, landed_days
 from evergreen.data.parquet import from_parquet, to_parquet
-from evergreen.data.window import Days
-from evergreen.modeling.metrics import Predictions, Truth, classes_among
+from evergreen.data.window import DayRange
+from evergreen.modeling.metrics import Labels, Predictions, classes_among
 from evergreen.receipts.common import ObjectRef
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import digest_of, put_json_once, put_once, read
+from evergreen.storage.records import digest_of, put_json_once, put_once, read_object
 from evergreen.values import Frozen
 
 #: Raise this when a window is measured in another way.
-FORMAT = "1"
+JOIN_FORMAT = "1"
 
 
 class JoinedDay(Frozen):
@@ -38,7 +38,7 @@ class JoinedDay(Frozen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class LabeledRows:
     """Scored rows with their labels, those that have none yet included."""
 
     spec: ModelSpec
@@ -51,16 +51,16 @@ class Rows:
         return classes_among(self.spec.examples, self.frame["label"].dropna(), scored)
 
     @property
-    def labelled(self) -> Rows:
+    def labelled(self) -> LabeledRows:
         """Those that have a label."""
-        return Rows(spec=self.spec, frame=self.frame[self.frame["label"].notna()])
+        return LabeledRows(spec=self.spec, frame=self.frame[self.frame["label"].notna()])
 
-    def truth(self, classes: tuple[str, ...]) -> Truth:
+    def truth(self, classes: tuple[str, ...]) -> Labels:
         """Return the labels; every row must have one."""
         named = self.spec.examples.model_copy(update={"label": "label"})
-        return Truth.of(self.frame, spec=named, classes=classes)
+        return Labels.of(self.frame, spec=named, classes=classes)
 
-    def said(self, classes: tuple[str, ...]) -> Predictions:
+    def predicted(self, classes: tuple[str, ...]) -> Predictions:
         """Return the scores: shape ``(rows,)``, or ``(rows, classes)``; 0 for an unknown class."""
         if self.spec.examples.problem != "multiclass":
             return np.asarray(self.frame["score"], dtype=np.float64)
@@ -73,12 +73,12 @@ def joined_days(
 ) -> dict[date, JoinedDay]:
     """Return every scored day that a window within reach, or its calibration, looks at."""
     back = 2 * spec.quality.lookback_days + spec.quality.window_days - 1
-    reach = Days(first=day - timedelta(days=back), end=day + timedelta(days=1))
+    reach = DayRange(first=day - timedelta(days=back), end=day + timedelta(days=1))
     manifests = {d: f"predictions/{spec.model}/{d}/manifest.json" for d in reach}
     scored = {d: json.loads(store.get(key)) for d, key in manifests.items() if store.head(key)}
     if not scored:
         return {}
-    landed = landed_days(store, spec, days=Days(first=min(scored), end=reach.end))
+    landed = landed_days(store, spec, days=DayRange(first=min(scored), end=reach.end))
     return {
         d: _joined(store, spec, landed[d], manifest, as_of=as_of)
         for d, manifest in sorted(scored.items())
@@ -95,28 +95,28 @@ def _joined(
     as_of: datetime,
 ) -> JoinedDay:
     prepared = landed.prepared
-    said = ObjectRef.model_validate(manifest["predictions"])
+    predicted = ObjectRef.model_validate(manifest["predictions"])
     newest = prepared.labelled.newest_known_at
     frame = None
     labels = prepared.labelled.digest
     if newest is not None and newest > as_of:  # some of them came later
-        frame = from_parquet(read(store, prepared.data))
+        frame = from_parquet(read_object(store, prepared.data))
         known = examples.known(frame, spec=spec.examples, as_of=as_of)
         labels = examples.labelled(known, spec=spec.examples).digest
     slices = spec.gates.slices.columns
-    recipe = digest_of(FORMAT, said.sha256, prepared.data.sha256, labels, *slices)
+    cache_key = digest_of(JOIN_FORMAT, predicted.sha256, prepared.data.sha256, labels, *slices)
     folder = f"quality/{spec.model}/{prepared.day}"
-    key = f"{folder}/{recipe}.json"
+    key = f"{folder}/{cache_key}.json"
     if store.head(key) is not None:
         return JoinedDay.model_validate_json(store.get(key))
     if frame is None:
-        frame = from_parquet(read(store, prepared.data))
+        frame = from_parquet(read_object(store, prepared.data))
     known = examples.known(frame, spec=spec.examples, as_of=as_of)
     entity = list(spec.examples.entity_key)
-    came = known[entity].assign(label=known[spec.examples.label])
+    actual = known[entity].assign(label=known[spec.examples.label])
     kept = frame[entity].assign(**{f"slice_{name}": frame[name] for name in slices})
-    predictions = from_parquet(read(store, said))
-    rows = predictions.merge(came, on=entity, how="left").merge(kept, on=entity, how="left")
+    predictions = from_parquet(read_object(store, predicted))
+    rows = predictions.merge(actual, on=entity, how="left").merge(kept, on=entity, how="left")
     wanted = [c for c in rows if c == "label" or c.startswith(("score", "slice_"))]
     labelled = int(rows["label"].notna().sum())
     record = JoinedDay(
@@ -124,16 +124,16 @@ def _joined(
         version=str(manifest["version"]),
         rows=len(rows),
         labelled=labelled,
-        unmatched=len(came) - labelled,
+        unmatched=len(actual) - labelled,
         data=put_once(store, folder, to_parquet(rows[wanted]), suffix=".parquet"),
     )
     return JoinedDay.model_validate(put_json_once(store, key, record.model_dump(mode="json")))
 
 
 def rows_of(
-    store: ObjectStore, spec: ModelSpec, days: Mapping[date, JoinedDay], span: Days
-) -> Rows:
+    store: ObjectStore, spec: ModelSpec, days: Mapping[date, JoinedDay], span: DayRange
+) -> LabeledRows:
     """Return the joined rows of the days in *span*."""
-    stored = [read(store, days[d].data) for d in span if d in days]
+    stored = [read_object(store, days[d].data) for d in span if d in days]
     found = from_parquet(*stored) if stored else pd.DataFrame({"label": []})
-    return Rows(spec=spec, frame=found)
+    return LabeledRows(spec=spec, frame=found)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from evergreen.modeling.metrics import FUNCTIONS, Predictions, Truth
+from evergreen.modeling.metrics import FUNCTIONS, Labels, Predictions
 from evergreen.spec.data import Problem
 from evergreen.spec.modeling import METRICS, Metric
 
@@ -44,18 +44,18 @@ def expected_metrics(
     labels, weights = np.tile(np.arange(classes), rows), chances.ravel()
     if np.count_nonzero(chances.sum(axis=0)) < 2:
         return dict.fromkeys(METRICS[problem])
-    said = np.repeat(predictions, classes, axis=0)
+    predicted = np.repeat(predictions, classes, axis=0)
     found: dict[Metric, float | None] = {}
     for metric in METRICS[problem]:
         known = {"labels": np.arange(classes)} if metric in ("log_loss", "brier_loss") else {}
-        of = said
+        of = predicted
         if problem == "multiclass" and not known:
-            of = said.argmax(axis=1)
+            of = predicted.argmax(axis=1)
         found[metric] = float(FUNCTIONS[metric](labels, of, sample_weight=weights, **known))
     return found
 
 
-def calibrated(truth: Truth, predictions: Predictions, *, to: Predictions) -> Predictions:
+def calibrated(truth: Labels, predictions: Predictions, *, to: Predictions) -> Predictions:
     """
     Return *to* as chances, by what became of like *predictions* before; as they are if few.
 
@@ -77,6 +77,6 @@ def calibrated(truth: Truth, predictions: Predictions, *, to: Predictions) -> Pr
     return np.where(total > 0, chances / np.where(total > 0, total, 1), to)
 
 
-def _isotonic(came: Predictions, said: Predictions, *, to: Predictions) -> Predictions:
-    curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(said, came)
+def _isotonic(actual: Predictions, predicted: Predictions, *, to: Predictions) -> Predictions:
+    curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(predicted, actual)
     return np.asarray(curve.predict(to), dtype=np.float64)

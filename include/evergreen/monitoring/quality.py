@@ -18,11 +18,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evergreen.data.parquet import from_parquet
-from evergreen.data.window import Days, scoring_day, start_of
+from evergreen.data.window import DayRange, scoring_day, start_of
 from evergreen.errors import MonitoringError
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import trivial_baseline
-from evergreen.monitoring.label_join import FORMAT, JoinedDay, Rows, joined_days, rows_of
+from evergreen.monitoring.label_join import (
+    JOIN_FORMAT,
+    JoinedDay,
+    LabeledRows,
+    joined_days,
+    rows_of,
+)
 from evergreen.monitoring.performance_estimation import calibrated, expected_metrics
 from evergreen.receipts.common import ObjectRef
 from evergreen.receipts.modeling import EvaluationReceipt
@@ -30,15 +36,21 @@ from evergreen.receipts.monitoring import (
     Colour,
     LateLabels,
     QualityReceipt,
+    QualityWindow,
     SliceQuality,
     VersionQuality,
-    Window,
 )
 from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
 from evergreen.spec.modeling import METRICS, Metric
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, digest_of, put_json_once, put_once, read
+from evergreen.storage.records import (
+    canonical_json,
+    digest_of,
+    put_json_once,
+    put_once,
+    read_object,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,7 +114,7 @@ def measure_quality(
         day=day,
         colour=colour,
         reasons=tuple(reasons),
-        asks=bool(broken),
+        requests_retrain=bool(broken),
         metric=spec.metric,
         windows=tuple(windows),
         remeasured=sum(is_new for _, is_new in measured),
@@ -124,21 +136,21 @@ def _last_days(spec: ModelSpec, days: Mapping[date, JoinedDay], *, until: date) 
 
 def _window(
     store: ObjectStore, spec: ModelSpec, days: Mapping[date, JoinedDay], *, last: date
-) -> tuple[Window, bool]:
+) -> tuple[QualityWindow, bool]:
     """Return the window that ends with *last*, and whether it had to be measured."""
     first = last - timedelta(days=spec.quality.window_days - 1)
-    span = Days(first=first, end=last + timedelta(days=1))
-    before = Days(first=first - timedelta(days=spec.quality.lookback_days), end=first)
+    span = DayRange(first=first, end=last + timedelta(days=1))
+    before = DayRange(first=first - timedelta(days=spec.quality.lookback_days), end=first)
     parts = [days[d].data.sha256 for d in span if d in days]
     past = [days[d].data.sha256 for d in before if d in days]
-    recipe = digest_of(
-        FORMAT, *parts, "calibrated on", *past, str(spec.quality.min_rows), str(spec.seed)
+    cache_key = digest_of(
+        JOIN_FORMAT, *parts, "calibrated on", *past, str(spec.quality.min_rows), str(spec.seed)
     )
-    key = f"quality/{spec.model}/{last}/window-{recipe}.json"
+    key = f"quality/{spec.model}/{last}/window-{cache_key}.json"
     if store.head(key) is not None:
-        return Window.model_validate_json(store.get(key)), False
+        return QualityWindow.model_validate_json(store.get(key)), False
     rows = rows_of(store, spec, days, span)
-    window = Window(
+    window = QualityWindow(
         first=max(first, min(days)),
         last=last,
         rows=len(rows.frame),
@@ -147,36 +159,36 @@ def _window(
         estimated=_estimated(rows, rows_of(store, spec, days, before).labelled),
     )
     kept = put_json_once(store, key, window.model_dump(mode="json"))
-    return Window.model_validate(kept), True
+    return QualityWindow.model_validate(kept), True
 
 
-def _span(window: Window) -> Days:
-    return Days(first=window.first, end=window.last + timedelta(days=1))
+def _span(window: QualityWindow) -> DayRange:
+    return DayRange(first=window.first, end=window.last + timedelta(days=1))
 
 
-def _measured(rows: Rows) -> dict[str, float | None]:
+def _measured(rows: LabeledRows) -> dict[str, float | None]:
     nothing: dict[str, float | None] = dict.fromkeys(METRICS[rows.spec.examples.problem])
     if len(rows.frame) < rows.spec.quality.min_rows:
         return nothing
     truth = rows.truth(rows.classes)
     if not truth.is_measurable:
         return nothing
-    found = metrics.measure(truth, rows.said(rows.classes))
+    found = metrics.measure(truth, rows.predicted(rows.classes))
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
-def _estimated(rows: Rows, past: Rows) -> dict[str, float | None]:
+def _estimated(rows: LabeledRows, past: LabeledRows) -> dict[str, float | None]:
     problem = rows.spec.examples.problem
     if problem == "regression" or rows.frame.empty:
         return dict.fromkeys(METRICS[problem])
     classes = tuple(sorted({*rows.classes, *past.classes}))
-    said = chances = rows.said(classes)
+    predicted = chances = rows.predicted(classes)
     if len(past.frame):
         size = min(len(past.frame), rows.spec.drift.sample_rows)
         some = past.frame.sample(n=size, random_state=rows.spec.seed)
-        known = Rows(spec=rows.spec, frame=some)
-        chances = calibrated(known.truth(classes), known.said(classes), to=said)
-    return dict(expected_metrics(said, chances, problem=problem).items())
+        known = LabeledRows(spec=rows.spec, frame=some)
+        chances = calibrated(known.truth(classes), known.predicted(classes), to=predicted)
+    return dict(expected_metrics(predicted, chances, problem=problem).items())
 
 
 def _is_due(spec: ModelSpec, day: date, as_of: datetime) -> bool:
@@ -197,7 +209,7 @@ def _late(
             yield LateLabels(day=day, share=shares[day], usual=usual)
 
 
-def _trivial(rows: Rows, metric: Metric) -> float | None:
+def _trivial(rows: LabeledRows, metric: Metric) -> float | None:
     """Return what the best constant answer, known in hindsight, would have got on *rows*."""
     if rows.frame.empty:
         return None
@@ -207,26 +219,28 @@ def _trivial(rows: Rows, metric: Metric) -> float | None:
     return metrics.value(truth, metric, trivial_baseline(truth, rows=len(truth)))
 
 
-def _calibration(rows: Rows) -> float | None:
+def _calibration(rows: LabeledRows) -> float | None:
     if len(rows.frame) < rows.spec.quality.min_rows:
         return None
     truth = rows.truth(rows.classes)
     return (
-        metrics.calibration_error(truth, rows.said(rows.classes)) if truth.is_measurable else None
+        metrics.calibration_error(truth, rows.predicted(rows.classes))
+        if truth.is_measurable
+        else None
     )
 
 
-def _slices(rows: Rows) -> Iterator[SliceQuality]:
+def _slices(rows: LabeledRows) -> Iterator[SliceQuality]:
     metric, least = rows.spec.metric, rows.spec.gates.slices.min_rows
     for name in rows.spec.gates.slices.columns:
         for value, some in rows.frame.groupby(f"slice_{name}"):
-            found = Rows(spec=rows.spec, frame=some)
+            found = LabeledRows(spec=rows.spec, frame=some)
             told = _measured(found)[metric] if len(some) >= least else None
             yield SliceQuality(name=f"{name}={value}", rows=len(some), value=told)
 
 
 def _broken(
-    window: Window | None,
+    window: QualityWindow | None,
     floors: Mapping[Metric, float],
     trivial: float | None,
     metric: Metric,
@@ -247,7 +261,7 @@ def _broken(
         yield f"{metric} {value:.4f} over {span} is no better than the same for all, {trivial:.4f}"
 
 
-def _too_few(spec: ModelSpec, window: Window | None) -> str:
+def _too_few(spec: ModelSpec, window: QualityWindow | None) -> str:
     if window is None:
         return f"labels: none are due yet, they are {spec.quality.delay_days} days after their day"
     return (
@@ -263,8 +277,8 @@ def _versions(
     oldest = max(days) - timedelta(days=spec.quality.lookback_days - 1)
     for number in sorted({f.version for d, f in days.items() if d >= oldest}, key=int):
         mine = [d for d, found in days.items() if d >= oldest and found.version == number]
-        rows = Rows(
-            spec=spec, frame=from_parquet(*(read(store, days[d].data) for d in mine))
+        rows = LabeledRows(
+            spec=spec, frame=from_parquet(*(read_object(store, days[d].data) for d in mine))
         ).labelled
         yield VersionQuality(
             version=number,
@@ -286,15 +300,19 @@ def _offline(
     return judged.metrics["challenger"].get(spec.metric)
 
 
-def _estimate_error(windows: Sequence[Window], metric: Metric) -> float | None:
+def _estimate_error(windows: Sequence[QualityWindow], metric: Metric) -> float | None:
     """Return how far estimates lay from what came, on average over windows that have both."""
     both = [(w.metrics[metric], w.estimated[metric]) for w in windows]
-    gaps = [abs(came - said) for came, said in both if came is not None and said is not None]
+    gaps = [
+        abs(actual - predicted)
+        for actual, predicted in both
+        if actual is not None and predicted is not None
+    ]
     return float(np.mean(gaps)) if gaps else None
 
 
 def _table(
-    store: ObjectStore, spec: ModelSpec, windows: Sequence[Window], chosen: Sequence[Metric]
+    store: ObjectStore, spec: ModelSpec, windows: Sequence[QualityWindow], chosen: Sequence[Metric]
 ) -> ObjectRef:
     lines = [
         {

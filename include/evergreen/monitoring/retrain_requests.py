@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from evergreen.receipts.monitoring import Request
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.receipts.monitoring import RetrainRequest
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import put_json_once
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-class Decision(Frozen):
+class RetrainDecision(Frozen):
     """
     Whether a retrain is asked for, in words; ``request`` is set if somebody must be told.
 
     ``is_stuck``: a brake holds that only a person can loosen.
     """
 
-    words: str
-    request: Request | None = None
+    message: str
+    request: RetrainRequest | None = None
     is_stuck: bool = False
 
 
@@ -43,7 +44,7 @@ def consider_retrain(
     reasons: Sequence[str],
     is_replay: bool,
     now: datetime,
-) -> Decision:
+) -> RetrainDecision:
     """
     Ask for a retrain for *reasons*, unless a brake holds.
 
@@ -54,44 +55,44 @@ def consider_retrain(
     :param now: The clock, for the record.
     """
     if not reasons:
-        return Decision(words="not needed")
+        return RetrainDecision(message="not needed")
     asked = [
         r for r in requests(store, spec.model) if r.as_of <= as_of and r.is_replay <= is_replay
     ]
     if own := next((r for r in asked if r.as_of == as_of), None):
         if is_replay or own.is_replay or _is_answered(client, own):
-            return Decision(words="was asked for and is settled")
-        return Decision(
-            words="was asked for and is asked for again: no retrain has come", request=own
+            return RetrainDecision(message="was asked for and is settled")
+        return RetrainDecision(
+            message="was asked for and is asked for again: no retrain has come", request=own
         )
     if held := _brake(store, client, spec, asked, as_of=as_of, is_replay=is_replay):
         return held
-    book = ledger.read(store, spec.model)
-    reign = book.champion_at(as_of)
-    request = Request(
+    ledger = ledger_store.read_ledger(store, spec.model)
+    champion_entry = ledger.champion_at(as_of)
+    request = RetrainRequest(
         model=spec.model,
         as_of=as_of,
         reason="; ".join(reasons)[:500],
-        version=reign.version if reign else "none",
+        version=champion_entry.version if champion_entry else "none",
         is_replay=is_replay,
         recorded_at=now,
     )
     kept = put_json_once(store, _key(request), request.model_dump(mode="json"))
     if is_replay:
-        return Decision(words="would have been asked for", request=None)
-    return Decision(words="asked for", request=Request.model_validate(kept))
+        return RetrainDecision(message="would have been asked for", request=None)
+    return RetrainDecision(message="asked for", request=RetrainRequest.model_validate(kept))
 
 
-def requests(store: ObjectStore, model: str) -> list[Request]:
+def requests(store: ObjectStore, model: str) -> list[RetrainRequest]:
     """Return every request of *model*, oldest first."""
     found = [
-        Request.model_validate_json(store.get(key))
+        RetrainRequest.model_validate_json(store.get(key))
         for key in store.list(f"retrain_requests/{model}/")
     ]
     return sorted(found, key=lambda request: request.as_of)
 
 
-def _key(request: Request) -> str:
+def _key(request: RetrainRequest) -> str:
     kind = "-replay" if request.is_replay else ""
     return f"retrain_requests/{request.model}/{request.as_of:%Y-%m-%dT%H%M%S}{kind}.json"
 
@@ -100,42 +101,42 @@ def _brake(
     store: ObjectStore,
     client: MlflowClient,
     spec: ModelSpec,
-    asked: Sequence[Request],
+    asked: Sequence[RetrainRequest],
     *,
     as_of: datetime,
     is_replay: bool,
-) -> Decision | None:
+) -> RetrainDecision | None:
     """Return what holds a request up; None if nothing does."""
     if not asked:
         return None
     last, rules = asked[-1], spec.drift
     age = as_of - last.as_of
     if age < timedelta(days=rules.cool_down_days):
-        return Decision(
-            words=f"held: one was asked for as of {last.as_of:%Y-%m-%d}, the cool-down is "
+        return RetrainDecision(
+            message=f"held: one was asked for as of {last.as_of:%Y-%m-%d}, the cool-down is "
             f"{rules.cool_down_days} days"
         )
     if not is_replay and not _is_answered(client, last):
-        return Decision(
-            words=f"held: the one asked for as of {last.as_of:%Y-%m-%d} has not come. Is "
+        return RetrainDecision(
+            message=f"held: the one asked for as of {last.as_of:%Y-%m-%d} has not come. Is "
             f"{spec.model}__retrain paused, failing, or waiting for a person?",
             is_stuck=True,
         )
     tried = asked[-rules.max_useless_retrains :]
     since = tried[0].as_of
-    outcomes = ledger.read(store, spec.model).outcomes
+    outcomes = ledger_store.read_ledger(store, spec.model).outcomes
     if len(tried) == rules.max_useless_retrains and not any(
         since <= e.as_of <= as_of for e in outcomes
     ):
-        return Decision(
-            words=f"held: the last {len(tried)} retrains, from {since:%Y-%m-%d} on, left version "
+        return RetrainDecision(
+            message=f"held: the last {len(tried)} retrains, from {since:%Y-%m-%d} on, left version "
             f"{last.version} as champion. A person must look; the next promotion loosens this",
             is_stuck=True,
         )
     return None
 
 
-def _is_answered(client: MlflowClient, request: Request) -> bool:
+def _is_answered(client: MlflowClient, request: RetrainRequest) -> bool:
     """Return whether a retrain that knew as much as *request* has made a version."""
     return any(
         datetime.fromisoformat(mlflow_registry.tag(version, mlflow_registry.TAG_AS_OF))

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING
 
-from evergreen.data.window import Days, scoring_day
+from evergreen.data.window import DayRange, scoring_day
 from evergreen.errors import MonitoringError
 from evergreen.receipts.monitoring import ServiceReceipt
 from evergreen.spec import ModelSpec
@@ -64,7 +64,7 @@ def measure_service(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> 
             "where it writes, then clear this task; a model that is not served online needs no "
             "service in model.yaml."
         )
-    past = [_day(store, spec, d) for d in Days(first=day - timedelta(days=USUAL_DAYS), end=day)]
+    past = [_day(store, spec, d) for d in DayRange(first=day - timedelta(days=USUAL_DAYS), end=day)]
     traffic = [known.requests for known in past if known is not None]
     usual = median(traffic) if len(traffic) >= MIN_USUAL_DAYS else None
     broken = []
@@ -102,12 +102,12 @@ def _day(store: ObjectStore, spec: ModelSpec, day: date) -> DayOfRequests | None
     logs = {key: head.fingerprint for key, head in heads.items() if head is not None}
     if not logs:
         return None
-    recipe = digest_of(*(f"{key} {mark}" for key, mark in logs.items()))
-    place = f"service/{spec.model}/{day}/{recipe}.json"
-    if store.head(place) is None:
+    cache_key = digest_of(*(f"{key} {mark}" for key, mark in logs.items()))
+    key = f"service/{spec.model}/{day}/{cache_key}.json"
+    if store.head(key) is None:
         summary = _summarise(_read(store, list(logs)), day)
-        put_json_once(store, place, summary.model_dump(mode="json"))
-    return DayOfRequests.model_validate_json(store.get(place))
+        put_json_once(store, key, summary.model_dump(mode="json"))
+    return DayOfRequests.model_validate_json(store.get(key))
 
 
 def _read(store: ObjectStore, keys: list[str]) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from evergreen.data.window import scoring_day, start_of, training_window
 from evergreen.errors import NoChampionError
 from evergreen.receipts.monitoring import Colour, StalenessReceipt
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import load_identity, spec_then
 from evergreen.spec import ModelSpec
 from evergreen.spec.modeling import Metric
@@ -34,10 +35,10 @@ def measure_staleness(
 
     :raises NoChampionError: If there was none at *as_of*.
     """
-    reign = ledger.read(store, spec.model).champion_at(as_of)
-    if reign is None:
+    champion_entry = ledger_store.read_ledger(store, spec.model).champion_at(as_of)
+    if champion_entry is None:
         raise NoChampionError(f"{spec.model} had no champion at {as_of:%Y-%m-%d %H:%M} UTC.")
-    version = client.get_model_version(spec.model, reign.version)
+    version = client.get_model_version(spec.model, champion_entry.version)
     made = load_identity(store, version)
     learnt_until = start_of(training_window(made.as_of, spec_then(made).window).train.end)
     derived, source = _allowed_age(store, spec)
@@ -45,7 +46,7 @@ def measure_staleness(
     # A champion is as old as its data on the night it is made, plus what it was judged on.
     inborn = (made.as_of - learnt_until) / timedelta(days=1)
     data_limit = spec.staleness.data_days or derived + inborn
-    champion_days = (as_of - reign.serves_from) / timedelta(days=1)
+    champion_days = (as_of - champion_entry.serves_from) / timedelta(days=1)
     data_days = (as_of - learnt_until) / timedelta(days=1)
     challenged_days = _challenged(client, spec, as_of=as_of)
     old = [
@@ -66,8 +67,8 @@ def measure_staleness(
         day=scoring_day(as_of),
         colour=colour,
         reasons=tuple(old),
-        asks=is_left_alone,
-        version=reign.version,
+        requests_retrain=is_left_alone,
+        version=champion_entry.version,
         champion_days=champion_days,
         champion_limit=float(champion_limit),
         data_days=data_days,

@@ -20,13 +20,13 @@ from evergreen.serving.request_log import KEY, RECEIVED_AT
 from evergreen.spec import ModelSpec
 from evergreen.spec.monitoring import Service
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, read
+from evergreen.storage.records import canonical_json, read_object
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Numbers may differ by this much, as a share: callers round.
-TOLERANCE = 1e-6
+VALUE_TOLERANCE = 1e-6
 
 
 def measure_skew(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> SkewReceipt:
@@ -84,7 +84,7 @@ def _examples(store: ObjectStore, spec: ModelSpec, day: date) -> pd.DataFrame:
             f"{spec.model} has no predictions of {day}, so it is not known which examples to hold "
             f"the served rows against. Run {spec.model}__score for the day, then clear this task."
         ) from None
-    return from_parquet(read(store, ObjectRef.model_validate(manifest["examples"])))
+    return from_parquet(read_object(store, ObjectRef.model_validate(manifest["examples"])))
 
 
 def _served(store: ObjectStore, spec: ModelSpec, day: date) -> pd.DataFrame | None:
@@ -116,8 +116,8 @@ def _joined(served: pd.DataFrame, examples: pd.DataFrame, spec: ModelSpec) -> pd
         else:
             typed[name] = text
     inputs = [name for name in spec.examples.features if name in served]
-    said = served[inputs].add_suffix("_served").assign(**typed)
-    last = said.drop_duplicates(names, keep="last")  # a caller may ask again, with newer weather
+    sent = served[inputs].add_suffix("_served").assign(**typed)
+    last = sent.drop_duplicates(names, keep="last")  # a caller may ask again, with newer weather
     return last.merge(examples, on=names, how="inner")
 
 
@@ -131,7 +131,7 @@ def _columns(both: pd.DataFrame, spec: ModelSpec) -> list[SkewedColumn]:
         served, prepared = both[f"{name}_served"], both[name]
         if name in spec.examples.numeric:
             differs = ~np.isclose(
-                served.astype(float), prepared.astype(float), rtol=TOLERANCE, equal_nan=True
+                served.astype(float), prepared.astype(float), rtol=VALUE_TOLERANCE, equal_nan=True
             )
         else:
             differs = (served.fillna("") != prepared.fillna("")).to_numpy()

@@ -25,8 +25,8 @@ from evergreen.data.parquet import from_parquet
 from evergreen.data.window import start_of, whole_days_end
 from evergreen.errors import BacktestError
 from evergreen.modeling import metrics
-from evergreen.modeling.evaluation import judgement, load_candidate
-from evergreen.modeling.metrics import Truth, classes_among
+from evergreen.modeling.evaluation import evaluation_of, load_candidate
+from evergreen.modeling.metrics import Labels, classes_among
 from evergreen.modeling.prediction import predict
 from evergreen.receipts.common import ObjectRef
 from evergreen.receipts.modeling import EvaluationReceipt
@@ -36,7 +36,7 @@ from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import load_identity, spec_then
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import put_once, read
+from evergreen.storage.records import put_once, read_object
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ class Night:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serving:
+class ScorerChoice:
     """One day, and the night whose version each strategy would have scored it with."""
 
     day: date
@@ -82,9 +82,9 @@ class Serving:
 class ScoredDay:
     """One day's labels, and what the version of each strategy said about its rows."""
 
-    serving: Serving
-    truth: Truth
-    said: dict[str, metrics.Predictions]
+    serving: ScorerChoice
+    truth: Labels
+    predicted: dict[str, metrics.Predictions]
 
 
 def backtest(
@@ -177,7 +177,7 @@ def _promotions(
     """Yield the nights that would have promoted, each judged beside the one before it."""
     champion: Night | None = None
     for number, night in enumerate(nights, start=1):
-        found = judgement(
+        found = evaluation_of(
             store,
             client,
             night.spec,
@@ -193,13 +193,13 @@ def _promotions(
             log.info("judged %d of %d nights", number, len(nights))
 
 
-def _served(nights: Sequence[Night], promoted: Sequence[Night]) -> Iterator[Serving]:
+def _served(nights: Sequence[Night], promoted: Sequence[Night]) -> Iterator[ScorerChoice]:
     """Yield the days that begin after the first promotion, with what would have scored them."""
     if not promoted:
         raise BacktestError("No night of the range passed its gates, so nothing would have served.")
     day = whole_days_end(promoted[0].as_of - timedelta(microseconds=1)) + timedelta(days=1)
     while start_of(day) < nights[-1].as_of:
-        yield Serving(
+        yield ScorerChoice(
             day=day,
             by={
                 "evolving": _newest_before(promoted, day),
@@ -220,18 +220,18 @@ def _labelled_days(
     """Yield each day that a night tested on, with the labels the newest such night knew."""
     last: dict[date, tuple[Night, ObjectRef]] = {}
     for night in nights:
-        for entry in json.loads(read(store, night.identity.examples.manifest))["days"]:
+        for entry in json.loads(read_object(store, night.identity.examples.manifest))["days"]:
             if entry["segment"] == "test":
                 ref = ObjectRef.model_validate(entry["data"])
                 last[date.fromisoformat(entry["day"])] = (night, ref)
     for day, (night, ref) in last.items():
         spec = night.spec.examples
-        frame = examples.known(from_parquet(read(store, ref)), spec=spec, as_of=night.as_of)
+        frame = examples.known(from_parquet(read_object(store, ref)), spec=spec, as_of=night.as_of)
         yield day, frame.rename(columns={spec.label: "label"})
 
 
 def _score(
-    served: Sequence[Serving],
+    served: Sequence[ScorerChoice],
     labelled: dict[date, pd.DataFrame],
     *,
     spec: ModelSpec,
@@ -243,19 +243,19 @@ def _score(
         for night in serving.by.values():
             jobs.setdefault(night.identity.key, (night, set()))[1].add(serving.day)
     classes = classes_among(spec.examples, *(rows["label"] for rows in labelled.values()))
-    said: dict[tuple[str, date], metrics.Predictions] = {}
+    predicted: dict[tuple[str, date], metrics.Predictions] = {}
     for key, (night, days) in jobs.items():
         model = load_candidate(client, night.spec, night.identity.challenger)
         for day in days:
-            said[key, day] = predict(
+            predicted[key, day] = predict(
                 model, labelled[day], spec=night.spec.examples, classes=classes
             )
     named = spec.examples.model_copy(update={"label": "label"})
     return [
         ScoredDay(
             serving=s,
-            truth=Truth.of(labelled[s.day], spec=named, classes=classes),
-            said={name: said[night.identity.key, s.day] for name, night in s.by.items()},
+            truth=Labels.of(labelled[s.day], spec=named, classes=classes),
+            predicted={name: predicted[night.identity.key, s.day] for name, night in s.by.items()},
         )
         for s in served
     ]
@@ -270,7 +270,7 @@ def _by_day(scored: Sequence[ScoredDay], spec: ModelSpec) -> pd.DataFrame:
         line: dict[str, Any] = {"day": day.serving.day, "rows": len(day.truth)}
         for name, night in day.serving.by.items():
             line[f"{name}_version"] = int(night.version.version)
-            line[name] = metrics.value(day.truth, spec.metric, day.said[name])
+            line[name] = metrics.value(day.truth, spec.metric, day.predicted[name])
         found.append(line)
     return pd.DataFrame(found)
 
@@ -279,9 +279,11 @@ def _pooled(scored: Sequence[ScoredDay], spec: ModelSpec) -> dict[str, float]:
     """Return the metric of each strategy over the rows of all days together."""
     first = scored[0].truth
     values = np.concatenate([day.truth.values for day in scored])
-    truth = Truth(problem=first.problem, values=values, classes=first.classes)
+    truth = Labels(problem=first.problem, values=values, classes=first.classes)
     return {
-        name: metrics.value(truth, spec.metric, np.concatenate([day.said[name] for day in scored]))
+        name: metrics.value(
+            truth, spec.metric, np.concatenate([day.predicted[name] for day in scored])
+        )
         for name in STRATEGIES
     }
 

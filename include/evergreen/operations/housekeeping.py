@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.operations import HousekeepingReceipt
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import identity_key
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
@@ -42,7 +43,7 @@ class Removal:
     remove: Callable[[], None]
 
 
-def keep_house(
+def apply_retention(
     store: ObjectStore,
     client: MlflowClient,
     spec: ModelSpec,
@@ -90,7 +91,7 @@ def protected_versions(
     """Return by number the versions that stay: the newest, and what ledger or an alias names."""
     found = {str(v.version): v for v in mlflow_registry.all_versions(client, spec.model)}
     newest = list(found)[-spec.retention.versions :]
-    named = {entry.version for entry in ledger.read(store, spec.model).entries}
+    named = {entry.version for entry in ledger_store.read_ledger(store, spec.model).entries}
     aliased = set(mlflow_registry.aliases_of(client, spec.model).values())
     return {number: found[number] for number in {*newest, *named, *aliased} & set(found)}
 
@@ -158,7 +159,7 @@ WATCHED = (
 
 
 def _reports(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:
-    named = {e.as_of for e in ledger.read(store, spec.model).entries}
+    named = {e.as_of for e in ledger_store.read_ledger(store, spec.model).entries}
     folders = tuple(f"reports/{spec.model}/{as_of:%Y-%m-%dT%H%M}/" for as_of in named)
     oldest = now - timedelta(days=spec.retention.reports_days)
     for key in store.list(f"reports/{spec.model}/"):

@@ -17,16 +17,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from evergreen.errors import ArtefactError
-from evergreen.modeling.smoke_test import probe
+from evergreen.errors import ArtifactError
+from evergreen.modeling.smoke_test import smoke_test
 from evergreen.receipts.common import Check, ObjectRef
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import identity_key, load_identity
 from evergreen.serving.observations import is_expired, live_servers
 from evergreen.spec import ModelSpec, load_spec
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.opening import open_store
-from evergreen.storage.records import read
+from evergreen.storage.records import read_object
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,7 +48,7 @@ MAX_NAMED = 5
 FOLLOWED_WITHIN = timedelta(minutes=5)
 
 
-def check_state(
+def check_invariants(
     store: ObjectStore,
     client: MlflowClient,
     spec: ModelSpec,
@@ -60,19 +61,23 @@ def check_state(
 
     :param grace: How long a run may be unfinished before that counts; zero when nothing runs.
     """
-    book = ledger.read(store, spec.model)
+    ledger = ledger_store.read_ledger(store, spec.model)
     versions = mlflow_registry.all_versions(client, spec.model)
     return [
-        _check("the alias is where the ledger put it", _moved(client, spec, book)),
-        _check("the ledger's checkpoints repeat its entries", _strange(store, spec.model)),
-        _check("no change of champion is left open", _open(spec, book, now=now)),
-        _check("every model server answers with the champion", _behind(store, book, now=now)),
-        _check("champions only move forward in as_of", _backwards(book)),
-        _check("champion and rollback target load and predict", _dead(client, spec, book)),
-        _check("every champion passed its gates or was forced", _ungated(book, versions)),
+        _check("the alias is where the ledger put it", _moved(client, spec, ledger)),
+        _check(
+            "the ledger's checkpoints repeat its entries", _checkpoint_mismatches(store, spec.model)
+        ),
+        _check("no change of champion is left open", _open(spec, ledger, now=now)),
+        _check(
+            "every model server answers with the champion", _lagging_servers(store, ledger, now=now)
+        ),
+        _check("champions only move forward in as_of", _as_of_regressions(ledger)),
+        _check("champion and rollback target load and predict", _unloadable(client, spec, ledger)),
+        _check("every champion passed its gates or was forced", _ungated(ledger, versions)),
         _check(
             "one version per piece of work",
-            _twice(
+            _duplicates(
                 v.tags[mlflow_registry.TAG_KEY]
                 for v in versions
                 if mlflow_registry.TAG_KEY in v.tags
@@ -85,12 +90,12 @@ def check_state(
         ),
         _check("every version can be traced", _untraced(store, client, versions)),
         _check("every manifest has its objects", _broken_manifests(store, spec)),
-        _check("the champion's data is intact", _damaged(store, versions, book)),
+        _check("the champion's data is intact", _corrupt(store, versions, ledger)),
     ]
 
 
-def _check(name: str, faults: Iterable[str]) -> Check:
-    found = list(faults)
+def _check(name: str, errors: Iterable[str]) -> Check:
+    found = list(errors)
     more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
     return Check(
         name=name,
@@ -100,72 +105,81 @@ def _check(name: str, faults: Iterable[str]) -> Check:
     )
 
 
-def _moved(client: MlflowClient, spec: ModelSpec, book: ledger.Ledger) -> Iterator[str]:
+def _moved(client: MlflowClient, spec: ModelSpec, ledger: ledger_store.Ledger) -> Iterator[str]:
     found = mlflow_registry.aliases_of(client, spec.model).get(mlflow_registry.CHAMPION)
-    expected = book.champion.version if book.champion else None
-    if found != expected and book.pending is None:
+    expected = ledger.champion.version if ledger.champion else None
+    if found != expected and ledger.pending is None:
         yield f"alias at version {found}, ledger says {expected}"
 
 
-def _strange(store: ObjectStore, model: str) -> Iterator[str]:
+def _checkpoint_mismatches(store: ObjectStore, model: str) -> Iterator[str]:
     """Yield every checkpoint that says something else than the entries, which are the truth."""
     keys = list(store.list(f"ledger/{model}/"))
-    for place in store.list(f"ledger_checkpoints/{model}/"):
-        number = int(PurePosixPath(place).stem)
-        entries = ledger.read_entries(store, keys[number - ledger.CHECKPOINT_EVERY : number])
-        if ledger.read_checkpoint(store, model, number) != entries:
-            yield f"{place} differs from the entries it repeats; delete it"
+    for key in store.list(f"ledger_checkpoints/{model}/"):
+        number = int(PurePosixPath(key).stem)
+        entries = ledger_store.read_entries(
+            store, keys[number - ledger_store.CHECKPOINT_EVERY : number]
+        )
+        if ledger_store.read_checkpoint(store, model, number) != entries:
+            yield f"{key} differs from the entries it repeats; delete it"
 
 
-def _open(spec: ModelSpec, book: ledger.Ledger, *, now: datetime) -> Iterator[str]:
-    if book.pending is not None:
-        yield f"{book.pending.action} of version {book.pending.version} has no outcome"
-    running = book.rollout
+def _open(spec: ModelSpec, ledger: ledger_store.Ledger, *, now: datetime) -> Iterator[str]:
+    if ledger.pending is not None:
+        yield f"{ledger.pending.action} of version {ledger.pending.version} has no outcome"
+    running = ledger.rollout
     if running is not None and is_expired(running, spec.deployment.limits, now=now):
         yield f"version {running.entry.version} was left in stage {running.stage}"
 
 
-def _behind(store: ObjectStore, book: ledger.Ledger, *, now: datetime) -> Iterator[str]:
+def _lagging_servers(
+    store: ObjectStore, ledger: ledger_store.Ledger, *, now: datetime
+) -> Iterator[str]:
     """Yield every living server that has had time to follow the ledger and has not."""
-    champion = book.champion
+    champion = ledger.champion
     if champion is None or now - champion.recorded_at < FOLLOWED_WITHIN:
         return
     for beat in live_servers(store, now=now):
-        serves = beat.models.get(book.model)
+        serves = beat.models.get(ledger.model)
         if serves not in (None, champion.version):
             yield f"server {beat.replica} answers with version {serves}, not {champion.version}"
 
 
-def _backwards(book: ledger.Ledger) -> Iterator[str]:
-    horizon: datetime | None = None
-    for entry in book.outcomes:
-        if entry.action == "promote" and horizon is not None and entry.as_of < horizon:
-            yield f"version {entry.version} as of {entry.as_of:%Y-%m-%d %H:%M} came after {horizon}"
-        horizon = entry.as_of if horizon is None else max(horizon, entry.as_of)
+def _as_of_regressions(ledger: ledger_store.Ledger) -> Iterator[str]:
+    latest_as_of: datetime | None = None
+    for entry in ledger.outcomes:
+        if entry.action == "promote" and latest_as_of is not None and entry.as_of < latest_as_of:
+            yield (
+                f"version {entry.version} as of {entry.as_of:%Y-%m-%d %H:%M} was promoted "
+                f"after one as of {latest_as_of}"
+            )
+        latest_as_of = entry.as_of if latest_as_of is None else max(latest_as_of, entry.as_of)
 
 
-def _dead(client: MlflowClient, spec: ModelSpec, book: ledger.Ledger) -> Iterator[str]:
-    for entry in filter(None, (book.champion, book.rollback_target())):
+def _unloadable(
+    client: MlflowClient, spec: ModelSpec, ledger: ledger_store.Ledger
+) -> Iterator[str]:
+    for entry in filter(None, (ledger.champion, ledger.rollback_target())):
         version = mlflow_registry.find_version(client, spec.model, entry.version)
         if version is None:
             yield f"version {entry.version} is gone"
             continue
-        if mlflow_registry.tag(version, mlflow_registry.TAG_SHA256) != entry.artefact_sha256:
-            yield f"version {entry.version} names another artefact than the ledger"
+        if mlflow_registry.tag(version, mlflow_registry.TAG_SHA256) != entry.artifact_sha256:
+            yield f"version {entry.version} names another artifact than the ledger"
         try:
-            probe(client, spec, version)
-        except ArtefactError as error:
+            smoke_test(client, spec, version)
+        except ArtifactError as error:
             yield str(error)
 
 
-def _ungated(book: ledger.Ledger, versions: list[ModelVersion]) -> Iterator[str]:
+def _ungated(ledger: ledger_store.Ledger, versions: list[ModelVersion]) -> Iterator[str]:
     verdicts = {str(v.version): v.tags.get(mlflow_registry.TAG_PASSED) for v in versions}
-    for entry in book.standing:
+    for entry in ledger.active_champions:
         if verdicts.get(entry.version) != "passed" and "forced" not in entry.reason:
             yield f"version {entry.version} has verdict {verdicts.get(entry.version)}"
 
 
-def _twice(keys: Iterable[str]) -> Iterator[str]:
+def _duplicates(keys: Iterable[str]) -> Iterator[str]:
     return (f"{key} x{count}" for key, count in Counter(keys).items() if count > 1)
 
 
@@ -180,7 +194,7 @@ def _run_keys(client: MlflowClient, spec: ModelSpec) -> Iterator[str]:
         token = page.token
         if not token:
             break
-    return _twice(
+    return _duplicates(
         r.data.tags[mlflow_registry.TAG_KEY] for r in runs if mlflow_registry.TAG_KEY in r.data.tags
     )
 
@@ -193,13 +207,13 @@ def _untraced(
         if lacking:
             yield f"version {version.version} lacks {', '.join(lacking)}"
             continue
-        for place in (
+        for key in (
             version.tags[mlflow_registry.TAG_EVALUATION],
             version.tags[mlflow_registry.TAG_EVIDENCE],
             identity_key(version.name, version.tags[mlflow_registry.TAG_KEY]),
         ):
-            if store.head(place) is None:
-                yield f"version {version.version}: {place} is gone"
+            if store.head(key) is None:
+                yield f"version {version.version}: {key} is gone"
 
 
 def _broken_manifests(store: ObjectStore, spec: ModelSpec) -> Iterator[str]:
@@ -225,20 +239,20 @@ def _manifests(store: ObjectStore, spec: ModelSpec) -> Iterator[tuple[str, list[
         yield key, [ObjectRef.model_validate(day["data"]) for day in days]
 
 
-def _damaged(
-    store: ObjectStore, versions: list[ModelVersion], book: ledger.Ledger
+def _corrupt(
+    store: ObjectStore, versions: list[ModelVersion], ledger: ledger_store.Ledger
 ) -> Iterator[str]:
     champion = next(
-        (v for v in versions if book.champion and str(v.version) == book.champion.version), None
+        (v for v in versions if ledger.champion and str(v.version) == ledger.champion.version), None
     )
     if champion is None:
         return
     try:
         identity = load_identity(store, champion)
-        manifest = json.loads(read(store, identity.examples.manifest))
+        manifest = json.loads(read_object(store, identity.examples.manifest))
         for day in manifest["days"]:
-            read(store, ObjectRef.model_validate(day["data"]))
-    except ArtefactError as error:
+            read_object(store, ObjectRef.model_validate(day["data"]))
+    except ArtifactError as error:
         yield str(error)
 
 
@@ -253,7 +267,7 @@ def main(arguments: list[str]) -> int:
         parser.add_argument(f"--{name}", required=True)
     asked = parser.parse_args(arguments)
     client = MlflowClient(tracking_uri=asked.mlflow, registry_uri=asked.mlflow)
-    checks = check_state(
+    checks = check_invariants(
         open_store(asked.store), client, load_spec(asked.model), now=datetime.now(UTC)
     )
     table = Table("invariant", "found", "verdict", title=f"State of {asked.model}")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from evergreen.data.preparation import load_examples, prepare_window
 from evergreen.data.validation import validate_window
 from evergreen.data.window import training_window
-from evergreen.digests import code_digest, environment
+from evergreen.digests import code_digest, installed_versions
 from evergreen.errors import DataContractError, ReproductionError
 from evergreen.modeling.artifacts import save_model
 from evergreen.modeling.candidates import fit_for
-from evergreen.modeling.evaluation import judge
+from evergreen.modeling.evaluation import score_model
 from evergreen.receipts.common import Check, Status
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.operations import ReproductionReceipt
@@ -49,7 +49,7 @@ def reproduce_version(
     libraries, and the examples that today's raw data would give for the same ``as_of``.
 
     :raises ReproductionError: If there is no such version.
-    :raises ArtefactError: If the record of what made it is gone or cannot be read any more.
+    :raises ArtifactError: If the record of what made it is gone or cannot be read any more.
     """
     registered = _registered(client, spec.model, version)
     identity = load_identity(store, registered)
@@ -65,12 +65,12 @@ def reproduce_version(
     )
     checks = (
         _equal(
-            "model, sha256", _sha256(fitted.model, train, then), identity.challenger.artefact_sha256
+            "model, sha256", _sha256(fitted.model, train, then), identity.challenger.artifact_sha256
         ),
         *_metrics("validation", dict(fitted.validation), identity.challenger.validation),
         *_metrics(
             "test",
-            dict(judge(fitted.model, rows=test, spec=then).metrics),
+            dict(score_model(fitted.model, rows=test, spec=then).metrics),
             {k: v for k, v in evaluation.metrics["challenger"].items() if v is not None},
         ),
         _raw_data(store, then, identity),
@@ -85,8 +85,8 @@ def reproduce_version(
         checks=checks,
     )
     if receipt.is_identical:
-        place = f"reproductions/{spec.model}/{identity.key}.json"
-        put_json_once(store, place, receipt.model_dump(mode="json"))
+        key = f"reproductions/{spec.model}/{identity.key}.json"
+        put_json_once(store, key, receipt.model_dump(mode="json"))
     return receipt
 
 
@@ -124,7 +124,7 @@ def _raw_data(store: ObjectStore, spec: ModelSpec, identity: VersionIdentity) ->
 
 
 def _libraries(identity: VersionIdentity) -> Iterator[Check]:
-    now = environment()
+    now = installed_versions()
     for name in NUMERIC:
         yield _equal(
             name, now.get(name, "none"), identity.environment.get(name, "none"), otherwise="unknown"

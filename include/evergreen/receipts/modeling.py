@@ -20,8 +20,8 @@ class CandidateReceipt(Frozen):
     key: str
     run_id: str
     model_id: str
-    artefact_sha256: str
-    artefact_bytes: int
+    artifact_sha256: str
+    artifact_bytes: int
     params: Params
     trials: int
     validation: dict[str, float]
@@ -43,8 +43,8 @@ class Importance(Frozen):
 class Bin(Frozen):
     """One group of rows with like predictions: what was said, what came (means), how many rows."""
 
-    said: float
-    came: float
+    predicted: float
+    actual: float
     rows: int
 
 

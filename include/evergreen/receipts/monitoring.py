@@ -41,7 +41,7 @@ class DriftReceipt(Frozen):
 Colour = Literal["green", "amber", "red", "unknown"]
 
 
-class Watched(Frozen):
+class MonitorReceipt(Frozen):
     """
     What one watcher found for one day, and why.
 
@@ -53,7 +53,7 @@ class Watched(Frozen):
     day: date
     colour: Colour
     reasons: tuple[str, ...]
-    asks: bool = False
+    requests_retrain: bool = False
 
 
 class Finding(Frozen):
@@ -79,7 +79,7 @@ class DayAlarm(Frozen):
     """Whether one day was an alarm, and by which columns; not told while history is too short."""
 
     day: date
-    is_told: bool
+    is_known: bool
     findings: tuple[Finding, ...]
 
     @property
@@ -88,7 +88,7 @@ class DayAlarm(Frozen):
         return bool(self.findings)
 
 
-class DetectionReceipt(Watched):
+class DetectionReceipt(MonitorReceipt):
     """One day was held against its reference, and the days before it against theirs."""
 
     version: str
@@ -101,7 +101,7 @@ class DetectionReceipt(Watched):
     report: KeptReport
 
 
-class Window(Frozen):
+class QualityWindow(Frozen):
     """
     Scored days together: what came true of what was said, and what the scores promised.
 
@@ -143,11 +143,11 @@ class LateLabels(Frozen):
     usual: float
 
 
-class QualityReceipt(Watched):
+class QualityReceipt(MonitorReceipt):
     """Every scored day within reach was measured on the labels that were known at ``as_of``."""
 
     metric: str
-    windows: tuple[Window, ...]
+    windows: tuple[QualityWindow, ...]
     remeasured: int
     slices: tuple[SliceQuality, ...]
     versions: tuple[VersionQuality, ...]
@@ -159,7 +159,7 @@ class QualityReceipt(Watched):
     table: ObjectRef
 
 
-class ServiceReceipt(Watched):
+class ServiceReceipt(MonitorReceipt):
     """One day of the model server's requests."""
 
     requests: float
@@ -181,7 +181,7 @@ class SkewedColumn(Frozen):
     prepared: str
 
 
-class SkewReceipt(Watched):
+class SkewReceipt(MonitorReceipt):
     """Rows that callers sent were held against the examples of the same events."""
 
     served: int
@@ -189,7 +189,7 @@ class SkewReceipt(Watched):
     columns: tuple[SkewedColumn, ...]
 
 
-class StalenessReceipt(Watched):
+class StalenessReceipt(MonitorReceipt):
     """How old the champion and what it learnt from are, in days, beside what is allowed."""
 
     version: str
@@ -201,7 +201,7 @@ class StalenessReceipt(Watched):
     limit_from: str
 
 
-class Request(Frozen):
+class RetrainRequest(Frozen):
     """A retrain that monitor asked for; ``is_replay``: in a replayed past, so nobody was told."""
 
     model: str
@@ -221,7 +221,7 @@ class HealthReceipt(Frozen):
     colour: Colour
     reasons: tuple[str, ...]
     new_reasons: tuple[str, ...]
-    silent: tuple[str, ...]
+    missing: tuple[str, ...]
     retrain: str
-    request: Request | None
+    request: RetrainRequest | None
     page: str

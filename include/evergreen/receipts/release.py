@@ -74,7 +74,7 @@ class RegistrationReceipt(Frozen):
     key: str
     created: bool
     passed: bool
-    judged_against: str | None
+    compared_with: str | None
     evidence: str
     run_id: str
     experiment_id: str
@@ -86,11 +86,11 @@ class ApprovalReceipt(Frozen):
     model: str
     as_of: datetime
     version: str
-    judged_against: str | None
+    compared_with: str | None
     asked: bool
     approved: bool
     actor: str
-    words: str
+    message: str
 
 
 class DeploymentReceipt(Frozen):
@@ -113,7 +113,7 @@ class PromotionReceipt(Frozen):
     """
     A version was judged beside the champion of another environment, and registered there.
 
-    ``judged_against`` is that champion. After a dry run there is no ``registration``.
+    ``compared_with`` is that champion. After a dry run there is no ``registration``.
     """
 
     model: str
@@ -121,7 +121,7 @@ class PromotionReceipt(Frozen):
     version: str
     to: str
     passed: bool
-    judged_against: str | None
+    compared_with: str | None
     test_rows: int
     gates: tuple[Check, ...]
     registration: RegistrationReceipt | None

@@ -22,7 +22,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from evergreen.spec.release import Stage
+from evergreen.spec.release import RolloutStage
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import canonical_json
 from evergreen.values import Frozen
@@ -35,7 +35,7 @@ Step = Literal[
 ]
 
 
-class Entry(Frozen):
+class LedgerEntry(Frozen):
     """
     One step of a change of champion.
 
@@ -58,16 +58,16 @@ class Entry(Frozen):
     previous: str | None
     as_of: datetime
     serves_from: datetime
-    artefact_sha256: str
+    artifact_sha256: str
     actor: str
     reason: str
     recorded_at: datetime
-    stage: Stage | None = None
+    stage: RolloutStage | None = None
     run: str | None = None
 
 
 class _Checkpoint(Frozen):
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
 
 
 class LedgerConflictError(Exception):
@@ -79,8 +79,8 @@ class Rollout:
     """A stage that is under way; its number in the ledger names it everywhere."""
 
     number: int
-    entry: Entry
-    stage: Stage
+    entry: LedgerEntry
+    stage: RolloutStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,31 +88,31 @@ class Ledger:
     """The whole ledger of one model, oldest entry first, as it was when it was read."""
 
     model: str
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
 
     @property
-    def pending(self) -> Entry | None:
+    def pending(self) -> LedgerEntry | None:
         """The decision that nobody has finished yet."""
         last = self.entries[-1] if self.entries else None
         return last if last is not None and last.step == "intent" else None
 
     @cached_property
-    def outcomes(self) -> tuple[Entry, ...]:
+    def outcomes(self) -> tuple[LedgerEntry, ...]:
         """Every change that happened, in the order in which it happened."""
         return tuple(entry for entry in self.entries if entry.step == "outcome")
 
     @property
-    def champion(self) -> Entry | None:
+    def champion(self) -> LedgerEntry | None:
         """The change that put the present champion in place."""
         return self.outcomes[-1] if self.outcomes else None
 
     @cached_property
-    def standing(self) -> tuple[Entry, ...]:
+    def active_champions(self) -> tuple[LedgerEntry, ...]:
         """The champions nobody went back on, oldest first; the last one serves."""
-        return _standing(self.outcomes)
+        return _active_champions(self.outcomes)
 
     @property
-    def horizon(self) -> datetime | None:
+    def latest_as_of(self) -> datetime | None:
         """
         The newest instant any champion has learnt up to, withdrawn ones included.
 
@@ -134,7 +134,7 @@ class Ledger:
         """Return whether *version* was measured on its way to the callers, and found bad."""
         return any(e.version == version and e.step == "backed_out" for e in self.entries)
 
-    def decision_of(self, run: str | None) -> Entry | None:
+    def decision_of(self, run: str | None) -> LedgerEntry | None:
         """
         Return the newest step of the change of champion that *run* decided, or None.
 
@@ -150,34 +150,36 @@ class Ledger:
 
     def is_withdrawn(self, version: str) -> bool:
         """Return whether *version* served and a rollback went back on it."""
-        return self.has_served(version) and version not in {e.version for e in self.standing}
+        return self.has_served(version) and version not in {
+            e.version for e in self.active_champions
+        }
 
-    def champion_at(self, instant: datetime) -> Entry | None:
+    def champion_at(self, instant: datetime) -> LedgerEntry | None:
         """Return what served at *instant* of the runs' time, or None before the first champion."""
-        known = _standing([e for e in self.outcomes if e.serves_from <= instant])
+        known = _active_champions([e for e in self.outcomes if e.serves_from <= instant])
         return known[-1] if known else None
 
-    def scorer_of(self, day_start: datetime, *, as_of: datetime) -> Entry | None:
+    def scorer_of(self, day_start: datetime, *, as_of: datetime) -> LedgerEntry | None:
         """
         Return what may score the day that begins at *day_start*, for a run that lives at *as_of*.
 
         The newest champion known at *as_of* that nobody had gone back on by then and that had
         learnt nothing at or after *day_start*.
         """
-        known = _standing([e for e in self.outcomes if e.serves_from <= as_of])
+        known = _active_champions([e for e in self.outcomes if e.serves_from <= as_of])
         return next((e for e in reversed(known) if e.as_of <= day_start), None)
 
-    def rollback_target(self) -> Entry | None:
+    def rollback_target(self) -> LedgerEntry | None:
         """Return the last champion before the present one, or None if there is none."""
         now = self.champion
-        earlier = (e for e in reversed(self.standing) if now and e.version != now.version)
+        earlier = (e for e in reversed(self.active_champions) if now and e.version != now.version)
         return next(earlier, None)
 
 
-def read(store: ObjectStore, model: str) -> Ledger:
+def read_ledger(store: ObjectStore, model: str) -> Ledger:
     """Return the ledger of *model*."""
     keys = list(store.list(f"ledger/{model}/"))
-    entries = list[Entry]()
+    entries = list[LedgerEntry]()
     for start in range(0, len(keys), CHECKPOINT_EVERY):
         part = keys[start : start + CHECKPOINT_EVERY]
         is_full = len(part) == CHECKPOINT_EVERY
@@ -186,12 +188,12 @@ def read(store: ObjectStore, model: str) -> Ledger:
     return Ledger(model=model, entries=tuple(entries))
 
 
-def read_entries(store: ObjectStore, keys: Sequence[str]) -> tuple[Entry, ...]:
+def read_entries(store: ObjectStore, keys: Sequence[str]) -> tuple[LedgerEntry, ...]:
     """Return the entries under *keys*, one request each."""
-    return tuple(Entry.model_validate_json(store.get(key)) for key in keys)
+    return tuple(LedgerEntry.model_validate_json(store.get(key)) for key in keys)
 
 
-def read_checkpoint(store: ObjectStore, model: str, number: int) -> tuple[Entry, ...]:
+def read_checkpoint(store: ObjectStore, model: str, number: int) -> tuple[LedgerEntry, ...]:
     """Return the entries up to *number* that its checkpoint repeats, none if it is of no use."""
     try:
         found = _Checkpoint.model_validate_json(store.get(_checkpoint_key(model, number)))
@@ -207,10 +209,10 @@ def is_newest(store: ObjectStore, ledger: Ledger) -> bool:
 
 def read_again(store: ObjectStore, model: str, known: Ledger | None) -> Ledger:
     """Return the ledger of *model*: *known* itself if nothing was written since it was read."""
-    return known if known is not None and is_newest(store, known) else read(store, model)
+    return known if known is not None and is_newest(store, known) else read_ledger(store, model)
 
 
-def append(store: ObjectStore, ledger: Ledger, entry: Entry) -> Ledger:
+def append(store: ObjectStore, ledger: Ledger, entry: LedgerEntry) -> Ledger:
     """
     Return *ledger* with *entry* written under the next number.
 
@@ -237,7 +239,7 @@ def _checkpoint_key(model: str, number: int) -> str:
     return f"ledger_checkpoints/{model}/{number:08d}.json"
 
 
-def append_once(store: ObjectStore, entry: Entry) -> Ledger:
+def append_once(store: ObjectStore, entry: LedgerEntry) -> Ledger:
     """
     Append *entry* unless the ledger says the same already, whoever else writes meanwhile.
 
@@ -246,23 +248,25 @@ def append_once(store: ObjectStore, entry: Entry) -> Ledger:
     same = {"step", "version", "actor", "reason"}
     wanted = entry.model_dump(include=same)
     while True:
-        book = read(store, entry.model)
-        if any(one.model_dump(include=same) == wanted for one in book.entries):
-            return book
-        if book.pending is not None:
+        ledger = read_ledger(store, entry.model)
+        if any(one.model_dump(include=same) == wanted for one in ledger.entries):
+            return ledger
+        if ledger.pending is not None:
             raise RuntimeError(
                 f"A move of {entry.model} is under way, so that version {entry.version} was "
                 f"{entry.step} was not written down yet. This task will try again."
             )
         try:
-            return append(store, book, entry)
+            return append(store, ledger, entry)
         except LedgerConflictError:
             continue
 
 
-def _standing(outcomes: tuple[Entry, ...] | list[Entry]) -> tuple[Entry, ...]:
+def _active_champions(
+    outcomes: tuple[LedgerEntry, ...] | list[LedgerEntry],
+) -> tuple[LedgerEntry, ...]:
     """Replay *outcomes*: a promotion adds a champion, a rollback drops all that came after it."""
-    found: list[Entry] = []
+    found: list[LedgerEntry] = []
     for entry in outcomes:
         if entry.action == "rollback":
             versions = [e.version for e in found]

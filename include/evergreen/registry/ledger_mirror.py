@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evergreen.registry import mlflow_registry
-from evergreen.registry.ledger import Entry, Ledger
+from evergreen.registry.ledger import Ledger, LedgerEntry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,11 +37,11 @@ def mirror_ledger(client: MlflowClient, ledger: Ledger) -> None:
         client.set_experiment_tag(experiment_id, TAG_MIRRORED, str(len(ledger.entries)))
 
 
-def _headline(number: int, entry: Entry) -> str:
+def _headline(number: int, entry: LedgerEntry) -> str:
     before = f" (was {entry.previous})" if entry.previous else ""
     return f"{number:04d} {entry.action} version {entry.version}{before}: {entry.step}"
 
 
-def _tags(number: int, entry: Entry) -> dict[str, str]:
+def _tags(number: int, entry: LedgerEntry) -> dict[str, str]:
     values = entry.model_dump(mode="json", exclude_none=True)
     return {TAG_NUMBER: str(number), **{f"ledger.{k}": str(v)[:5000] for k, v in values.items()}}

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,11 +23,11 @@ CHAMPION = "champion"
 TAG_KEY = "evergreen.key"
 TAG_AS_OF = "evergreen.as_of"
 TAG_CANDIDATE = "evergreen.candidate"
-TAG_SHA256 = "evergreen.artefact_sha256"
+TAG_SHA256 = "evergreen.artifact_sha256"
 TAG_PASSED = "evergreen.gates"
 TAG_EVALUATION = "evergreen.evaluation"
 TAG_MODEL_ID = "evergreen.model_id"
-TAG_BYTES = "evergreen.artefact_bytes"
+TAG_BYTES = "evergreen.artifact_bytes"
 TAG_PARAMS = "evergreen.params"
 TAG_TRIALS = "evergreen.trials"
 TAG_EVIDENCE = "evergreen.evidence"
@@ -223,12 +223,12 @@ def tag(version: ModelVersion, name: str) -> str:
     """
     Return the value of one of our tags.
 
-    :raises ArtefactError: If the version has none: it was not registered by Evergreen.
+    :raises ArtifactError: If the version has none: it was not registered by Evergreen.
     """
     if name not in version.tags:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{version.name} version {version.version} has no tag {name!r}: it was not registered "
-            "by Evergreen, so neither its gates nor its artefact can be trusted. It was not used. "
+            "by Evergreen, so neither its gates nor its artifact can be trusted. It was not used. "
             "Move the champion alias back to a version that retrain registered."
         )
     return str(version.tags[name])

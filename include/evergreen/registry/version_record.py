@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from evergreen.digests import is_commit_known
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.receipts.release import VersionIdentity
 from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
@@ -26,14 +26,14 @@ def load_identity(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
     """
     Return what made *version*.
 
-    :raises ArtefactError: If nobody can say: the record is gone, or was never written.
+    :raises ArtifactError: If nobody can say: the record is gone, or was never written.
     """
-    place = identity_key(version.name, mlflow_registry.tag(version, mlflow_registry.TAG_KEY))
+    key = identity_key(version.name, mlflow_registry.tag(version, mlflow_registry.TAG_KEY))
     try:
-        return VersionIdentity.model_validate_json(store.get(place))
+        return VersionIdentity.model_validate_json(store.get(key))
     except FileNotFoundError:
-        raise ArtefactError(
-            f"{place} is gone from {store.uri}, so nobody can say what made version "
+        raise ArtifactError(
+            f"{key} is gone from {store.uri}, so nobody can say what made version "
             f"{version.version} of {version.name}. Restore it from a backup."
         ) from None
 
@@ -42,7 +42,7 @@ def spec_then(identity: VersionIdentity) -> ModelSpec:
     """
     Return the spec as it was when the version was made.
 
-    :raises ArtefactError: If this release cannot read it any more.
+    :raises ArtifactError: If this release cannot read it any more.
     """
     try:
         return ModelSpec.model_validate(identity.spec)
@@ -52,7 +52,7 @@ def spec_then(identity: VersionIdentity) -> ModelSpec:
             if is_commit_known(identity)
             else f"Its commit is {identity.git_sha}."
         )
-        raise ArtefactError(
+        raise ArtifactError(
             f"The spec that {identity.model} had as of {identity.as_of:%Y-%m-%d} cannot be read by "
             f"this release: {error}. {remedy}"
         ) from error

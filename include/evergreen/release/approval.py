@@ -42,7 +42,7 @@ def question(
     return f"Promote {pack.model} version {pack.version}{place}?", "\n".join(lines)
 
 
-def why_unapproved(
+def reason_not_approved(
     registration: RegistrationReceipt, approval: ApprovalReceipt | None, *, is_stale: bool
 ) -> str | None:
     """
@@ -54,12 +54,12 @@ def why_unapproved(
         return "the spec wants a person's word and nobody was asked; clear approve_promotion"
     if not approval.approved:
         return (
-            f"{approval.actor} said no: {approval.words}"
-            if approval.words
+            f"{approval.actor} said no: {approval.message}"
+            if approval.message
             else (f"{approval.actor} said no")
         )
-    said_of = (approval.version, approval.judged_against)
-    if is_stale or said_of != (registration.version, registration.judged_against):
+    approved = (approval.version, approval.compared_with)
+    if is_stale or approved != (registration.version, registration.compared_with):
         return "the champion changed after the yes, which was said of another comparison"
     return None
 

@@ -14,7 +14,7 @@ from evergreen.storage.records import digest_of, put_json_once
 from evergreen.values import Frozen
 
 
-class Decision(Frozen):
+class RunDecision(Frozen):
     """
     The version that a run acts on, and what was champion when it decided.
 
@@ -28,17 +28,17 @@ class Decision(Frozen):
     previous: str | None
 
 
-def find_decision(store: ObjectStore, model: str, run: str | None) -> Decision | None:
+def find_decision(store: ObjectStore, model: str, run: str | None) -> RunDecision | None:
     """Return what an earlier try of *run* decided, or None. A run without a name decides anew."""
     if run is None or store.head(key := _key(model, run)) is None:
         return None
-    return Decision.model_validate_json(store.get(key))
+    return RunDecision.model_validate_json(store.get(key))
 
 
-def keep_decision(store: ObjectStore, model: str, decision: Decision) -> Decision:
+def keep_decision(store: ObjectStore, model: str, decision: RunDecision) -> RunDecision:
     """Keep *decision* unless its run has one already, and return the one that is kept."""
     content = decision.model_dump(mode="json")
-    return Decision.model_validate(put_json_once(store, _key(model, decision.run), content))
+    return RunDecision.model_validate(put_json_once(store, _key(model, decision.run), content))
 
 
 def _key(model: str, run: str) -> str:

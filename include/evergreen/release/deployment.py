@@ -14,12 +14,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen.errors import AliasMovedError
-from evergreen.modeling.smoke_test import probe
+from evergreen.modeling.smoke_test import smoke_test
 from evergreen.receipts.release import ApprovalReceipt, DeploymentReceipt, RegistrationReceipt
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.registry.ledger_mirror import mirror_ledger
-from evergreen.release.approval import why_unapproved
-from evergreen.release.targets import BackedOutError, Direct, Staged, Target, Waiting, stop
+from evergreen.release.approval import reason_not_approved
+from evergreen.release.targets import BackedOutError, Direct, Staged, Target, Waiting, stop_rollout
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 
@@ -34,10 +35,10 @@ MAX_DECISIONS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serving:
+class ServingState:
     """What the ledger says, and the version the alias is at, seen at one moment."""
 
-    ledger: ledger.Ledger
+    ledger: ledger_store.Ledger
     alias: str | None
 
     @property
@@ -47,7 +48,7 @@ class Serving:
         return self.alias != (champion.version if champion else None)
 
 
-def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: datetime) -> Serving:
+def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: datetime) -> ServingState:
     """
     Return who serves *model*, after finishing what an earlier attempt left unfinished.
 
@@ -55,19 +56,19 @@ def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: dateti
     real: somebody moved the alias by hand.
     """
     while True:
-        book = ledger.read(store, model)
-        if book.pending is not None:
+        ledger = ledger_store.read_ledger(store, model)
+        if ledger.pending is not None:
             log.warning(
                 "Finishing the %s of version %s that %s began.",
-                book.pending.action,
-                book.pending.version,
-                book.pending.actor,
+                ledger.pending.action,
+                ledger.pending.version,
+                ledger.pending.actor,
             )
-            _finish(store, client, book, now=now)
+            _finish(store, client, ledger, now=now)
             continue
         champion = mlflow_registry.champion_of(client, model)
-        if ledger.is_newest(store, book):
-            return Serving(ledger=book, alias=str(champion.version) if champion else None)
+        if ledger_store.is_newest(store, ledger):
+            return ServingState(ledger=ledger, alias=str(champion.version) if champion else None)
 
 
 def deploy_model(
@@ -76,7 +77,7 @@ def deploy_model(
     spec: ModelSpec,
     *,
     registration: RegistrationReceipt,
-    judge_again: Callable[[], RegistrationReceipt],
+    reevaluate: Callable[[], RegistrationReceipt],
     actor: str,
     now: datetime,
     dry_run: bool = False,
@@ -92,14 +93,14 @@ def deploy_model(
     not serve is a normal answer, not an error. If another version was promoted since this one was
     judged, it is judged again beside that one.
 
-    :param judge_again: Judges the challenger beside the present champion and registers that.
+    :param reevaluate: Judges the challenger beside the present champion and registers that.
     :param actor: Who asks for it, for the ledger: an Airflow run or a person.
     :param now: The instant written into the ledger.
     :param approval: What a person said of this very judgement, where the spec wants to ask one. A
         no goes into the ledger too.
     :param run: Identity of the run that asks, the same in all of its tries: a later try of the run
         that promoted the version still answers that it did.
-    :raises ArtefactError: If the version's artefact cannot be loaded or does not predict.
+    :raises ArtifactError: If the version's artifact cannot be loaded or does not predict.
     :raises AliasMovedError: If it may serve, but somebody moved the alias by hand.
     :raises RolloutError: If nobody could watch it prove itself.
     """
@@ -110,7 +111,7 @@ def deploy_model(
             return _receipt(registration, serving, reason=None)
         is_stale = _is_stale(registration, champion)
         reason = _refusal(registration, serving, dry_run=dry_run) or (
-            why_unapproved(registration, approval, is_stale=is_stale)
+            reason_not_approved(registration, approval, is_stale=is_stale)
             if spec.deployment.approval.required
             else None
         )
@@ -120,10 +121,10 @@ def deploy_model(
         if is_stale:
             log.info(
                 "Judged against version %s, but version %s serves now: judging again.",
-                registration.judged_against,
+                registration.compared_with,
                 champion.version if champion else None,
             )
-            registration = judge_again()
+            registration = reevaluate()
             continue
         if serving.is_moved_by_hand:
             raise AliasMovedError(_explain_moved(serving, spec.model))
@@ -133,10 +134,10 @@ def deploy_model(
         try:
             waiting = _promote(store, client, spec, serving.ledger, version, entry, now=now)
         except BackedOutError as error:
-            mirror_ledger(client, ledger.read(store, spec.model))
+            mirror_ledger(client, ledger_store.read_ledger(store, spec.model))
             reason = f"it backed out: {error}"
             return _receipt(registration, serving, reason=reason, is_backed_out=True)
-        except ledger.LedgerConflictError:
+        except ledger_store.LedgerConflictError:
             continue  # somebody else decided something meanwhile
         return waiting or _receipt(registration, serving, reason=None)
     raise RuntimeError(
@@ -145,7 +146,7 @@ def deploy_model(
     )
 
 
-def why_not_promote(
+def reason_not_to_promote(
     store: ObjectStore,
     client: MlflowClient,
     spec: ModelSpec,
@@ -160,7 +161,10 @@ def why_not_promote(
 
 
 def change_champion(
-    store: ObjectStore, client: MlflowClient, book: ledger.Ledger, entry: ledger.Entry
+    store: ObjectStore,
+    client: MlflowClient,
+    ledger: ledger_store.Ledger,
+    entry: ledger_store.LedgerEntry,
 ) -> bool:
     """
     Write the intent *entry*, move the alias, write the outcome.
@@ -168,10 +172,10 @@ def change_champion(
     :return: False if somebody else decided something since *book* was read; nothing was done then.
     """
     try:
-        book = ledger.append(store, book, entry)
-    except ledger.LedgerConflictError:
+        ledger = ledger_store.append(store, ledger, entry)
+    except ledger_store.LedgerConflictError:
         return False
-    _finish(store, client, book, now=entry.recorded_at)
+    _finish(store, client, ledger, now=entry.recorded_at)
     return True
 
 
@@ -179,9 +183,9 @@ def _promote(
     store: ObjectStore,
     client: MlflowClient,
     spec: ModelSpec,
-    book: ledger.Ledger,
+    ledger: ledger_store.Ledger,
     version: ModelVersion,
-    entry: ledger.Entry,
+    entry: ledger_store.LedgerEntry,
     *,
     now: datetime,
 ) -> Waiting | None:
@@ -189,20 +193,20 @@ def _promote(
     mlflow_registry.tag(
         version, mlflow_registry.TAG_EVIDENCE
     )  # nothing serves without its evidence
-    if book.rollout is None or book.rollout.entry.version != entry.version:
-        probe(client, spec, version)
-    proof = target_of(store, client, spec).prove(book, entry, now=now)
+    if ledger.rollout is None or ledger.rollout.entry.version != entry.version:
+        smoke_test(client, spec, version)
+    proof = target_of(store, client, spec).prove(ledger, entry, now=now)
     if isinstance(proof, Waiting):
-        mirror_ledger(client, ledger.read(store, spec.model))
+        mirror_ledger(client, ledger_store.read_ledger(store, spec.model))
         return proof
-    reason = "; ".join(filter(None, [entry.reason, proof.words]))
-    if not change_champion(store, client, book, entry.model_copy(update={"reason": reason})):
-        raise ledger.LedgerConflictError(entry.version)
+    reason = "; ".join(filter(None, [entry.reason, proof.message]))
+    if not change_champion(store, client, ledger, entry.model_copy(update={"reason": reason})):
+        raise ledger_store.LedgerConflictError(entry.version)
     return None
 
 
 def _promoted_before(
-    serving: Serving, registration: RegistrationReceipt, *, run: str | None
+    serving: ServingState, registration: RegistrationReceipt, *, run: str | None
 ) -> bool:
     """Return whether an earlier try of *run* made the version champion, and it still is."""
     champion = serving.ledger.champion
@@ -213,21 +217,28 @@ def _promoted_before(
     )
 
 
-def _refusal(registration: RegistrationReceipt, serving: Serving, *, dry_run: bool) -> str | None:
+def _refusal(
+    registration: RegistrationReceipt, serving: ServingState, *, dry_run: bool
+) -> str | None:
     """Return why the version must not serve whatever it is compared with, or None."""
-    book = serving.ledger
-    if book.champion is not None and serving.alias == book.champion.version == registration.version:
+    ledger = serving.ledger
+    if (
+        ledger.champion is not None
+        and serving.alias == ledger.champion.version == registration.version
+    ):
         return "it serves already"
     if not registration.passed:
         return "it missed a gate, the champion stays"
     if dry_run:
         return "dry run, the alias was not touched"
-    if book.is_withdrawn(registration.version):
+    if ledger.is_withdrawn(registration.version):
         return "it was rolled back; only the rollback DAG can bring it back"
-    if book.is_backed_out(registration.version):
+    if ledger.is_backed_out(registration.version):
         return "it backed out before; only the rollback DAG can let it serve, by force"
-    if book.horizon is not None and registration.as_of < book.horizon:
-        return f"it is history: a champion knew the world up to {book.horizon:%Y-%m-%d %H:%M}"
+    if ledger.latest_as_of is not None and registration.as_of < ledger.latest_as_of:
+        return (
+            f"it is history: a champion knew the world up to {ledger.latest_as_of:%Y-%m-%d %H:%M}"
+        )
     return None
 
 
@@ -235,7 +246,7 @@ def _decline(
     store: ObjectStore,
     client: MlflowClient,
     registration: RegistrationReceipt,
-    serving: Serving,
+    serving: ServingState,
     approval: ApprovalReceipt | None,
     reason: str,
     *,
@@ -243,34 +254,36 @@ def _decline(
     now: datetime,
 ) -> None:
     """Leave the alias alone; warn if it was moved by hand, and write down a person's no."""
-    book = serving.ledger
-    if book.rollout is not None and book.rollout.entry.version == registration.version:
-        book = stop(store, book, reason, now=now)
+    ledger = serving.ledger
+    if ledger.rollout is not None and ledger.rollout.entry.version == registration.version:
+        ledger = stop_rollout(store, ledger, reason, now=now)
     if serving.is_moved_by_hand:
         log.warning("%s", _explain_moved(serving, registration.model))
     if approval is not None and approval.asked and not approval.approved:
         version = client.get_model_version(registration.model, registration.version)
-        no = _entry("refused", registration, version, book.champion, approval, actor=actor, now=now)
-        book = ledger.append_once(store, no)
-    mirror_ledger(client, book)
+        no = _entry(
+            "refused", registration, version, ledger.champion, approval, actor=actor, now=now
+        )
+        ledger = ledger_store.append_once(store, no)
+    mirror_ledger(client, ledger)
 
 
 def _entry(
-    step: ledger.Step,
+    step: ledger_store.Step,
     registration: RegistrationReceipt,
     version: ModelVersion,
-    champion: ledger.Entry | None,
+    champion: ledger_store.LedgerEntry | None,
     approval: ApprovalReceipt | None,
     *,
     actor: str,
     now: datetime,
-) -> ledger.Entry:
+) -> ledger_store.LedgerEntry:
     reason = version.description or ""
     if approval is not None and approval.asked:
         actor = f"{approval.actor}, in {actor}"
         answer = "approved" if approval.approved else "rejected"
-        reason += f"; {answer} by {approval.actor}: {approval.words or 'no words'}"
-    return ledger.Entry(
+        reason += f"; {answer} by {approval.actor}: {approval.message or 'no words'}"
+    return ledger_store.LedgerEntry(
         step=step,
         action="promote",
         model=registration.model,
@@ -278,27 +291,27 @@ def _entry(
         previous=champion.version if champion else None,
         as_of=registration.as_of,
         serves_from=registration.as_of,
-        artefact_sha256=mlflow_registry.tag(version, mlflow_registry.TAG_SHA256),
+        artifact_sha256=mlflow_registry.tag(version, mlflow_registry.TAG_SHA256),
         actor=actor,
         reason=reason,
         recorded_at=now,
     )
 
 
-def _is_stale(registration: RegistrationReceipt, champion: ledger.Entry | None) -> bool:
+def _is_stale(registration: RegistrationReceipt, champion: ledger_store.LedgerEntry | None) -> bool:
     """Return whether the verdict compares with a version that is not the champion (any more)."""
     now = champion.version if champion else None
-    return now not in (registration.version, registration.judged_against)
+    return now not in (registration.version, registration.compared_with)
 
 
 def _finish(
-    store: ObjectStore, client: MlflowClient, book: ledger.Ledger, *, now: datetime
+    store: ObjectStore, client: MlflowClient, ledger: ledger_store.Ledger, *, now: datetime
 ) -> None:
     """Carry out the pending intent of *book*; several attempts may do so at once."""
-    entry = book.pending
-    if entry is None or not ledger.is_newest(store, book):
+    entry = ledger.pending
+    if entry is None or not ledger_store.is_newest(store, ledger):
         return  # another attempt was faster
-    step: ledger.Step = "outcome"
+    step: ledger_store.Step = "outcome"
     if mlflow_registry.find_version(client, entry.model, entry.version) is None:
         log.error("Version %s of %s is gone; it cannot serve.", entry.version, entry.model)
         step = "abandoned"
@@ -306,19 +319,19 @@ def _finish(
         mlflow_registry.set_champion(client, entry.model, entry.version)
     try:
         closed = entry.model_copy(update={"step": step, "recorded_at": now})
-        book = ledger.append(store, book, closed)
-    except ledger.LedgerConflictError:
+        ledger = ledger_store.append(store, ledger, closed)
+    except ledger_store.LedgerConflictError:
         # Another attempt closed this move. If the champion has changed again since, the alias that
         # was just set here is old: put it where the ledger says.
-        book = ledger.read(store, entry.model)
-        if book.pending is None and book.champion and book.champion.version != entry.version:
-            mlflow_registry.set_champion(client, entry.model, book.champion.version)
-    mirror_ledger(client, book)
+        ledger = ledger_store.read_ledger(store, entry.model)
+        if ledger.pending is None and ledger.champion and ledger.champion.version != entry.version:
+            mlflow_registry.set_champion(client, entry.model, ledger.champion.version)
+    mirror_ledger(client, ledger)
 
 
 def _receipt(
     registration: RegistrationReceipt,
-    before: Serving,
+    before: ServingState,
     *,
     reason: str | None,
     is_backed_out: bool = False,
@@ -337,7 +350,7 @@ def _receipt(
     )
 
 
-def _explain_moved(serving: Serving, model: str) -> str:
+def _explain_moved(serving: ServingState, model: str) -> str:
     champion = serving.ledger.champion
     expected = f"version {champion.version}" if champion else "no version"
     found = f"version {serving.alias}" if serving.alias else "no version"

@@ -1,7 +1,7 @@
 """
 Bring a version to another environment: dev, staging, prod, each a store and a registry.
 
-The bytes that were fitted are the bytes that go: artefact, identity and everything that the
+The bytes that were fitted are the bytes that go: artifact, identity and everything that the
 identity names are copied under the digests they have. A verdict is not copied. The version is held
 against the champion of the other environment, on the version's own test rows, and is registered
 there with that verdict and its evidence. Whether it serves there is decided afterwards, as for any
@@ -22,24 +22,25 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from evergreen.errors import ArtefactError, PromotionError
-from evergreen.modeling.artifacts import ARTEFACT
-from evergreen.modeling.evaluation import compare, evaluation_key, keep_judgement, load_rivals
+from evergreen.errors import ArtifactError, PromotionError
+from evergreen.modeling.artifacts import ARTIFACT
+from evergreen.modeling.evaluation import compare, evaluation_key, keep_evaluation, load_rivals
 from evergreen.modeling.sanity import sanity_key
-from evergreen.modeling.smoke_test import probe
+from evergreen.modeling.smoke_test import smoke_test
 from evergreen.receipts.common import ObjectRef
 from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
 from evergreen.receipts.release import PromotionReceipt, RegistrationReceipt, VersionIdentity
-from evergreen.registry import ledger, mlflow_registry
-from evergreen.registry.champions import find_opponent
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
+from evergreen.registry.champions import find_version_to_beat
 from evergreen.registry.ledger_mirror import mirror_ledger
 from evergreen.registry.version_record import identity_key, load_identity, spec_then
-from evergreen.release.decisions import Decision, find_decision, keep_decision
+from evergreen.release.decisions import RunDecision, find_decision, keep_decision
 from evergreen.release.deployment import observe
 from evergreen.release.registration import register_model
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore, sha256_of
-from evergreen.storage.records import read
+from evergreen.storage.records import read_object
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,7 +89,7 @@ def promote_version(
         a gate.
     :param run: Identity of the run that asks, the same in all of its tries.
     :raises PromotionError: If there is no such version, or it may not go.
-    :raises ArtefactError: If its artefact, evidence or data is damaged here, or arrives damaged, or
+    :raises ArtifactError: If its artifact, evidence or data is damaged here, or arrives damaged, or
         the champion there cannot be loaded.
     """
     if here.store.uri == there.store.uri:
@@ -99,9 +100,9 @@ def promote_version(
     if (decided := find_decision(here.store, spec.model, run)) is not None:
         version = decided.version
     found = _allowed(here, spec.model, version=version, force=force, now=now)
-    probe(here.client, spec, found)
+    smoke_test(here.client, spec, found)
     identity = load_identity(here.store, found)
-    champion = find_opponent(there.store, there.client, spec, as_of=identity.as_of)
+    champion = find_version_to_beat(there.store, there.client, spec, as_of=identity.as_of)
     if dry_run:
         models = load_rivals(
             here.client, there.client, spec, identity.challenger, identity.candidates, champion
@@ -119,7 +120,7 @@ def promote_version(
         return _receipt(found, there, evaluation, registration=None)
     if run is not None:
         against = str(champion.version) if champion else None
-        mine = Decision(run=run, action="promote", version=str(found.version), previous=against)
+        mine = RunDecision(run=run, action="promote", version=str(found.version), previous=against)
         kept = keep_decision(here.store, spec.model, mine)
         if kept.version != mine.version:  # another try of this run chose at the same time
             return promote_version(
@@ -140,7 +141,7 @@ def promote_version(
         here, there, spec, found, identity, champion=champion, note=note
     )
     arrived = there.client.get_model_version(spec.model, registration.version)
-    probe(there.client, spec, arrived)
+    smoke_test(there.client, spec, arrived)
     _write_down(here, there, found, arrived, actor=actor, reason=reason, now=now)
     return _receipt(found, there, evaluation, registration=registration)
 
@@ -163,7 +164,7 @@ def _receipt(
         version=str(version.version),
         to=there.name,
         passed=evaluation.passed,
-        judged_against=evaluation.champion_version,
+        compared_with=evaluation.champion_version,
         test_rows=evaluation.test_rows,
         gates=evaluation.gates,
         registration=registration,
@@ -174,14 +175,14 @@ def _allowed(
     here: Environment, model: str, *, version: str | None, force: bool, now: datetime
 ) -> ModelVersion:
     """Return the version that was asked for, if it may go."""
-    book = observe(here.store, here.client, model, now=now).ledger
+    ledger = observe(here.store, here.client, model, now=now).ledger
     if version is None:
-        if book.champion is None:
+        if ledger.champion is None:
             raise PromotionError(
                 f"{model} has no champion in {here.name}. Nothing was copied. Run retrain first, "
                 "or name a version."
             )
-        version = book.champion.version
+        version = ledger.champion.version
     found = mlflow_registry.find_version(here.client, model, version)
     if found is None:
         raise PromotionError(f"{model} has no version {version} in {here.name}. Name another.")
@@ -194,9 +195,9 @@ def _allowed(
         here, mlflow_registry.tag(found, mlflow_registry.TAG_EVIDENCE)
     )  # nothing goes without its evidence
     doubt = None
-    if not book.has_served(version):
+    if not ledger.has_served(version):
         doubt = f"never served in {here.name}"
-    elif book.is_withdrawn(version):
+    elif ledger.is_withdrawn(version):
         doubt = f"was rolled back in {here.name}"
     if doubt and not force:
         raise PromotionError(
@@ -213,7 +214,7 @@ def _copy_objects(
     refs = list(_named_objects(here.store, identity.model_dump(mode="json")))
     for number, ref in enumerate(refs, start=1):
         if there.store.head(ref.key) is None:
-            there.store.put_if_absent(ref.key, read(here.store, ref))
+            there.store.put_if_absent(ref.key, read_object(here.store, ref))
         if number % 20 == 0:
             log.info("copied %d of %d objects", number, len(refs))
     asked = sanity_key(version.name, identity.key)
@@ -222,7 +223,7 @@ def _copy_objects(
     key = identity_key(version.name, mlflow_registry.tag(version, mlflow_registry.TAG_KEY))
     data = _kept(here, key)
     if not there.store.put_if_absent(key, data) and there.store.get(key) != data:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{key} differs between {here.store.uri} and {there.store.uri}. Nothing was "
             "overwritten. One of the two was changed; compare them, and remove the wrong one."
         )
@@ -240,7 +241,7 @@ def _named_objects(store: ObjectStore, content: JsonValue) -> Iterator[ObjectRef
     elif isinstance(content, dict) and set(content) == set(ObjectRef.model_fields):
         ref = ObjectRef.model_validate(content)
         if ref.key.endswith(".json"):
-            yield from _named_objects(store, json.loads(read(store, ref)))
+            yield from _named_objects(store, json.loads(read_object(store, ref)))
         yield ref
     elif isinstance(content, dict):
         for one in content.values():
@@ -251,7 +252,7 @@ def _kept(here: Environment, key: str) -> bytes:
     try:
         return here.store.get(key)
     except FileNotFoundError:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{key} is gone from {here.store.uri}. Nothing goes without its evidence: restore it "
             "from a backup, or promote another version."
         ) from None
@@ -315,12 +316,12 @@ def _judged(
             examples=identity.examples,
             champion=champion,
         )
-        keep_judgement(there.store, evaluation, details)
+        keep_evaluation(there.store, evaluation, details)
     return EvaluationReceipt.model_validate_json(there.store.get(key))
 
 
 def _run(here: Environment, there: Environment, spec: ModelSpec, version: ModelVersion) -> Run:
-    """Return the run *there* that holds the artefact, made or finished if need be."""
+    """Return the run *there* that holds the artifact, made or finished if need be."""
     from mlflow.entities import Metric, Param
 
     key = mlflow_registry.tag(version, mlflow_registry.TAG_KEY)
@@ -356,7 +357,7 @@ def _run(here: Environment, there: Environment, spec: ModelSpec, version: ModelV
 
 
 def _downloaded(here: Environment, version: ModelVersion, folder: Path) -> Path:
-    """Bring the whole logged model into *folder*; its artefact is the one that was judged."""
+    """Bring the whole logged model into *folder*; its artifact is the one that was judged."""
     from mlflow.artifacts import download_artifacts
 
     logged = here.client.get_logged_model(
@@ -370,12 +371,12 @@ def _downloaded(here: Environment, version: ModelVersion, folder: Path) -> Path:
         )
     )
     sha256, expected = (
-        sha256_of((found / ARTEFACT).read_bytes()),
+        sha256_of((found / ARTIFACT).read_bytes()),
         mlflow_registry.tag(version, mlflow_registry.TAG_SHA256),
     )
     if sha256 != expected:
-        raise ArtefactError(
-            f"The artefact of version {version.version} in {here.name} has sha256 {sha256[:12]}, "
+        raise ArtifactError(
+            f"The artifact of version {version.version} in {here.name} has sha256 {sha256[:12]}, "
             f"expected {expected[:12]}. It was not copied. Restore it from a backup."
         )
     return found
@@ -393,7 +394,7 @@ def _write_down(
 ) -> None:
     """Write into the ledger here where the version went."""
     as_of = _as_of(version)
-    entry = ledger.Entry(
+    entry = ledger_store.LedgerEntry(
         step="sent",
         action="promote",
         model=version.name,
@@ -401,12 +402,12 @@ def _write_down(
         previous=None,
         as_of=as_of,
         serves_from=as_of,
-        artefact_sha256=mlflow_registry.tag(version, mlflow_registry.TAG_SHA256),
+        artifact_sha256=mlflow_registry.tag(version, mlflow_registry.TAG_SHA256),
         actor=actor,
         reason=f"to {there.name} as version {arrived.version}: {reason}",
         recorded_at=now,
     )
-    mirror_ledger(here.client, ledger.append_once(here.store, entry))
+    mirror_ledger(here.client, ledger_store.append_once(here.store, entry))
 
 
 def _as_of(version: ModelVersion) -> datetime:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def judge_again(
+def reevaluate(
     store: ObjectStore,
     client: MlflowClient,
     spec: ModelSpec,

@@ -6,14 +6,20 @@ import logging
 from typing import TYPE_CHECKING
 
 from evergreen.data.window import SEGMENTS, training_window
-from evergreen.digests import code_digest, environment, git_state, spec_digest
+from evergreen.digests import code_digest, git_state, installed_versions, spec_digest
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
 from evergreen.receipts.release import RegistrationReceipt, VersionIdentity
 from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import identity_key, load_identity
-from evergreen.reporting.evidence import DATA, PAGE, EvidencePack, keep_evidence, render
+from evergreen.reporting.evidence import (
+    EVIDENCE_DATA,
+    EVIDENCE_PAGE,
+    EvidencePack,
+    keep_evidence,
+    render_evidence,
+)
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import put_json_once
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Folder among the artefacts of the challenger's run in MLflow.
+#: Folder among the artifacts of the challenger's run in MLflow.
 EVIDENCE = "evidence"
 
 
@@ -56,8 +62,8 @@ def register_model(
     created = not found
     if created:
         identity = _identity(store, spec, evaluation, validation, examples, drift, run=tags)
-        place = identity_key(spec.model, challenger.key)
-        made = put_json_once(store, place, identity.model_dump(mode="json"))
+        key = identity_key(spec.model, challenger.key)
+        made = put_json_once(store, key, identity.model_dump(mode="json"))
         client.create_model_version(
             spec.model,
             source=f"models:/{challenger.model_id}",
@@ -88,7 +94,7 @@ def register_model(
         key=challenger.key,
         created=created,
         passed=evaluation.passed,
-        judged_against=evaluation.champion_version,
+        compared_with=evaluation.champion_version,
         evidence=evidence,
         run_id=challenger.run_id,
         experiment_id=mlflow_registry.ensure_experiment(client, spec.model),
@@ -100,8 +106,8 @@ def _show(client: MlflowClient, version: ModelVersion, pack: EvidencePack, evide
     if version.tags.get(mlflow_registry.TAG_EVIDENCE) == evidence:
         return
     run_id = pack.challenger.run_id
-    client.log_text(run_id, pack.model_dump_json(indent=1), f"{EVIDENCE}/{DATA}")
-    client.log_text(run_id, render(pack), f"{EVIDENCE}/{PAGE}")
+    client.log_text(run_id, pack.model_dump_json(indent=1), f"{EVIDENCE}/{EVIDENCE_DATA}")
+    client.log_text(run_id, render_evidence(pack), f"{EVIDENCE}/{EVIDENCE_PAGE}")
     mlflow_registry.set_tag(client, version, mlflow_registry.TAG_EVIDENCE, evidence)
 
 
@@ -133,7 +139,7 @@ def _identity(
         code_digest=code_digest(spec.model),
         git_sha=sha,
         git_dirty=is_dirty,
-        environment=environment(),
+        environment=installed_versions(),
         run=run,
     )
 
@@ -149,11 +155,11 @@ def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str,
         mlflow_registry.TAG_KEY: identity.key,
         mlflow_registry.TAG_AS_OF: identity.as_of.isoformat(),
         mlflow_registry.TAG_CANDIDATE: challenger.candidate,
-        mlflow_registry.TAG_SHA256: challenger.artefact_sha256,
+        mlflow_registry.TAG_SHA256: challenger.artifact_sha256,
         mlflow_registry.TAG_EVALUATION: evaluation.record_key,
         mlflow_registry.TAG_PASSED: _verdict(evaluation),
         mlflow_registry.TAG_MODEL_ID: challenger.model_id,
-        mlflow_registry.TAG_BYTES: str(challenger.artefact_bytes),
+        mlflow_registry.TAG_BYTES: str(challenger.artifact_bytes),
         "evergreen.identity": identity_key(identity.model, identity.key),
         "evergreen.examples_digest": examples.digest,
         "evergreen.examples_uri": f"{identity.store_uri}/{examples.manifest.key}",

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen.errors import RollbackError
-from evergreen.modeling.smoke_test import probe
+from evergreen.modeling.smoke_test import smoke_test
 from evergreen.receipts.release import RollbackReceipt
-from evergreen.registry import ledger, mlflow_registry
-from evergreen.release.decisions import Decision, find_decision, keep_decision
-from evergreen.release.deployment import Serving, change_champion, observe
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
+from evergreen.release.decisions import RunDecision, find_decision, keep_decision
+from evergreen.release.deployment import ServingState, change_champion, observe
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 
@@ -56,7 +57,7 @@ def roll_back_model(
     :raises RollbackError: If there is no such target, it may not serve without force, the target
         that the run chose was deleted before it could serve, or another run changed the champion
         between two tries of this one.
-    :raises ArtefactError: If the target cannot be loaded or does not predict.
+    :raises ArtifactError: If the target cannot be loaded or does not predict.
     """
     decision = find_decision(store, spec.model, run)
     while True:
@@ -68,7 +69,7 @@ def roll_back_model(
             version = decision.version
         target = _target(client, spec.model, serving, version=version)
         warnings = _refuse_unproven(serving, target, force=force)
-        probe(client, spec, target)
+        smoke_test(client, spec, target)
         receipt = _receipt(serving, target, as_of=as_of, dry_run=dry_run, warnings=warnings)
         if dry_run:
             return receipt
@@ -83,7 +84,7 @@ def roll_back_model(
 
 
 def _receipt(
-    serving: Serving,
+    serving: ServingState,
     target: ModelVersion,
     *,
     as_of: datetime,
@@ -107,8 +108,10 @@ def _receipt(
     )
 
 
-def _decision(run: str, receipt: RollbackReceipt) -> Decision:
-    return Decision(run=run, action="rollback", version=receipt.version, previous=receipt.previous)
+def _decision(run: str, receipt: RollbackReceipt) -> RunDecision:
+    return RunDecision(
+        run=run, action="rollback", version=receipt.version, previous=receipt.previous
+    )
 
 
 def _entry(
@@ -119,8 +122,8 @@ def _entry(
     reason: str,
     now: datetime,
     run: str | None,
-) -> ledger.Entry:
-    return ledger.Entry(
+) -> ledger_store.LedgerEntry:
+    return ledger_store.LedgerEntry(
         step="intent",
         action="rollback",
         model=receipt.model,
@@ -128,7 +131,7 @@ def _entry(
         previous=receipt.previous,
         as_of=receipt.version_as_of,
         serves_from=receipt.as_of,
-        artefact_sha256=mlflow_registry.tag(target, mlflow_registry.TAG_SHA256),
+        artifact_sha256=mlflow_registry.tag(target, mlflow_registry.TAG_SHA256),
         actor=actor,
         reason="; ".join([reason, *receipt.warnings]),
         recorded_at=now,
@@ -136,7 +139,7 @@ def _entry(
     )
 
 
-def _refuse_changed(decision: Decision, serving: Serving) -> None:
+def _refuse_changed(decision: RunDecision, serving: ServingState) -> None:
     """Refuse to go on where another run changed the champion since *decision* was made."""
     champion, model = serving.ledger.champion, serving.ledger.model
     now = champion.version if champion else None
@@ -148,7 +151,7 @@ def _refuse_changed(decision: Decision, serving: Serving) -> None:
         )
 
 
-def _done_before(entry: ledger.Entry, serving: Serving) -> RollbackReceipt:
+def _done_before(entry: ledger_store.LedgerEntry, serving: ServingState) -> RollbackReceipt:
     """
     Return what an earlier try of the same run did.
 
@@ -175,13 +178,13 @@ def _done_before(entry: ledger.Entry, serving: Serving) -> RollbackReceipt:
 
 
 def _target(
-    client: MlflowClient, model: str, serving: Serving, *, version: str | None
+    client: MlflowClient, model: str, serving: ServingState, *, version: str | None
 ) -> ModelVersion:
-    book = serving.ledger
+    ledger = serving.ledger
     if version is None:
-        earlier = book.rollback_target()
+        earlier = ledger.rollback_target()
         if earlier is None:
-            now = f"version {book.champion.version}" if book.champion else "no version"
+            now = f"version {ledger.champion.version}" if ledger.champion else "no version"
             raise RollbackError(
                 f"{model} has no champion to go back to: {now} serves, and no other was champion "
                 "before it. Nothing was moved. Name a version and say force, or retrain."
@@ -189,7 +192,7 @@ def _target(
         version = earlier.version
     found = mlflow_registry.find_version(client, model, version)
     if found is None:
-        served = ", ".join(dict.fromkeys(e.version for e in book.outcomes)) or "none"
+        served = ", ".join(dict.fromkeys(e.version for e in ledger.outcomes)) or "none"
         raise RollbackError(
             f"{model} has no version {version} in MLflow. Nothing was moved. Versions that served: "
             f"{served}."
@@ -197,18 +200,20 @@ def _target(
     return found
 
 
-def _refuse_unproven(serving: Serving, target: ModelVersion, *, force: bool) -> tuple[str, ...]:
+def _refuse_unproven(
+    serving: ServingState, target: ModelVersion, *, force: bool
+) -> tuple[str, ...]:
     """Return what speaks against *target* but is forced; without force, refuse it."""
-    version, book = str(target.version), serving.ledger
+    version, ledger = str(target.version), serving.ledger
     doubts = []
-    if not book.has_served(version):
+    if not ledger.has_served(version):
         doubts.append(f"version {version} never served")
-    elif book.is_withdrawn(version):
+    elif ledger.is_withdrawn(version):
         doubts.append(f"version {version} was rolled back before")
     if target.tags.get(mlflow_registry.TAG_PASSED) != "passed":
         doubts.append(f"version {version} missed a gate")
     if doubts and not force:
-        served = ", ".join(dict.fromkeys(e.version for e in book.standing)) or "none"
+        served = ", ".join(dict.fromkeys(e.version for e in ledger.active_champions)) or "none"
         raise RollbackError(
             f"{target.name}: {' and '.join(doubts)}. Nothing was moved. Versions that may serve "
             f"again: {served}. To take this one all the same, say force; the ledger will say so."

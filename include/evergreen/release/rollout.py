@@ -12,21 +12,27 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from evergreen.registry import ledger
-from evergreen.serving.observations import SILENT, Observation, Tally, live_servers, observations
-from evergreen.spec.release import Deployment, Limits, Stage
+from evergreen.registry import ledger as ledger_store
+from evergreen.serving.observations import (
+    SILENT,
+    LatencyHistogram,
+    Observation,
+    live_servers,
+    observations,
+)
+from evergreen.spec.release import Deployment, RolloutLimits, RolloutStage
 from evergreen.storage.base import ObjectStore
 from evergreen.values import Frozen
 
 
-class Decision(Frozen):
+class RolloutDecision(Frozen):
     """What becomes of a version now, and on what grounds."""
 
     kind: Literal["wait", "advance", "back_out", "stop"]
-    words: str
+    message: str
 
 
-def next_stage(deployment: Deployment, after: Stage | None) -> Stage | None:
+def next_stage(deployment: Deployment, after: RolloutStage | None) -> RolloutStage | None:
     """Return the stage after *after*, the first one after None, and None when all are done."""
     stages = deployment.stages
     if after is None:
@@ -36,29 +42,33 @@ def next_stage(deployment: Deployment, after: Stage | None) -> Stage | None:
 
 
 def decide(
-    store: ObjectStore, rollout: ledger.Rollout, limits: Limits, *, now: datetime
-) -> Decision:
+    store: ObjectStore, rollout: ledger_store.Rollout, limits: RolloutLimits, *, now: datetime
+) -> RolloutDecision:
     """Say whether the stage goes on, is passed, has failed, or can prove nothing."""
     seen = observations(store, rollout.entry.model, rollout.number)
     if failed := next((one for one in seen if one.state == "failed"), None):
-        return Decision(kind="back_out", words=f"server {failed.replica}: {failed.fault}")
+        return RolloutDecision(kind="back_out", message=f"server {failed.replica}: {failed.error}")
     servers = {beat.replica for beat in live_servers(store, now=now)}
     age = now - rollout.entry.recorded_at
     if not servers and age > SILENT:
-        return Decision(
+        return RolloutDecision(
             kind="stop",
-            words=f"no model server was heard of for {SILENT.seconds} s, so nothing was tried. "
+            message=f"no model server was heard of for {SILENT.seconds} s, so nothing was tried. "
             "Start one (make up does), then clear this task",
         )
     ready = {one.replica for one in seen if one.state == "ready"}
     if not servers or servers - ready:
         if age > timedelta(hours=limits.wait_hours):
             late = ", ".join(sorted(servers - ready)) or "any server"
-            return Decision(kind="stop", words=f"{late} did not load it in {limits.wait_hours:g} h")
-        return Decision(kind="wait", words=f"{len(ready)} of {len(servers)} servers have loaded it")
+            return RolloutDecision(
+                kind="stop", message=f"{late} did not load it in {limits.wait_hours:g} h"
+            )
+        return RolloutDecision(
+            kind="wait", message=f"{len(ready)} of {len(servers)} servers have loaded it"
+        )
     if rollout.stage.kind == "load":
-        return Decision(kind="advance", words=f"{len(ready)} servers loaded and probed it")
-    return _judge(seen, rollout.stage, limits, age=age)
+        return RolloutDecision(kind="advance", message=f"{len(ready)} servers loaded and probed it")
+    return _decide_on(seen, rollout.stage, limits, age=age)
 
 
 def summary(seen: Iterable[Observation]) -> str:
@@ -71,40 +81,47 @@ def summary(seen: Iterable[Observation]) -> str:
     )
 
 
-def _judge(
-    seen: Sequence[Observation], stage: Stage, limits: Limits, *, age: timedelta
-) -> Decision:
+def _decide_on(
+    seen: Sequence[Observation], stage: RolloutStage, limits: RolloutLimits, *, age: timedelta
+) -> RolloutDecision:
     challenger, _, disagreement = _together(seen)
-    words = summary(seen)
+    message = summary(seen)
     is_enough = challenger.requests >= limits.min_requests
     # Failures that break the limit whatever the rest of the stage brings need no waiting for.
     if challenger.failed > limits.max_error_rate * max(challenger.requests, limits.min_requests):
         allowed = f"{limits.max_error_rate:.1%} may fail"
-        fault = next((one.fault for one in seen if one.fault), None)
-        return Decision(
+        failure = next((one.error for one in seen if one.error), None)
+        return RolloutDecision(
             kind="back_out",
-            words="; ".join(filter(None, [words, allowed, f"last: {fault}" if fault else None])),
+            message="; ".join(
+                filter(None, [message, allowed, f"last: {failure}" if failure else None])
+            ),
         )
     if is_enough and challenger.p95_ms > limits.max_p95_ms:
-        return Decision(kind="back_out", words=f"{words}; p95 may be {limits.max_p95_ms:g} ms")
+        return RolloutDecision(
+            kind="back_out", message=f"{message}; p95 may be {limits.max_p95_ms:g} ms"
+        )
     if is_enough and disagreement > limits.max_disagreement:
-        return Decision(
-            kind="back_out", words=f"{words}; they may differ by {limits.max_disagreement:g}"
+        return RolloutDecision(
+            kind="back_out", message=f"{message}; they may differ by {limits.max_disagreement:g}"
         )
     if age < timedelta(minutes=stage.minutes):
-        return Decision(kind="wait", words=words)
+        return RolloutDecision(kind="wait", message=message)
     if is_enough:
-        return Decision(kind="advance", words=words)
+        return RolloutDecision(kind="advance", message=message)
     if age > timedelta(minutes=stage.minutes, hours=limits.wait_hours):
-        return Decision(
+        return RolloutDecision(
             kind="stop",
-            words=f"{words}; {limits.min_requests} requests are needed to judge and did not come "
-            f"within {limits.wait_hours:g} h. Lower limits.min_requests, or wait for traffic",
+            message=f"{message}; {limits.min_requests} requests are needed to decide and did not "
+            f"arrive within {limits.wait_hours:g} h. Lower "
+            "limits.min_requests, or wait for traffic",
         )
-    return Decision(kind="wait", words=f"{words}; {limits.min_requests} requests are needed")
+    return RolloutDecision(
+        kind="wait", message=f"{message}; {limits.min_requests} requests are needed"
+    )
 
 
-def _together(seen: Sequence[Observation]) -> tuple[Tally, Tally, float]:
+def _together(seen: Sequence[Observation]) -> tuple[LatencyHistogram, LatencyHistogram, float]:
     """Add up what all servers saw: both tallies, and the mean disagreement."""
     scale = sum(one.scale for one in seen)
     disagreement = sum(one.difference for one in seen) / scale if scale > 0 else 0.0
@@ -115,10 +132,11 @@ def _together(seen: Sequence[Observation]) -> tuple[Tally, Tally, float]:
     )
 
 
-def _sum(tallies: Iterable[Tally]) -> Tally:
+def _sum(tallies: Iterable[LatencyHistogram]) -> LatencyHistogram:
     found = list(tallies)
-    return Tally(
+    return LatencyHistogram(
         requests=sum(t.requests for t in found),
         failed=sum(t.failed for t in found),
-        buckets=tuple(map(sum, zip(*(t.buckets for t in found), strict=True))) or Tally().buckets,
+        buckets=tuple(map(sum, zip(*(t.buckets for t in found), strict=True)))
+        or LatencyHistogram().buckets,
     )

@@ -17,11 +17,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from evergreen.errors import RolloutError
-from evergreen.registry import ledger
-from evergreen.release.targets import BackedOutError, Proven, Target, Waiting, stop, write_down
+from evergreen.registry import ledger as ledger_store
+from evergreen.release.targets import (
+    BackedOutError,
+    Proven,
+    Target,
+    Waiting,
+    append_step,
+    stop_rollout,
+)
 from evergreen.serving.model_cache import ModelCache
 from evergreen.spec import ModelSpec
-from evergreen.spec.release import SageMaker, Stage
+from evergreen.spec.release import RolloutStage, SageMaker
 from evergreen.storage.base import ObjectStore
 
 if TYPE_CHECKING:
@@ -48,7 +55,7 @@ class SageMakerTarget(Target):
         spec: ModelSpec,
         asked: SageMaker,
         *,
-        archive: Callable[[ledger.Entry], bytes],
+        archive: Callable[[ledger_store.LedgerEntry], bytes],
         sagemaker: Any,
         s3: Any,
     ) -> None:
@@ -56,13 +63,15 @@ class SageMakerTarget(Target):
         self.sagemaker, self.s3 = sagemaker, s3
 
     def prove(
-        self, book: ledger.Ledger, intent: ledger.Entry, *, now: datetime
+        self, ledger: ledger_store.Ledger, intent: ledger_store.LedgerEntry, *, now: datetime
     ) -> Waiting | Proven:
         """Ask SageMaker for the version, then see what became of it."""
-        name = f"{self.asked.endpoint}-{intent.version}-{intent.artefact_sha256[:12]}"[:63]
-        running = book.rollout
+        name = f"{self.asked.endpoint}-{intent.version}-{intent.artifact_sha256[:12]}"[:63]
+        running = ledger.rollout
         if running is not None and running.entry.version != intent.version:
-            book = stop(self.store, book, f"version {intent.version} came after it", now=now)
+            ledger = stop_rollout(
+                self.store, ledger, f"version {intent.version} came after it", now=now
+            )
             running = None
         endpoint = self._endpoint()
         state = "missing" if endpoint is None else str(endpoint["EndpointStatus"])
@@ -70,14 +79,14 @@ class SageMakerTarget(Target):
         why = None if endpoint is None else endpoint.get("FailureReason")
         if state not in BUSY:
             if serves == name and state == "InService":
-                return Proven(words=f"endpoint {self.asked.endpoint} is in service with it")
+                return Proven(message=f"endpoint {self.asked.endpoint} is in service with it")
             if running is not None:
-                words = (
+                message = (
                     f"endpoint {self.asked.endpoint} is {state} and answers with {serves}: "
                     f"{why or 'an alarm went off'}"
                 )
-                write_down(self.store, book, intent, step="backed_out", words=words, now=now)
-                raise BackedOutError(words)
+                append_step(self.store, ledger, intent, step="backed_out", message=message, now=now)
+                raise BackedOutError(message)
             if state not in ("InService", "missing"):
                 raise RolloutError(
                     f"Endpoint {self.asked.endpoint} is {state} ({why}), so version "
@@ -85,17 +94,17 @@ class SageMakerTarget(Target):
                     "clear this task."
                 )
             self._send(name, intent, is_new=endpoint is None)
-        words = (
+        message = (
             f"endpoint {self.asked.endpoint} is {state.lower()}; version {intent.version} was sent"
         )
         if running is None:
-            stage = Stage(kind="load")
-            book = write_down(
-                self.store, book, intent, step="stage", words=words, now=now, stage=stage
+            stage = RolloutStage(kind="load")
+            ledger = append_step(
+                self.store, ledger, intent, step="stage", message=message, now=now, stage=stage
             )
-        return Waiting(version=intent.version, words=words)
+        return Waiting(version=intent.version, message=message)
 
-    def _send(self, name: str, intent: ledger.Entry, *, is_new: bool) -> None:
+    def _send(self, name: str, intent: ledger_store.LedgerEntry, *, is_new: bool) -> None:
         """Ask for the version, perhaps again: an attempt can die before it wrote that down."""
         self._put_config(name, intent)
         if is_new:
@@ -122,7 +131,7 @@ class SageMakerTarget(Target):
             raise
         return found
 
-    def _put_config(self, name: str, intent: ledger.Entry) -> None:
+    def _put_config(self, name: str, intent: ledger_store.LedgerEntry) -> None:
         """Upload the version and describe it; what an earlier attempt made is used again."""
         place = urlsplit(self.asked.data)
         key = f"{place.path.strip('/')}/{self.spec.model}/{name}/model.tar.gz".lstrip("/")
@@ -203,7 +212,7 @@ def connect(
     )
 
 
-def _archive(client: MlflowClient, spec: ModelSpec, entry: ledger.Entry) -> bytes:
+def _archive(client: MlflowClient, spec: ModelSpec, entry: ledger_store.LedgerEntry) -> bytes:
     """Return the version as the model server keeps it on its disk: it starts from that alone."""
     with tempfile.TemporaryDirectory() as folder:
         cache = ModelCache(Path(folder))

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Protocol
 
 from evergreen.errors import RolloutError
-from evergreen.registry import ledger
+from evergreen.registry import ledger as ledger_store
 from evergreen.release import rollout
 from evergreen.spec import ModelSpec
-from evergreen.spec.release import Stage
+from evergreen.spec.release import RolloutStage
 from evergreen.storage.base import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Waiting:
     """A version is on its way; ``number`` names the stage in the ledger, where there are stages."""
 
     version: str
-    words: str
+    message: str
     number: int | None = None
 
 
@@ -39,14 +39,14 @@ class Waiting:
 class Proven:
     """A version may be champion; ``words`` say what it showed."""
 
-    words: str = ""
+    message: str = ""
 
 
 class Target(Protocol):
     """What stands between a version that passed its gates and its callers."""
 
     def prove(
-        self, book: ledger.Ledger, intent: ledger.Entry, *, now: datetime
+        self, ledger: ledger_store.Ledger, intent: ledger_store.LedgerEntry, *, now: datetime
     ) -> Waiting | Proven:
         """
         Bring the version of *intent* one step on its way.
@@ -61,7 +61,7 @@ class Direct(Target):
     """Nothing: whoever follows the ledger takes the new champion as soon as there is one."""
 
     def prove(
-        self, book: ledger.Ledger, intent: ledger.Entry, *, now: datetime
+        self, ledger: ledger_store.Ledger, intent: ledger_store.LedgerEntry, *, now: datetime
     ) -> Waiting | Proven:
         """Let it serve."""
         return Proven()
@@ -74,56 +74,62 @@ class Staged(Target):
         self.store, self.deployment = store, spec.deployment
 
     def prove(
-        self, book: ledger.Ledger, intent: ledger.Entry, *, now: datetime
+        self, ledger: ledger_store.Ledger, intent: ledger_store.LedgerEntry, *, now: datetime
     ) -> Waiting | Proven:
         """Begin the first stage, or decide on the one that is on."""
-        running, version = book.rollout, intent.version
-        if book.champion is None:
-            return Proven(words="the first champion has nobody to be compared with")
+        running, version = ledger.rollout, intent.version
+        if ledger.champion is None:
+            return Proven(message="the first champion has nobody to be compared with")
         if running is not None and running.entry.version != version:
-            book = stop(self.store, book, f"version {version} came after it", now=now)
+            ledger = stop_rollout(self.store, ledger, f"version {version} came after it", now=now)
             running = None
         decision = (
-            rollout.Decision(kind="advance", words=intent.reason)
+            rollout.RolloutDecision(kind="advance", message=intent.reason)
             if running is None
             else rollout.decide(self.store, running, self.deployment.limits, now=now)
         )
         where = f"{running.stage}: " if running else ""
-        words = f"{where}{decision.words}"
+        message = f"{where}{decision.message}"
         if running is not None and decision.kind == "wait":
-            return Waiting(version=version, words=words, number=running.number)
+            return Waiting(version=version, message=message, number=running.number)
         if decision.kind == "back_out":
-            write_down(self.store, book, intent, step="backed_out", words=words, now=now)
-            raise BackedOutError(words)
+            append_step(self.store, ledger, intent, step="backed_out", message=message, now=now)
+            raise BackedOutError(message)
         if decision.kind == "stop":
-            write_down(self.store, book, intent, step="stopped", words=words, now=now)
-            raise RolloutError(f"Version {version} proved nothing, the champion stays. {words}.")
+            append_step(self.store, ledger, intent, step="stopped", message=message, now=now)
+            raise RolloutError(f"Version {version} proved nothing, the champion stays. {message}.")
         stage = rollout.next_stage(self.deployment, running.stage if running else None)
         if stage is None:
-            return Proven(words=words)
-        book = write_down(self.store, book, intent, step="stage", words=words, now=now, stage=stage)
-        return Waiting(version=version, words=f"{words}; now {stage}", number=len(book.entries))
+            return Proven(message=message)
+        ledger = append_step(
+            self.store, ledger, intent, step="stage", message=message, now=now, stage=stage
+        )
+        return Waiting(
+            version=version, message=f"{message}; now {stage}", number=len(ledger.entries)
+        )
 
 
-def write_down(
+def append_step(
     store: ObjectStore,
-    book: ledger.Ledger,
-    intent: ledger.Entry,
+    ledger: ledger_store.Ledger,
+    intent: ledger_store.LedgerEntry,
     *,
-    step: ledger.Step,
-    words: str,
+    step: ledger_store.Step,
+    message: str,
     now: datetime,
-    stage: Stage | None = None,
-) -> ledger.Ledger:
+    stage: RolloutStage | None = None,
+) -> ledger_store.Ledger:
     """Return *book* with one more step of the version of *intent* on its way."""
-    change = {"step": step, "reason": words, "stage": stage, "recorded_at": now}
-    return ledger.append(store, book, intent.model_copy(update=change))
+    change = {"step": step, "reason": message, "stage": stage, "recorded_at": now}
+    return ledger_store.append(store, ledger, intent.model_copy(update=change))
 
 
-def stop(store: ObjectStore, book: ledger.Ledger, why: str, *, now: datetime) -> ledger.Ledger:
+def stop_rollout(
+    store: ObjectStore, ledger: ledger_store.Ledger, why: str, *, now: datetime
+) -> ledger_store.Ledger:
     """Return *book* with its rollout ended, so that servers answer with the champion alone."""
-    running = book.rollout
+    running = ledger.rollout
     if running is None:
-        return book
+        return ledger
     log.warning("Version %s is on its way no more: %s", running.entry.version, why)
-    return write_down(store, book, running.entry, step="stopped", words=why, now=now)
+    return append_step(store, ledger, running.entry, step="stopped", message=why, now=now)

@@ -37,7 +37,10 @@ def charts_of(spec: ModelSpec, details: EvaluationDetails) -> Iterable[Chart]:
         return
     every = [b for curve in bins.values() for b in curve]
     low, high = (
-        (min(min(b.said, b.came) for b in every), max(max(b.said, b.came) for b in every))
+        (
+            min(min(b.predicted, b.actual) for b in every),
+            max(max(b.predicted, b.actual) for b in every),
+        )
         if is_number
         else (0.0, 1.0)
     )
@@ -66,7 +69,7 @@ def charts_of(spec: ModelSpec, details: EvaluationDetails) -> Iterable[Chart]:
 
 
 def _pairs(curve: Iterable[Bin]) -> list[tuple[float, float]]:
-    return [(one.said, one.came) for one in curve]
+    return [(one.predicted, one.actual) for one in curve]
 
 
 def _points(pairs: Iterable[tuple[float, float]], *, low: float, high: float) -> str:

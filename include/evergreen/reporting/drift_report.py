@@ -25,11 +25,11 @@ def report_drift(store: ObjectStore, spec: ModelSpec, *, examples: ExamplesRecei
     Both sides are seeded samples of at most ``drift.sample_rows`` rows; the sizes are part of the
     result. Safe to repeat: one report per examples digest is made and then given again.
     """
-    recipe = digest_of(
+    cache_key = digest_of(
         examples.digest, canonical_json(spec.drift.model_dump(mode="json")), str(spec.seed)
     )
     folder = f"reports/{spec.model}/{examples.as_of:%Y-%m-%dT%H%M}"
-    key = f"{folder}/{recipe}.json"
+    key = f"{folder}/{cache_key}.json"
     if store.head(key) is None:
         older, _ = load_training(store, spec, receipt=examples)
         newer = load_examples(store, spec, receipt=examples, segments=("test",))

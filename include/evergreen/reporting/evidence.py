@@ -27,11 +27,11 @@ from evergreen.reporting.ml_test_score import score_readiness
 from evergreen.reporting.templates import page_template
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import put_json_once, read
+from evergreen.storage.records import put_json_once, read_object
 from evergreen.values import Frozen
 
-PAGE = "evidence.html"
-DATA = "evidence.json"
+EVIDENCE_PAGE = "evidence.html"
+EVIDENCE_DATA = "evidence.json"
 
 
 class ModelCard(Frozen):
@@ -97,17 +97,17 @@ def keep_evidence(
     """
     against = evaluation.champion_version or "none"
     folder = f"evidence/{spec.model}/{identity.key}/against-{against}"
-    if store.head(f"{folder}/{DATA}") is None:
+    if store.head(f"{folder}/{EVIDENCE_DATA}") is None:
         pack = _collect(store, spec, version, evaluation, identity)
-        put_json_once(store, f"{folder}/{DATA}", pack.model_dump(mode="json"))
-    pack = EvidencePack.model_validate_json(store.get(f"{folder}/{DATA}"))
-    store.put_if_absent(f"{folder}/{PAGE}", render(pack).encode())
-    return f"{folder}/{PAGE}", pack
+        put_json_once(store, f"{folder}/{EVIDENCE_DATA}", pack.model_dump(mode="json"))
+    pack = EvidencePack.model_validate_json(store.get(f"{folder}/{EVIDENCE_DATA}"))
+    store.put_if_absent(f"{folder}/{EVIDENCE_PAGE}", render_evidence(pack).encode())
+    return f"{folder}/{EVIDENCE_PAGE}", pack
 
 
-def render(pack: EvidencePack) -> str:
+def render_evidence(pack: EvidencePack) -> str:
     """Return *pack* as one self-contained page without script."""
-    return page_template(f"{PAGE}.j2").render(pack=pack)
+    return page_template(f"{EVIDENCE_PAGE}.j2").render(pack=pack)
 
 
 def _collect(
@@ -117,7 +117,7 @@ def _collect(
     evaluation: EvaluationReceipt,
     identity: VersionIdentity,
 ) -> EvidencePack:
-    details = EvaluationDetails.model_validate_json(read(store, evaluation.details))
+    details = EvaluationDetails.model_validate_json(read_object(store, evaluation.details))
     score = score_readiness(store, spec, identity=identity, evaluation=evaluation, details=details)
     return EvidencePack(
         model=spec.model,
@@ -147,7 +147,7 @@ def _identity(identity: VersionIdentity) -> dict[str, JsonValue]:
     return {
         "key": identity.key,
         "MLflow run": identity.challenger.run_id,
-        "artefact, sha256": identity.challenger.artefact_sha256,
+        "artifact, sha256": identity.challenger.artifact_sha256,
         "examples, digest": identity.examples.digest,
         "spec, digest": identity.spec_digest,
         "code, digest": identity.code_digest,

@@ -15,7 +15,7 @@ from evergreen.digests import is_commit_known
 from evergreen.receipts.common import Check
 from evergreen.receipts.modeling import EvaluationDetails, EvaluationReceipt
 from evergreen.receipts.release import ScoredSection, ScoredTest, TestScore, VersionIdentity
-from evergreen.registry import ledger
+from evergreen.registry import ledger as ledger_store
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 
@@ -123,14 +123,14 @@ def _infrastructure(
         f"{len(evaluation.gates)} gates on {evaluation.test_rows} rows",
     )
     yield _test("The model allows debugging by observing a single example")
-    book = ledger.read(store, spec.model)
-    tried = sum(entry.step == "stage" for entry in book.entries)
+    ledger = ledger_store.read_ledger(store, spec.model)
+    tried = sum(entry.step == "stage" for entry in ledger.entries)
     yield _test(
         "Models are tested via a canary process before production",
         1 if tried and spec.deployment.stages else 0,
         f"{tried} stages on live requests in the ledger" if tried else NOT_RUN,
     )
-    back = sum(entry.action == "rollback" for entry in book.outcomes)
+    back = sum(entry.action == "rollback" for entry in ledger.outcomes)
     yield _test(
         "Models can be quickly and safely rolled back",
         1 if back else 0,

@@ -11,15 +11,16 @@ from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.data.preparation import load_prepare, prepare_day
 from evergreen.data.validation import load_verdicts
 from evergreen.data.window import scoring_day
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.modeling.artifacts import load_model
 from evergreen.modeling.prediction import are_sound, predict
 from evergreen.receipts.data import Quarantined, ScoringReceipt, ValidationReceipt
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.registry.champions import scorer_of
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, put_once, read
+from evergreen.storage.records import canonical_json, put_once, read_object
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
     from evergreen.modeling.metrics import Predictions
 
 
-def load_scorer(client: MlflowClient, spec: ModelSpec, reign: ledger.Entry) -> Pipeline:
+def load_scorer(
+    client: MlflowClient, spec: ModelSpec, champion_entry: ledger_store.LedgerEntry
+) -> Pipeline:
     """Return the pipeline of the version *reign* put in place, checked against its digest there."""
-    version = client.get_model_version(spec.model, reign.version)
+    version = client.get_model_version(spec.model, champion_entry.version)
     return load_model(
         client,
         mlflow_registry.tag(version, mlflow_registry.TAG_MODEL_ID),
-        sha256=reign.artefact_sha256,
+        sha256=champion_entry.artifact_sha256,
         trusted=spec.trusted_types,
     )
 
@@ -56,8 +59,8 @@ def score_partition(
     :raises NoChampionError: If no version had been promoted before the day began.
     """
     day = scoring_day(as_of)
-    reign = scorer_of(ledger.read(store, spec.model), day, as_of=as_of)
-    model = load_scorer(client, spec, reign)
+    champion_entry = scorer_of(ledger_store.read_ledger(store, spec.model), day, as_of=as_of)
+    model = load_scorer(client, spec, champion_entry)
     verdicts = load_verdicts(store, validation)
     prepared, _ = prepare_day(
         store, spec, day=day, verdicts=verdicts, prepare=load_prepare(spec.model)
@@ -68,21 +71,21 @@ def score_partition(
         if of.day == day
         for reason, count in of.reasons.items()
     )
-    rows = from_parquet(read(store, prepared.data))
-    said = predict(model, rows, spec=spec.examples)
-    if not are_sound(said, spec=spec.examples):
-        raise ArtefactError(
-            f"Version {reign.version} of {spec.model} gave no usable prediction for some of "
-            f"{len(rows)} rows of {day}: not finite, or no probability. Nothing was written. Roll "
-            "back, or retrain."
+    rows = from_parquet(read_object(store, prepared.data))
+    predicted = predict(model, rows, spec=spec.examples)
+    if not are_sound(predicted, spec=spec.examples):
+        raise ArtifactError(
+            f"Version {champion_entry.version} of {spec.model} gave no usable prediction for some "
+            f"of {len(rows)} rows of {day}: not finite, or no probability. Nothing was written. "
+            "Roll back, or retrain."
         )
-    columns = _columns(said, model)
+    columns = _columns(predicted, model)
     predictions = rows[[*spec.examples.entity_key]].assign(
         event_time=rows[spec.examples.event_time],
         **columns,
-        model_version=int(reign.version),
-        model_as_of=reign.as_of,
-        artefact_sha256=reign.artefact_sha256,
+        model_version=int(champion_entry.version),
+        model_as_of=champion_entry.as_of,
+        artifact_sha256=champion_entry.artifact_sha256,
     )
     folder = f"predictions/{spec.model}/{day}"
     data = put_once(store, folder, to_parquet(predictions), suffix=".parquet")
@@ -92,9 +95,9 @@ def score_partition(
             {
                 "model": spec.model,
                 "day": str(day),
-                "version": reign.version,
-                "model_as_of": reign.as_of.isoformat(),
-                "artefact_sha256": reign.artefact_sha256,
+                "version": champion_entry.version,
+                "model_as_of": champion_entry.as_of.isoformat(),
+                "artifact_sha256": champion_entry.artifact_sha256,
                 "examples": prepared.data.model_dump(),
                 "predictions": data.model_dump(),
                 "rows": len(predictions),
@@ -106,7 +109,7 @@ def score_partition(
         model=spec.model,
         as_of=as_of,
         day=day,
-        version=reign.version,
+        version=champion_entry.version,
         predictions=data,
         rows=len(predictions),
         mean_scores={
@@ -118,11 +121,11 @@ def score_partition(
     )
 
 
-def _columns(said: Predictions, model: Pipeline) -> dict[str, Any]:
+def _columns(predicted: Predictions, model: Pipeline) -> dict[str, Any]:
     """Return ``score``: a probability or a number; with several classes one each, and the class."""
-    if said.ndim == 1:
-        return {"score": said}
+    if predicted.ndim == 1:
+        return {"score": predicted}
     names = [str(name) for name in model.classes_]
-    likeliest = [names[code] for code in said.argmax(axis=1)]
-    scores = {f"score_{name}": said[:, code] for code, name in enumerate(names)}
+    likeliest = [names[code] for code in predicted.argmax(axis=1)]
+    scores = {f"score_{name}": predicted[:, code] for code, name in enumerate(names)}
     return {"predicted_class": likeliest, **scores}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from evergreen.receipts.data import ScoringReceipt
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import read
+from evergreen.storage.records import read_object
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -33,7 +33,7 @@ def copy_predictions(
     from evergreen.data.parquet import from_parquet
 
     schema, _, name = table.rpartition(".")
-    rows = from_parquet(read(store, receipt.predictions))
+    rows = from_parquet(read_object(store, receipt.predictions))
     rows.insert(0, DAY, receipt.day)
     with (
         engine.connect().execution_options(isolation_level="SERIALIZABLE") as connection,

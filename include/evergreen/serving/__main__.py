@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 
 from evergreen.errors import StackError
-from evergreen.serving.settings import read_settings
+from evergreen.serving.settings import read_server_settings
 
 #: What waits is answered; a caller that reads slowly is not waited for any longer.
 SHUTDOWN_WITHIN_S = 30
@@ -34,7 +34,7 @@ class DrainingServer(uvicorn.Server):
 def main() -> int:
     """Serve until SIGTERM; return 0, or 1 with the reason if it cannot start."""
     try:
-        settings = read_settings(os.environ)
+        settings = read_server_settings(os.environ)
     except StackError as error:
         sys.stderr.write(f"{error}\n")
         return 1

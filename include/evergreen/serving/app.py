@@ -17,8 +17,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from evergreen.serving.endpoint import Answer, Endpoint, NotServingError
-from evergreen.serving.index_page import render
+from evergreen.serving.endpoint import Endpoint, NotServingError, PredictionResult
+from evergreen.serving.index_page import render_index
 from evergreen.serving.inputs import InputError, check
 from evergreen.serving.middleware import Guard
 from evergreen.serving.protocol import (
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S = "2"
 
 
-class Fault(BaseModel):
+class ErrorResponse(BaseModel):
     """Why there is no answer, and each fault of the input."""
 
     error: str
@@ -44,8 +44,8 @@ class Fault(BaseModel):
 
 #: What every question may be answered with, for the OpenAPI page.
 FAULTS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Fault, "description": words}
-    for status, words in {
+    status: {"model": ErrorResponse, "description": message}
+    for status, message in {
         400: "The body is no text",
         401: "No known token was sent",
         404: "No such model or page",
@@ -117,7 +117,7 @@ def _add_state(app: FastAPI, server: ModelServer) -> None:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     def home() -> HTMLResponse:
         """Show a person what is here."""
-        return HTMLResponse(render(server))
+        return HTMLResponse(render_index(server))
 
     @app.get("/v2")
     async def about() -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _endpoint(server: ModelServer, model: str) -> Endpoint:
 
 async def _answer(
     server: ModelServer, model: str, body: InferRequest | InvocationsRequest
-) -> Answer:
+) -> PredictionResult:
     """Check, predict, count and log one request; the log is written later."""
     endpoint, started = _endpoint(server, model), time.perf_counter()
     status, answer = 500, None
@@ -239,7 +239,7 @@ def _describe(server: ModelServer, model: str) -> dict[str, Any]:
             "stage": str(traffic.stage) if traffic and traffic.stage else None,
             "entity_key": list(examples.entity_key),
             "event_time": examples.event_time,
-            "trouble": server.followers[model].trouble,
+            "trouble": server.followers[model].problem,
         },
     }
 
@@ -248,13 +248,13 @@ def _add_faults(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def not_read(_: Request, error: RequestValidationError) -> JSONResponse:
         # Without the input: it may hold what JSON cannot carry, such as NaN.
-        faults = [
+        failures = [
             {"where": ".".join(str(part) for part in e["loc"])[:200], "expected": e["msg"]}
             for e in error.errors()[:20]
         ]
-        first = faults[0]
-        words = f"the request cannot be read: {first['where']}: {first['expected']}"
-        return _fault(422, words, faults)
+        first = failures[0]
+        message = f"the request cannot be read: {first['where']}: {first['expected']}"
+        return _fault(422, message, failures)
 
     @app.exception_handler(InputError)
     async def not_usable(_: Request, error: InputError) -> JSONResponse:
@@ -277,8 +277,8 @@ def _add_faults(app: FastAPI) -> None:
 
 def _fault(
     status: int,
-    words: str,
+    message: str,
     details: list[dict[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    return JSONResponse({"error": words, "details": details or []}, status, headers=headers)
+    return JSONResponse({"error": message, "details": details or []}, status, headers=headers)

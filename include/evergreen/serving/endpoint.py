@@ -14,11 +14,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evergreen.serving.inputs import Rows
-from evergreen.serving.observations import Tally
+from evergreen.serving.inputs import RequestRows
+from evergreen.serving.observations import LatencyHistogram
 from evergreen.serving.served_version import OverloadedError, PredictionError, ServedVersion
 from evergreen.spec import ModelSpec
-from evergreen.spec.release import Stage
+from evergreen.spec.release import RolloutStage
 
 if TYPE_CHECKING:
     from evergreen.modeling.metrics import Predictions
@@ -36,7 +36,7 @@ class NotServingError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class PredictionResult:
     """What was said of each row, and by which version; ``classes`` of the model, if it has any."""
 
     scores: Predictions
@@ -44,24 +44,24 @@ class Answer:
     classes: tuple[str, ...]
 
 
-class Seen:
+class StageStats:
     """What one stage showed so far on this server; only the event loop's thread touches it."""
 
     def __init__(self) -> None:
-        self.challenger = self.champion = Tally()
+        self.challenger = self.champion = LatencyHistogram()
         self.difference = self.scale = 0.0
         self.compared = 0
-        self.fault: str | None = None
+        self.error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traffic:
+class ServedVersions:
     """Who serves at one moment; a request keeps the one it began with."""
 
     champion: ServedVersion
     challenger: ServedVersion | None = None
-    stage: Stage | None = None
-    seen: Seen | None = None
+    stage: RolloutStage | None = None
+    seen: StageStats | None = None
 
 
 class Endpoint:
@@ -69,7 +69,7 @@ class Endpoint:
 
     def __init__(self, spec: ModelSpec, *, timeout_s: float) -> None:
         self.spec, self.timeout_s = spec, timeout_s
-        self.traffic: Traffic | None = None
+        self.traffic: ServedVersions | None = None
         self.fallbacks = self.comparisons_left_out = 0
         self._background: set[asyncio.Task[None]] = set()
 
@@ -87,7 +87,7 @@ class Endpoint:
             )
         return self.traffic.champion
 
-    async def answer(self, rows: Rows) -> Answer:
+    async def answer(self, rows: RequestRows) -> PredictionResult:
         """
         Predict *rows*.
 
@@ -103,12 +103,12 @@ class Endpoint:
             return await self._in_shadow(traffic, traffic.challenger, traffic.seen, rows)
         chosen = self._chosen(rows, share=stage.share, version=traffic.challenger.version)
         if not any(chosen):
-            return await self._counted_champion(traffic.seen, champion, rows)
+            return await self._predict_champion_counted(traffic.seen, champion, rows)
         if all(chosen):
             return await self._in_canary(traffic, traffic.challenger, traffic.seen, rows)
-        return await self._divided(traffic, traffic.challenger, traffic.seen, rows, chosen)
+        return await self._split_by_entity(traffic, traffic.challenger, traffic.seen, rows, chosen)
 
-    def _chosen(self, rows: Rows, *, share: float, version: str) -> list[bool]:
+    def _chosen(self, rows: RequestRows, *, share: float, version: str) -> list[bool]:
         """Say for each row whether its entity is among *share*; a larger share only adds some."""
         salt = f"{self.spec.model}\x1f{version}\x1f"
         return [
@@ -116,13 +116,15 @@ class Endpoint:
             for entity in rows.entities
         ]
 
-    async def _by(self, version: ServedVersion, rows: Rows) -> Answer:
+    async def _by(self, version: ServedVersion, rows: RequestRows) -> PredictionResult:
         scores = await version.predict(rows.inputs, rows.count, within_s=self.timeout_s)
-        return Answer(
+        return PredictionResult(
             scores=scores, versions=[version.version] * rows.count, classes=version.classes
         )
 
-    async def _counted_champion(self, seen: Seen, champion: ServedVersion, rows: Rows) -> Answer:
+    async def _predict_champion_counted(
+        self, seen: StageStats, champion: ServedVersion, rows: RequestRows
+    ) -> PredictionResult:
         started, is_failed = time.perf_counter(), True
         try:
             answer = await self._by(champion, rows)
@@ -132,30 +134,38 @@ class Endpoint:
             seen.champion = seen.champion.plus(_ms_since(started), is_failed=is_failed)
 
     async def _in_shadow(
-        self, traffic: Traffic, challenger: ServedVersion, seen: Seen, rows: Rows
-    ) -> Answer:
-        unseen = self._begin(lambda: self._tried(challenger, seen, rows))
-        answer = await self._counted_champion(seen, traffic.champion, rows)
+        self,
+        traffic: ServedVersions,
+        challenger: ServedVersion,
+        seen: StageStats,
+        rows: RequestRows,
+    ) -> PredictionResult:
+        unseen = self._begin(lambda: self._predict_challenger(challenger, seen, rows))
+        answer = await self._predict_champion_counted(seen, traffic.champion, rows)
         self._compare_later(unseen, seen, answer, challenger)
         return answer
 
     async def _in_canary(
-        self, traffic: Traffic, challenger: ServedVersion, seen: Seen, rows: Rows
-    ) -> Answer:
+        self,
+        traffic: ServedVersions,
+        challenger: ServedVersion,
+        seen: StageStats,
+        rows: RequestRows,
+    ) -> PredictionResult:
         """Answer with the challenger's words; with the champion's, asked at once, if it fails."""
-        safe = asyncio.ensure_future(self._counted_champion(seen, traffic.champion, rows))
-        said = await self._tried(challenger, seen, rows)
-        if said is None:
+        safe = asyncio.ensure_future(self._predict_champion_counted(seen, traffic.champion, rows))
+        scores = await self._predict_challenger(challenger, seen, rows)
+        if scores is None:
             self.fallbacks += 1
             return await safe
-        answer = Answer(
-            scores=said, versions=[challenger.version] * rows.count, classes=challenger.classes
+        answer = PredictionResult(
+            scores=scores, versions=[challenger.version] * rows.count, classes=challenger.classes
         )
 
         async def later() -> None:
             try:
                 _compare(
-                    seen, champion=await safe, scores=said, challenger=challenger, spec=self.spec
+                    seen, champion=await safe, scores=scores, challenger=challenger, spec=self.spec
                 )
             except (OverloadedError, PredictionError) as error:
                 log.warning("no comparison: %s", error)
@@ -163,48 +173,50 @@ class Endpoint:
         self._keep(later())
         return answer
 
-    async def _divided(
+    async def _split_by_entity(
         self,
-        traffic: Traffic,
+        traffic: ServedVersions,
         challenger: ServedVersion,
-        seen: Seen,
-        rows: Rows,
+        seen: StageStats,
+        rows: RequestRows,
         chosen: list[bool],
-    ) -> Answer:
+    ) -> PredictionResult:
         import numpy as np
 
         places = {flag: [n for n, c in enumerate(chosen) if c is flag] for flag in (True, False)}
         new, old = await asyncio.gather(
             self._in_canary(traffic, challenger, seen, rows.take(places[True])),
-            self._counted_champion(seen, traffic.champion, rows.take(places[False])),
+            self._predict_champion_counted(seen, traffic.champion, rows.take(places[False])),
         )
         order = np.argsort([*places[True], *places[False]])
         both = [*new.versions, *old.versions]
-        return Answer(
+        return PredictionResult(
             scores=np.concatenate([new.scores, old.scores])[order],
             versions=[both[n] for n in order],
             classes=old.classes,
         )
 
-    async def _tried(self, challenger: ServedVersion, seen: Seen, rows: Rows) -> Predictions | None:
+    async def _predict_challenger(
+        self, challenger: ServedVersion, seen: StageStats, rows: RequestRows
+    ) -> Predictions | None:
         """Return what the challenger says, or None if it fails, is slow, or says another shape."""
-        started, said, fault = time.perf_counter(), None, None
+        started, scores, failure = time.perf_counter(), None, None
         patience_s = min(PATIENCE * self.spec.deployment.limits.max_p95_ms / 1000, self.timeout_s)
         try:
-            said = await challenger.predict(rows.inputs, rows.count, within_s=patience_s)
+            scores = await challenger.predict(rows.inputs, rows.count, within_s=patience_s)
         except (PredictionError, OverloadedError) as error:
-            fault = str(error)
-        if said is not None and challenger.classes != self.champion.classes:
-            said, fault = (
+            failure = str(error)
+        if scores is not None and challenger.classes != self.champion.classes:
+            scores, failure = (
                 None,
                 (
                     f"{challenger.name} knows the classes {', '.join(challenger.classes)}, the "
                     f"champion {', '.join(self.champion.classes)}"
                 ),
             )
-        seen.challenger = seen.challenger.plus(_ms_since(started), is_failed=said is None)
-        seen.fault = fault or seen.fault
-        return said
+        seen.challenger = seen.challenger.plus(_ms_since(started), is_failed=scores is None)
+        seen.error = failure or seen.error
+        return scores
 
     def _begin(
         self, call: Callable[[], Coroutine[Any, Any, Predictions | None]]
@@ -217,17 +229,19 @@ class Endpoint:
     def _compare_later(
         self,
         unseen: asyncio.Task[Predictions | None] | None,
-        seen: Seen,
-        answer: Answer,
+        seen: StageStats,
+        answer: PredictionResult,
         challenger: ServedVersion,
     ) -> None:
         if unseen is None:
             return
 
         async def later() -> None:
-            said = await unseen
-            if said is not None:
-                _compare(seen, champion=answer, scores=said, challenger=challenger, spec=self.spec)
+            scores = await unseen
+            if scores is not None:
+                _compare(
+                    seen, champion=answer, scores=scores, challenger=challenger, spec=self.spec
+                )
 
         self._keep(later())
 
@@ -238,7 +252,12 @@ class Endpoint:
 
 
 def _compare(
-    seen: Seen, *, champion: Answer, scores: Predictions, challenger: ServedVersion, spec: ModelSpec
+    seen: StageStats,
+    *,
+    champion: PredictionResult,
+    scores: Predictions,
+    challenger: ServedVersion,
+    spec: ModelSpec,
 ) -> None:
     """
     Add how far apart both are on the same rows.

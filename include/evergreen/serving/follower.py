@@ -13,12 +13,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from evergreen.errors import ArtefactError
-from evergreen.registry import ledger
-from evergreen.serving.endpoint import Endpoint, Seen, Traffic
-from evergreen.serving.model_cache import Kept, ModelCache
+from evergreen.errors import ArtifactError
+from evergreen.registry import ledger as ledger_store
+from evergreen.serving.endpoint import Endpoint, ServedVersions, StageStats
+from evergreen.serving.model_cache import CachedVersion, ModelCache
 from evergreen.serving.observations import Observation, is_expired, keep_observation
-from evergreen.serving.served_version import Limits, ServedVersion
+from evergreen.serving.served_version import ServedVersion, ServingLimits
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 
@@ -42,15 +42,15 @@ class Follower:
         store: ObjectStore,
         cache: ModelCache,
         client: Callable[[], MlflowClient],
-        limits: Limits,
+        limits: ServingLimits,
         replica: str,
         clock: Callable[[], datetime],
     ) -> None:
         self.endpoint, self.store, self.cache, self.client = endpoint, store, cache, client
         self.limits, self.replica, self.clock = limits, replica, clock
-        self.trouble: str | None = None
-        self._book: ledger.Ledger | None = None
-        self._kept: dict[tuple[str, str], Kept] = {}
+        self.problem: str | None = None
+        self._ledger: ledger_store.Ledger | None = None
+        self._kept: dict[tuple[str, str], CachedVersion] = {}
         self._loaded: dict[tuple[str, str], ServedVersion] = {}
         self._bad: dict[tuple[str, str], str] = {}
         self._stage: int | None = None
@@ -68,25 +68,25 @@ class Follower:
             return
         try:
             champion = await self._load(kept)
-        except ArtefactError as error:
+        except ArtifactError as error:
             log.warning("The version that served last is not used: %s", error)
             return
-        self.endpoint.traffic = Traffic(champion=champion)
+        self.endpoint.traffic = ServedVersions(champion=champion)
         log.info("%s serves, from disk", champion.name)
 
     async def look(self) -> None:
         """Do once what the ledger asks for; trouble is remembered, and nothing changes then."""
         try:
-            trouble = await self._look()
-        except ArtefactError as error:
-            trouble = str(error)
+            problem = await self._look()
+        except ArtifactError as error:
+            problem = str(error)
         except Exception as error:  # noqa: BLE001 - whatever is down, the champion goes on serving
-            trouble = f"cannot follow the ledger: {type(error).__name__}: {error}"
-        if trouble != self.trouble:  # once, not every two seconds
+            problem = f"cannot follow the ledger: {type(error).__name__}: {error}"
+        if problem != self.problem:  # once, not every two seconds
             serves = self.endpoint.traffic
             still = f"; version {serves.champion.version} goes on serving" if serves else ""
-            log.warning("%s: %s%s", self.spec.model, trouble or "the trouble is over", still)
-        self.trouble = trouble
+            log.warning("%s: %s%s", self.spec.model, problem or "the trouble is over", still)
+        self.problem = problem
 
     async def close(self) -> None:
         """End every version, after what waits was answered."""
@@ -94,39 +94,42 @@ class Follower:
 
     async def _look(self) -> str | None:
         """Do it; return what is strange all the same."""
-        book = await asyncio.to_thread(self._read)
-        if book.champion is None:
+        ledger = await asyncio.to_thread(self._read)
+        if ledger.champion is None:
             if self.endpoint.traffic is None:
                 return None
             return f"the ledger in {self.store.uri} names no champion; is it the right one?"
-        champion = await self._ensure(book.champion)
-        rollout = book.rollout
+        champion = await self._ensure(ledger.champion)
+        rollout = ledger.rollout
         if rollout and is_expired(rollout, self.spec.deployment.limits, now=self.clock()):
             rollout = None
         if rollout is None:
             self._stage = None
-            await self._switch(Traffic(champion=champion), [book.champion])
+            await self._switch(ServedVersions(champion=champion), [ledger.champion])
         else:
-            await self._join(champion, rollout, book.champion)
+            await self._join(champion, rollout, ledger.champion)
         return None
 
     async def _join(
-        self, champion: ServedVersion, rollout: ledger.Rollout, reign: ledger.Entry
+        self,
+        champion: ServedVersion,
+        rollout: ledger_store.Rollout,
+        champion_entry: ledger_store.LedgerEntry,
     ) -> None:
         """Take part in a rollout, and keep what was seen of it."""
         before = self.endpoint.traffic
         if self._stage != rollout.number:
             if before is None or before.champion is not champion:
-                await self._switch(Traffic(champion=champion), [reign])
+                await self._switch(ServedVersions(champion=champion), [champion_entry])
             await self._keep(
                 rollout,
                 Observation(replica=self.replica, recorded_at=self.clock(), state="loading"),
             )
             challenger = await self._challenge(rollout)
-            now_on = Traffic(
-                champion=champion, challenger=challenger, stage=rollout.stage, seen=Seen()
+            now_on = ServedVersions(
+                champion=champion, challenger=challenger, stage=rollout.stage, seen=StageStats()
             )
-            await self._switch(now_on, [reign, rollout.entry])
+            await self._switch(now_on, [champion_entry, rollout.entry])
             self._stage = rollout.number
             log.info("%s: %s", challenger.name, rollout.stage)
         traffic = self.endpoint.traffic
@@ -137,7 +140,7 @@ class Follower:
                 replica=self.replica,
                 recorded_at=self.clock(),
                 state="failed" if lost else "ready",
-                fault=died if lost else seen.fault,
+                error=died if lost else seen.error,
                 challenger=seen.challenger,
                 champion=seen.champion,
                 difference=seen.difference,
@@ -146,29 +149,31 @@ class Follower:
             )
             await self._keep(rollout, observation)
 
-    async def _challenge(self, rollout: ledger.Rollout) -> ServedVersion:
+    async def _challenge(self, rollout: ledger_store.Rollout) -> ServedVersion:
         """Return the challenger, loaded; if it cannot be, say so to whoever deploys."""
         try:
             return await self._ensure(rollout.entry)
-        except ArtefactError as error:
+        except ArtifactError as error:
             await self._keep(
                 rollout,
                 Observation(
                     replica=self.replica,
                     recorded_at=self.clock(),
                     state="failed",
-                    fault=str(error)[:1000],
+                    error=str(error)[:1000],
                 ),
             )
             raise
 
-    async def _keep(self, rollout: ledger.Rollout, seen: Observation) -> None:
+    async def _keep(self, rollout: ledger_store.Rollout, seen: Observation) -> None:
         await asyncio.to_thread(keep_observation, self.store, self.spec.model, rollout.number, seen)
 
-    async def _switch(self, traffic: Traffic, entries: list[ledger.Entry]) -> None:
+    async def _switch(
+        self, traffic: ServedVersions, entries: list[ledger_store.LedgerEntry]
+    ) -> None:
         """Let *traffic* serve from now on, remember it, and retire what is in neither."""
         before, self.endpoint.traffic = self.endpoint.traffic, traffic
-        wanted = {(entry.version, entry.artefact_sha256) for entry in entries}
+        wanted = {(entry.version, entry.artifact_sha256) for entry in entries}
         if before is None or before.champion is not traffic.champion:
             log.info(
                 "%s serves%s",
@@ -186,20 +191,20 @@ class Follower:
             self._kept = {(one.version, one.sha256): one for one in keep}
             await asyncio.to_thread(self.cache.forget_others, self.spec.model, keep)
 
-    async def _ensure(self, entry: ledger.Entry) -> ServedVersion:
+    async def _ensure(self, entry: ledger_store.LedgerEntry) -> ServedVersion:
         key = _key_of(entry)
         if key in self._loaded:
             return self._loaded[key]
         if key in self._bad:  # it was tried, and its bytes have not changed
-            raise ArtefactError(self._bad[key])
+            raise ArtifactError(self._bad[key])
         kept = await asyncio.to_thread(self._fetch, entry)
         try:
             return await self._load(kept)
-        except ArtefactError as error:
+        except ArtifactError as error:
             self._bad[key] = str(error)
             raise
 
-    async def _load(self, kept: Kept) -> ServedVersion:
+    async def _load(self, kept: CachedVersion) -> ServedVersion:
         question = self.cache.question(self.spec, kept)
         found = ServedVersion(question, version=kept.version, limits=self.limits)
         await found.start()
@@ -207,14 +212,14 @@ class Follower:
         self._loaded[kept.version, kept.sha256] = found
         return found
 
-    def _fetch(self, entry: ledger.Entry) -> Kept:
+    def _fetch(self, entry: ledger_store.LedgerEntry) -> CachedVersion:
         return self.cache.fetch(self.client(), self.spec.model, entry)
 
-    def _read(self) -> ledger.Ledger:
+    def _read(self) -> ledger_store.Ledger:
         """Return the ledger; it is read again only if something was written."""
-        self._book = ledger.read_again(self.store, self.spec.model, self._book)
-        return self._book
+        self._ledger = ledger_store.read_again(self.store, self.spec.model, self._ledger)
+        return self._ledger
 
 
-def _key_of(entry: ledger.Entry) -> tuple[str, str]:
-    return entry.version, entry.artefact_sha256
+def _key_of(entry: ledger_store.LedgerEntry) -> tuple[str, str]:
+    return entry.version, entry.artifact_sha256

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from evergreen.serving.server import ModelServer
 
 
-class ModelRow(Frozen):
+class ServedModelRow(Frozen):
     """One model of the server, and a request that it can answer."""
 
     model: str
@@ -22,11 +22,11 @@ class ModelRow(Frozen):
     challenger: str | None
     stage: str | None
     saw: str | None
-    trouble: str | None
+    problem: str | None
     example: str | None
 
 
-def render(server: ModelServer) -> str:
+def render_index(server: ModelServer) -> str:
     """Return the page, self-contained and without script."""
     rows = [_row(model, server.followers[model]) for model in sorted(server.followers)]
     return page_template("server.html.j2").render(
@@ -34,17 +34,17 @@ def render(server: ModelServer) -> str:
     )
 
 
-def _row(model: str, follower: Follower) -> ModelRow:
+def _row(model: str, follower: Follower) -> ServedModelRow:
     traffic, spec = follower.endpoint.traffic, follower.spec
     seen = traffic.seen.challenger if traffic and traffic.seen else None
-    return ModelRow(
+    return ServedModelRow(
         model=model,
         description=spec.description,
         champion=traffic.champion.version if traffic else None,
         challenger=traffic.challenger.version if traffic and traffic.challenger else None,
         stage=str(traffic.stage) if traffic and traffic.stage else None,
         saw=f"{seen.requests} requests, {seen.failed} failed" if seen else None,
-        trouble=follower.trouble,
+        problem=follower.problem,
         example=None
         if traffic is None
         else json.dumps({"dataframe_records": [dict.fromkeys(traffic.champion.inputs)]}),

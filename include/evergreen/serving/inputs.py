@@ -21,7 +21,7 @@ Columns = Mapping[str, Sequence[Any]]
 #: Trees of scikit-learn calculate in 32 bits; what does not fit there breaks them.
 MAX_NUMBER = 3.4028234e38
 MAX_TEXT = 1_000
-MAX_FAULTS = 20
+MAX_ERRORS = 20
 
 
 class InputError(Exception):
@@ -33,7 +33,7 @@ class InputError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class RequestRows:
     """
     Checked rows: inputs of the model, what names each row's entity, and when its event is.
 
@@ -51,13 +51,13 @@ class Rows:
         columns = self.keys if self.keys is not None else self.inputs
         return ["\x1f".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
 
-    def take(self, at: Sequence[int]) -> Rows:
+    def take(self, at: Sequence[int]) -> RequestRows:
         """Return the rows at the positions *at*."""
 
         def some(columns: Columns) -> Columns:
             return {name: [values[n] for n in at] for name, values in columns.items()}
 
-        return Rows(
+        return RequestRows(
             inputs=some(self.inputs),
             count=len(at),
             keys=None if self.keys is None else some(self.keys),
@@ -65,7 +65,7 @@ class Rows:
         )
 
 
-def check(columns: Columns, *, spec: Examples, needed: Sequence[str], max_rows: int) -> Rows:
+def check(columns: Columns, *, spec: Examples, needed: Sequence[str], max_rows: int) -> RequestRows:
     """
     Return *columns* as rows that a model fitted on the inputs *needed* can predict.
 
@@ -78,17 +78,17 @@ def check(columns: Columns, *, spec: Examples, needed: Sequence[str], max_rows: 
     count = len(next(iter(columns.values()), ()))
     if not 0 < count <= max_rows:
         raise InputError(f"found {count} rows, expected 1 to {max_rows}")
-    faults = [*_shape(columns, count, spec=spec, needed=needed)]
+    errors = [*_shape(columns, count, spec=spec, needed=needed)]
     known = [name for name in spec.features if name in columns]
-    if not faults:
+    if not errors:
         for name in known:
-            faults += _values(name, columns[name], is_numeric=name in spec.numeric)
-            if len(faults) > MAX_FAULTS:
+            errors += _values(name, columns[name], is_numeric=name in spec.numeric)
+            if len(errors) > MAX_ERRORS:
                 break
-    if faults:
-        raise InputError(_headline(faults), faults[:MAX_FAULTS])
+    if errors:
+        raise InputError(_headline(errors), errors[:MAX_ERRORS])
     has_keys = all(name in columns for name in spec.entity_key)
-    return Rows(
+    return RequestRows(
         inputs={name: columns[name] for name in known},
         count=count,
         keys={name: columns[name] for name in spec.entity_key} if has_keys else None,
@@ -138,10 +138,10 @@ def _is_text(value: Any) -> bool:
     return value is None or (type(value) is str and len(value) <= MAX_TEXT)
 
 
-def _headline(faults: Sequence[dict[str, Any]]) -> str:
-    first = faults[0]
+def _headline(errors: Sequence[dict[str, Any]]) -> str:
+    first = errors[0]
     where = f"row {first['row']}, " if "row" in first else ""
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return (
         f"{where}column {first['column']}: found {first['found']}, expected "
         f"{first['expected']}{more}"

@@ -74,7 +74,7 @@ class _State(Collector):
         restarts = CounterMetricFamily(
             "evergreen_process_restarts", "Processes that died or hung.", labels=both
         )
-        trouble = GaugeMetricFamily(
+        problem = GaugeMetricFamily(
             "evergreen_trouble", "1 if the ledger or registry cannot be followed.", labels=["model"]
         )
         fallbacks = CounterMetricFamily(
@@ -83,7 +83,7 @@ class _State(Collector):
             labels=["model"],
         )
         for model, follower in self.followers.items():
-            trouble.add_metric([model], float(follower.trouble is not None))
+            problem.add_metric([model], float(follower.problem is not None))
             fallbacks.add_metric([model], follower.endpoint.fallbacks)
             traffic = follower.endpoint.traffic
             for role in ("champion", "challenger"):
@@ -95,7 +95,7 @@ class _State(Collector):
                     batches.add_metric(labels, version.batches)
                     predict.add_metric(labels, version.predict_s)
                     restarts.add_metric(labels, version.restarts)
-        yield from (serves, queued, batches, predict, restarts, trouble, fallbacks)
+        yield from (serves, queued, batches, predict, restarts, problem, fallbacks)
         dropped = CounterMetricFamily("evergreen_log_dropped", "Lines of the request log lost.")
         dropped.add_metric([], self.log.dropped)
         yield dropped

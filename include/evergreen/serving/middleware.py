@@ -34,8 +34,8 @@ class Guard:
             return
         headers = dict(scope["headers"])
         if self.tokens and scope["path"] not in OPEN and not self._may(headers):
-            words = "send a known token as 'Authorization: Bearer <token>', or as a password"
-            await _refuse(send, 401, words, extra=[(b"www-authenticate", ASK)])
+            message = "send a known token as 'Authorization: Bearer <token>', or as a password"
+            await _refuse(send, 401, message, extra=[(b"www-authenticate", ASK)])
             return
         body = await self._body(headers, receive)
         if body is None:
@@ -88,9 +88,9 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(
-    send: Send, status: int, words: str, *, extra: Sequence[tuple[bytes, bytes]]
+    send: Send, status: int, message: str, *, extra: Sequence[tuple[bytes, bytes]]
 ) -> None:
-    data = json.dumps({"error": words}).encode()
+    data = json.dumps({"error": message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *extra]})
     await send({"type": "http.response.body", "body": data})

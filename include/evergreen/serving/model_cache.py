@@ -11,15 +11,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evergreen.errors import ArtefactError
-from evergreen.modeling.artifacts import ARTEFACT, EXAMPLE, EXPECTED, download
-from evergreen.modeling.smoke_test import Question
+from evergreen.errors import ArtifactError
+from evergreen.modeling.artifacts import ARTIFACT, EXAMPLE, EXPECTED, download
+from evergreen.modeling.smoke_test import SmokeTest
 from evergreen.receipts.common import ObjectRef
 from evergreen.registry import mlflow_registry
-from evergreen.registry.ledger import Entry
+from evergreen.registry.ledger import LedgerEntry
 from evergreen.spec import ModelSpec
 from evergreen.storage.folder import FolderStore
-from evergreen.storage.records import canonical_json, read
+from evergreen.storage.records import canonical_json, read_object
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from mlflow import MlflowClient
 
-FILES = (ARTEFACT, EXAMPLE, EXPECTED)
+FILES = (ARTIFACT, EXAMPLE, EXPECTED)
 
 
-class Kept(Frozen):
+class CachedVersion(Frozen):
     """One version on disk: what it is, and each of its files with its digest."""
 
     version: str
@@ -44,22 +44,22 @@ class ModelCache:
     def __init__(self, folder: Path) -> None:
         self.store = FolderStore(folder)
 
-    def last_good(self, model: str) -> Kept | None:
+    def last_good(self, model: str) -> CachedVersion | None:
         """Return the version that served last, or None if there was none or its files are bad."""
         return self._intact(f"serving/{model}.json")
 
-    def remember(self, model: str, kept: Kept) -> None:
+    def remember(self, model: str, kept: CachedVersion) -> None:
         """Write down that *kept* serves now."""
         data = canonical_json(kept.model_dump(mode="json"))
         self.store.put(f"serving/{model}.json", data)
 
-    def fetch(self, client: MlflowClient, model: str, entry: Entry) -> Kept:
+    def fetch(self, client: MlflowClient, model: str, entry: LedgerEntry) -> CachedVersion:
         """
         Return the version *entry* speaks of, from disk or else from MLflow.
 
-        :raises ArtefactError: If its bytes are not those the ledger names.
+        :raises ArtifactError: If its bytes are not those the ledger names.
         """
-        key = _place(model, entry.version, entry.artefact_sha256)
+        key = _place(model, entry.version, entry.artifact_sha256)
         if (found := self._intact(f"{key}.json")) is not None:
             return found
         version = client.get_model_version(model, entry.version)
@@ -69,35 +69,35 @@ class ModelCache:
             for name in FILES:
                 data = download(client, model_id, name, folder=Path(folder)).read_bytes()
                 files[name] = self.store.put(f"{key}/{name}", data)
-        if files[ARTEFACT].sha256 != entry.artefact_sha256:
-            raise ArtefactError(
+        if files[ARTIFACT].sha256 != entry.artifact_sha256:
+            raise ArtifactError(
                 f"Version {entry.version} of {model} was changed in MLflow: found sha256 "
-                f"{files[ARTEFACT].sha256[:12]}, the ledger says {entry.artefact_sha256[:12]}. It "
+                f"{files[ARTIFACT].sha256[:12]}, the ledger says {entry.artifact_sha256[:12]}. It "
                 "was not loaded."
             )
-        kept = Kept(version=entry.version, sha256=entry.artefact_sha256, files=files)
+        kept = CachedVersion(version=entry.version, sha256=entry.artifact_sha256, files=files)
         self.store.put(f"{key}.json", canonical_json(kept.model_dump(mode="json")))
         return kept
 
-    def question(self, spec: ModelSpec, kept: Kept) -> Question:
+    def question(self, spec: ModelSpec, kept: CachedVersion) -> SmokeTest:
         """Return what a worker is asked to load."""
-        folder = (self.store.root / kept.files[ARTEFACT].key).parent
+        folder = (self.store.root / kept.files[ARTIFACT].key).parent
         name = f"{spec.model} version {kept.version}"
-        return Question(folder=folder, name=name, sha256=kept.sha256, spec=spec)
+        return SmokeTest(folder=folder, name=name, sha256=kept.sha256, spec=spec)
 
-    def forget_others(self, model: str, keep: Iterable[Kept]) -> None:
+    def forget_others(self, model: str, keep: Iterable[CachedVersion]) -> None:
         """Remove every version of *model* but those in *keep*."""
         kept = {_place(model, one.version, one.sha256) for one in keep}
         for key in self.store.list(f"versions/{model}/"):
             if not any(key.startswith((f"{one}/", f"{one}.json")) for one in kept):
                 self.store.delete(key)
 
-    def _intact(self, key: str) -> Kept | None:
+    def _intact(self, key: str) -> CachedVersion | None:
         try:
-            found = Kept.model_validate_json(self.store.get(key))
+            found = CachedVersion.model_validate_json(self.store.get(key))
             for ref in found.files.values():
-                read(self.store, ref)
-        except (FileNotFoundError, ArtefactError, ValueError):
+                read_object(self.store, ref)
+        except (FileNotFoundError, ArtifactError, ValueError):
             return None
         return found
 

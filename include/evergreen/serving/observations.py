@@ -6,8 +6,8 @@ import bisect
 from datetime import datetime, timedelta
 from typing import Literal
 
-from evergreen.registry import ledger
-from evergreen.spec.release import Limits
+from evergreen.registry import ledger as ledger_store
+from evergreen.spec.release import RolloutLimits
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import canonical_json
 from evergreen.values import Frozen
@@ -19,18 +19,20 @@ SILENT = timedelta(seconds=60)
 QUANTILE = 0.95
 
 
-class Tally(Frozen):
+class LatencyHistogram(Frozen):
     """Requests one version answered in one stage, and how fast; ``buckets`` as BOUNDS_MS."""
 
     requests: int = 0
     failed: int = 0
     buckets: tuple[int, ...] = (0,) * (len(BOUNDS_MS) + 1)
 
-    def plus(self, duration_ms: float, *, is_failed: bool) -> Tally:
+    def plus(self, duration_ms: float, *, is_failed: bool) -> LatencyHistogram:
         """Return the tally with one more request."""
         at = bisect.bisect_left(BOUNDS_MS, duration_ms)
         buckets = (*self.buckets[:at], self.buckets[at] + 1, *self.buckets[at + 1 :])
-        return Tally(requests=self.requests + 1, failed=self.failed + is_failed, buckets=buckets)
+        return LatencyHistogram(
+            requests=self.requests + 1, failed=self.failed + is_failed, buckets=buckets
+        )
 
     @property
     def p95_ms(self) -> float:
@@ -54,9 +56,9 @@ class Observation(Frozen):
     replica: str
     recorded_at: datetime
     state: Literal["loading", "ready", "failed"]
-    fault: str | None = None
-    challenger: Tally = Tally()
-    champion: Tally = Tally()
+    error: str | None = None
+    challenger: LatencyHistogram = LatencyHistogram()
+    champion: LatencyHistogram = LatencyHistogram()
     difference: float = 0.0
     scale: float = 0.0
     compared: int = 0
@@ -96,7 +98,7 @@ def live_servers(store: ObjectStore, *, now: datetime) -> list[Heartbeat]:
     return found
 
 
-def is_expired(rollout: ledger.Rollout, limits: Limits, *, now: datetime) -> bool:
+def is_expired(rollout: ledger_store.Rollout, limits: RolloutLimits, *, now: datetime) -> bool:
     """Return whether a stage is so old that whoever began it is gone: nobody watches it."""
     longest = timedelta(minutes=rollout.stage.minutes, hours=limits.wait_hours + 1)
     return now - rollout.entry.recorded_at > longest

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 from evergreen.serving.inputs import Columns, InputError
 
 if TYPE_CHECKING:
-    from evergreen.serving.endpoint import Answer
+    from evergreen.serving.endpoint import PredictionResult
 
 _SCALAR = {"anyOf": [{"type": kind} for kind in ("number", "string", "boolean", "null")]}
 #: Checked value by value against the model, with better words than a type error has.
@@ -116,7 +116,7 @@ class InvocationsRequest(_Body):
         return dict(zip(split.columns, turned, strict=True))
 
 
-def infer_answer(request: InferRequest, model: str, answer: Answer) -> dict[str, Any]:
+def infer_answer(request: InferRequest, model: str, answer: PredictionResult) -> dict[str, Any]:
     """
     Return the answer in the Open Inference Protocol.
 
@@ -147,12 +147,12 @@ def infer_answer(request: InferRequest, model: str, answer: Answer) -> dict[str,
     return found | ({"id": request.id} if request.id is not None else {})
 
 
-def invocations_answer(model: str, answer: Answer) -> dict[str, Any]:
+def invocations_answer(model: str, answer: PredictionResult) -> dict[str, Any]:
     """Return the answer as MLflow's server gives it: probabilities of each class, or numbers."""
     scores = answer.scores
     is_binary = scores.ndim == 1 and bool(answer.classes)
-    said = [[1 - p, p] for p in scores.tolist()] if is_binary else scores.tolist()
-    return {"predictions": said, "model_name": model, "model_versions": _short(answer.versions)}
+    outputs = [[1 - p, p] for p in scores.tolist()] if is_binary else scores.tolist()
+    return {"predictions": outputs, "model_name": model, "model_versions": _short(answer.versions)}
 
 
 def _short(versions: Sequence[str]) -> list[str]:

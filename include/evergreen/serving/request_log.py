@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
-from evergreen.serving.inputs import Rows
+from evergreen.serving.inputs import RequestRows
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 
@@ -77,7 +77,7 @@ class RequestLog:
                 }
             )
 
-    def add_rows(self, spec: ModelSpec, rows: Rows, versions: list[str]) -> None:
+    def add_rows(self, spec: ModelSpec, rows: RequestRows, versions: list[str]) -> None:
         """Note whole rows that say which entity they are, while there is room."""
         room = self.max_rows - len(self._rows[spec.model])
         if rows.keys is None or room <= 0:
@@ -126,7 +126,7 @@ KEY = "key_"
 
 
 def served_row(
-    spec: ModelSpec, rows: Rows, at: int, *, version: str, now: datetime
+    spec: ModelSpec, rows: RequestRows, at: int, *, version: str, now: datetime
 ) -> dict[str, Any]:
     """Return row number *at* as the server logs it: inputs by name, the entity's key as text."""
     found: dict[str, Any] = {}

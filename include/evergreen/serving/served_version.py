@@ -20,8 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from evergreen.errors import ArtefactError
-from evergreen.modeling.smoke_test import Question
+from evergreen.errors import ArtifactError
+from evergreen.modeling.smoke_test import SmokeTest
 from evergreen.serving import worker
 from evergreen.serving.inputs import Columns
 from evergreen.serving.worker import Loaded
@@ -48,7 +48,7 @@ class PredictionError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ServingLimits:
     """How much a version takes at once, how much may wait for it, and for how long."""
 
     workers: int
@@ -69,7 +69,7 @@ class _Job:
 class ServedVersion:
     """A loaded version; see :meth:`start`."""
 
-    def __init__(self, question: Question, *, version: str, limits: Limits) -> None:
+    def __init__(self, question: SmokeTest, *, version: str, limits: ServingLimits) -> None:
         self.question, self.version, self.limits = question, version, limits
         self.inputs: tuple[str, ...] = ()
         self.classes: tuple[str, ...] = ()
@@ -100,12 +100,12 @@ class ServedVersion:
         """
         Start the processes, load the version in each and hold it against its example.
 
-        :raises ArtefactError: If it cannot be loaded, dies, hangs, predicts something else than in
+        :raises ArtifactError: If it cannot be loaded, dies, hangs, predicts something else than in
             training, or wants an input that the spec does not have.
         """
         try:
             await self._open()
-        except ArtefactError:
+        except ArtifactError:
             await self.close(drain=False)
             raise
 
@@ -152,20 +152,20 @@ class ServedVersion:
         try:
             loaded = await asyncio.wait_for(asyncio.gather(*loads), LOAD_WITHIN_S)
         except TimeoutError:
-            raise ArtefactError(f"{self.name} did not load within {LOAD_WITHIN_S:g} s.") from None
+            raise ArtifactError(f"{self.name} did not load within {LOAD_WITHIN_S:g} s.") from None
         except BrokenProcessPool as error:
-            raise ArtefactError(f"{self.name} broke its process while loading.") from error
+            raise ArtifactError(f"{self.name} broke its process while loading.") from error
         except Exception as error:
-            raise ArtefactError(f"{self.name}: {type(error).__name__}: {error}") from error
+            raise ArtifactError(f"{self.name}: {type(error).__name__}: {error}") from error
         self._take_over(loaded)
 
     def _take_over(self, loaded: Sequence[Loaded]) -> None:
         self._pids = [one.pid for one in loaded]
-        if fault := next((one.answer.fault for one in loaded if one.answer.fault), None):
-            raise ArtefactError(fault)
+        if failure := next((one.answer.error for one in loaded if one.answer.error), None):
+            raise ArtifactError(failure)
         self.inputs, self.classes = loaded[0].inputs, loaded[0].classes
         if strange := sorted(set(self.inputs) - set(self.question.spec.examples.features)):
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{self.name} wants {', '.join(strange)}, which the spec does not have and no "
                 "caller can send."
             )
@@ -195,16 +195,16 @@ class ServedVersion:
     async def _work(self, batch: list[_Job]) -> None:
         for together in _alike(batch):
             try:
-                said = await self._ask(_joined(together))
+                scores = await self._ask(_joined(together))
             except PredictionError as error:
-                await self._ask_alone(together, error)
+                await self._call_worker(together, error)
                 continue
             at = 0
             for job in together:
-                _settle(job, said[at : at + job.rows])
+                _settle(job, scores[at : at + job.rows])
                 at += job.rows
 
-    async def _ask_alone(self, batch: list[_Job], error: PredictionError) -> None:
+    async def _call_worker(self, batch: list[_Job], error: PredictionError) -> None:
         """Find out whose rows broke the batch, so that the others are answered."""
         if len(batch) == 1:
             _settle(batch[0], error)
@@ -216,19 +216,19 @@ class ServedVersion:
                 _settle(job, own)
 
     async def _ask(self, columns: Columns) -> Predictions:
-        fault = ""
+        failure = ""
         for _ in range(ATTEMPTS):
             pool = self._free.popleft()
             call = asyncio.get_running_loop().run_in_executor(pool, worker.predict_batch, columns)
             try:
-                said, seconds = await asyncio.wait_for(call, self.limits.timeout_s)
+                scores, seconds = await asyncio.wait_for(call, self.limits.timeout_s)
             except TimeoutError:
                 await self._restart(pool)
                 raise PredictionError(
                     f"{self.name} was stopped after {self.limits.timeout_s:g} s"
                 ) from None
             except BrokenProcessPool:
-                fault = f"{self.name} broke its process"
+                failure = f"{self.name} broke its process"
                 await self._restart(pool)
                 continue
             except Exception as error:
@@ -237,8 +237,8 @@ class ServedVersion:
             self._free.append(pool)
             self.batches += 1
             self.predict_s += seconds
-            return said
-        raise PredictionError(fault)
+            return scores
+        raise PredictionError(failure)
 
     async def _restart(self, pool: ProcessPoolExecutor) -> None:
         """Put a fresh process in the place of one that died or hangs."""

@@ -16,7 +16,7 @@ from evergreen.serving.metrics import ServerMetrics
 from evergreen.serving.model_cache import ModelCache
 from evergreen.serving.observations import Heartbeat
 from evergreen.serving.request_log import RequestLog
-from evergreen.serving.served_version import Limits
+from evergreen.serving.served_version import ServingLimits
 from evergreen.serving.settings import ServerSettings
 from evergreen.spec import ModelSpec, find_specs
 from evergreen.storage.opening import open_store
@@ -129,7 +129,7 @@ class ModelServer:
             store=self.store,
             cache=self.cache,
             client=lambda: self.client,
-            limits=Limits(
+            limits=ServingLimits(
                 workers=chosen.workers,
                 max_batch_rows=chosen.max_batch_rows,
                 max_queued_rows=chosen.max_queued_rows,

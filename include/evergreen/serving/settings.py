@@ -48,7 +48,7 @@ class ServerSettings(Frozen):
     flush_s: float = Field(default=30, gt=0)
 
 
-def read_settings(environ: Mapping[str, str]) -> ServerSettings:
+def read_server_settings(environ: Mapping[str, str]) -> ServerSettings:
     """
     Return the settings in *environ*.
 
@@ -62,11 +62,11 @@ def read_settings(environ: Mapping[str, str]) -> ServerSettings:
     try:
         found = ServerSettings.model_validate(given)
     except ValidationError as error:
-        faults = (
+        errors = (
             f"{PREFIX}{'_'.join(map(str, e['loc'][:1])).upper()}: {_explain(e['type'], e['msg'])}"
             for e in error.errors(include_input=False)  # a token must not reach a log
         )
-        raise StackError("\n".join(["The model server was not started:", *faults])) from None
+        raise StackError("\n".join(["The model server was not started:", *errors])) from None
     if found.auth and not found.tokens:
         raise StackError(
             f"The model server was not started: {PREFIX}TOKENS is empty. Give one or more tokens "

@@ -10,8 +10,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from evergreen.modeling.smoke_test import Answer, Question, load_and_probe
-from evergreen.processes import die_with_parent
+from evergreen.modeling.smoke_test import SmokeTest, SmokeTestResult, load_and_smoke_test
+from evergreen.processes import exit_with_parent
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
@@ -24,20 +24,20 @@ _loaded: dict[str, Any] = {}
 class Loaded(Frozen):
     """What the server must know of a version that is ready, or why it is not."""
 
-    answer: Answer
+    answer: SmokeTestResult
     pid: int
     inputs: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
 
 
-def load(question: Question) -> Loaded:
+def load(question: SmokeTest) -> Loaded:
     """Load the version in this process and hold it against its example."""
     from sklearn import set_config
 
-    die_with_parent()
+    exit_with_parent()
     # Requests are checked before they come here; scikit-learn need not check them in each step.
     set_config(assume_finite=True, skip_parameter_validation=True)
-    model, answer = load_and_probe(question)
+    model, answer = load_and_smoke_test(question)
     if model is None:
         return Loaded(answer=answer, pid=os.getpid())
     names = getattr(model, "feature_names_in_", question.spec.examples.features)
@@ -75,7 +75,7 @@ def predict_batch(columns: Columns) -> tuple[Predictions, float]:
         },
         copy=False,
     )
-    said = predict(_loaded["model"], frame, spec=spec)
-    if not are_sound(said, spec=spec):
+    scores = predict(_loaded["model"], frame, spec=spec)
+    if not are_sound(scores, spec=spec):
         raise ValueError("a prediction is not finite, or no probability")
-    return said, time.perf_counter() - started
+    return scores, time.perf_counter() - started

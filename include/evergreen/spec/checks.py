@@ -19,7 +19,7 @@ from croniter import croniter  # type: ignore[import-untyped]
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from evergreen.keys import checked_key
-from evergreen.spec.words import shown
+from evergreen.spec.formatting import shown
 
 #: What Airflow resolves itself; five fields otherwise.
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly")

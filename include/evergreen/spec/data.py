@@ -10,8 +10,8 @@ from evergreen.spec.checks import ConnectionId, Path, Pattern, TableName
 from evergreen.values import Frozen
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Days = Annotated[int, Field(ge=0, le=3660)]
-PositiveDays = Annotated[int, Field(ge=1, le=3660)]
+DayCount = Annotated[int, Field(ge=0, le=3660)]
+PositiveDayCount = Annotated[int, Field(ge=1, le=3660)]
 #: What is asked of a model: one of two classes, one of several, or a number.
 Problem = Literal["binary", "multiclass", "regression"]
 ColumnNames = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -26,7 +26,7 @@ class FileTable(Frozen):
     """
 
     path: Path
-    lookback_days: Days = 0
+    lookback_days: DayCount = 0
 
 
 class SqlTable(Frozen):
@@ -39,8 +39,8 @@ class SqlTable(Frozen):
     """
 
     query: str
-    lookback_days: Days = 0
-    refresh_days: Days = 3
+    lookback_days: DayCount = 0
+    refresh_days: DayCount = 3
 
     @field_validator("query")
     @classmethod
@@ -116,9 +116,9 @@ class Examples(Frozen):
                 f"inputs must not contain {sorted(leaked)}: a model that sees its label or its "
                 "timestamps scores well and predicts nothing"
             )
-        strangers = set(self.constant_allowed) - set(self.features)
-        if strangers:
-            raise ValueError(f"constant_allowed names {sorted(strangers)}, which are not inputs")
+        unknown = set(self.constant_allowed) - set(self.features)
+        if unknown:
+            raise ValueError(f"constant_allowed names {sorted(unknown)}, which are not inputs")
         return self
 
 
@@ -159,14 +159,14 @@ class TableContract(Frozen):
     quarantine_budget: Share = 0.01
     min_rows: int = Field(default=1, ge=1)
     min_rows_vs_history: Share = 0.5
-    history_days: PositiveDays = 28
+    history_days: PositiveDayCount = 28
     fresh_within_hours: float = Field(default=24, gt=0, le=24 * 3660)
 
     @model_validator(mode="after")
     def _names_what_it_describes(self) -> Self:
         named = set(self.duplicate_key) | ({self.event_time} if self.event_time else set())
-        if strangers := named - set(self.columns):
-            raise ValueError(f"{sorted(strangers)} are used but not described under columns")
+        if unknown := named - set(self.columns):
+            raise ValueError(f"{sorted(unknown)} are used but not described under columns")
         if self.event_time and self.columns[self.event_time].type != "datetime":
             raise ValueError(f"event_time {self.event_time} must have type datetime")
         if late := sorted(name for name in named if self.columns[name].known_later):
@@ -186,11 +186,11 @@ class WindowSpec(Frozen):
     the spec's seed: for a window that does not fit into memory. Test days are never thinned out.
     """
 
-    train_days: PositiveDays = 60
-    validation_days: PositiveDays = 7
-    gap_days: Days = 1
-    test_days: PositiveDays = 7
-    label_delay_days: Days = 0
+    train_days: PositiveDayCount = 60
+    validation_days: PositiveDayCount = 7
+    gap_days: DayCount = 1
+    test_days: PositiveDayCount = 7
+    label_delay_days: DayCount = 0
     max_train_rows: int | None = Field(default=None, ge=1_000)
 
     @model_validator(mode="after")

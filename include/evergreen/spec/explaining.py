@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from evergreen.spec.formatting import VALUE_CHARS, Fault, shortened, shown
 from evergreen.spec.reading import Lines
-from evergreen.spec.words import VALUE_CHARS, Fault, shortened, shown
 
 #: Faults of one file that are told; more would hide the first.
-MAX_FAULTS = 10
+MAX_ERRORS = 10
 
 _LIST = "a list, for example [{example}]"
 _MAPPING = "keys with values, for example {{key: value}}"
@@ -55,17 +55,17 @@ _EXPECTED = {
 
 def explain(errors: list[ErrorDetails], lines: Lines, model: type[BaseModel]) -> list[Fault]:
     """Return the faults of a spec that is a *model*, in the order they were found."""
-    faults: dict[tuple[int | str, ...], Fault] = {}
+    problems: dict[tuple[int | str, ...], Fault] = {}
     for error in errors:
         at = _at(error, lines)
-        fault = Fault(_text(error, at, model), at, _line(at, lines))
-        known = faults.setdefault(at, fault)
-        if fault.text != known.text:  # a value may have more than one type, and is none of them
-            known.text = f"{known.text.rstrip('.')}; or {fault.text.rpartition('; expected ')[2]}"
-    found = list(faults.values())
-    if len(found) > MAX_FAULTS:
-        more = Fault(f"{len(found) - MAX_FAULTS} more faults; correct these first")
-        return [*found[:MAX_FAULTS], more]
+        problem = Fault(_text(error, at, model), at, _line(at, lines))
+        known = problems.setdefault(at, problem)
+        if problem.text != known.text:  # a value may have more than one type, and is none of them
+            known.text = f"{known.text.rstrip('.')}; or {problem.text.rpartition('; expected ')[2]}"
+    found = list(problems.values())
+    if len(found) > MAX_ERRORS:
+        more = Fault(f"{len(found) - MAX_ERRORS} more faults; correct these first")
+        return [*found[:MAX_ERRORS], more]
     return found
 
 

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from evergreen.errors import SpecError
 from evergreen.spec.explaining import explain
+from evergreen.spec.formatting import ERROR_CHARS, Fault, printable, shortened, shown
 from evergreen.spec.model import MODEL_NAME, ModelSpec
 from evergreen.spec.reading import parse, read_text
-from evergreen.spec.words import FAULT_CHARS, Fault, printable, shortened, shown
 
 MODELS_DIR = Path(__file__).parents[2] / "models"
 SPEC_FILE = "model.yaml"
@@ -40,8 +40,8 @@ def load_spec(name: str, *, models_dir: Path = MODELS_DIR) -> ModelSpec:
         return _spec_in(path, name)
     except SpecError:
         raise
-    except Fault as fault:
-        raise SpecError(_said(path, fault)) from None
+    except Fault as failure:
+        raise SpecError(_message_of(path, failure)) from None
     except FileNotFoundError as error:
         if path.is_symlink():
             raise _unreadable(path, error) from error
@@ -93,8 +93,8 @@ def _spec_in(path: Path, name: str) -> ModelSpec:
     try:
         spec = ModelSpec.model_validate(content)
     except ValidationError as error:
-        faults = explain(error.errors(), lines, ModelSpec)
-        raise SpecError("\n".join(_said(path, fault) for fault in faults)) from None
+        failures = explain(error.errors(), lines, ModelSpec)
+        raise SpecError("\n".join(_message_of(path, failure) for failure in failures)) from None
     if spec.model != name:
         raise Fault(
             f"found {spec.model!r}, expected the folder's name {name!r}. Rename one of them",
@@ -104,15 +104,15 @@ def _spec_in(path: Path, name: str) -> ModelSpec:
     return spec
 
 
-def _said(path: Path, fault: Fault) -> str:
-    return f"{printable(str(path))}: {fault}"
+def _message_of(path: Path, failure: Fault) -> str:
+    return f"{printable(str(path))}: {failure}"
 
 
 def _unreadable(path: Path, error: Exception) -> SpecError:
     """Return the error for what no check foresaw."""
-    said = shortened(f"{type(error).__name__}: {error}", FAULT_CHARS)
+    detail = shortened(f"{type(error).__name__}: {error}", ERROR_CHARS)
     return _UnreadableError(
-        f"{printable(str(path))}: (whole file): cannot be read: {said}. Make it a file that this "
+        f"{printable(str(path))}: (whole file): cannot be read: {detail}. Make it a file that this "
         "user can read, and compare it with the spec of another model."
     )
 

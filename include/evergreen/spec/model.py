@@ -8,11 +8,11 @@ from pydantic import Field, field_validator, model_validator
 
 from evergreen.spec.checks import Owner, Schedule, StartDate, Tag, TimeZone
 from evergreen.spec.data import Examples, FileTable, Source, TableContract, WindowSpec
+from evergreen.spec.formatting import shown
 from evergreen.spec.modeling import BASELINE, METRICS, CandidateSpec, Engine, Gates, Metric
 from evergreen.spec.monitoring import Drift, Quality, Service, Staleness
 from evergreen.spec.operations import Alerts, Retention, Scoring
 from evergreen.spec.release import Deployment
-from evergreen.spec.words import shown
 from evergreen.values import Frozen
 
 #: What a model may be called: a folder, a Python module, and the beginning of Airflow's ids.
@@ -120,9 +120,9 @@ class ModelSpec(Frozen):
     def _sections_agree(self) -> Self:
         if BASELINE in self.candidates:
             raise ValueError(f"candidates: the name {BASELINE!r} is taken by the one always added")
-        if strangers := set(self.contract) - set(self.tables):
+        if unknown := set(self.contract) - set(self.tables):
             raise ValueError(
-                f"contract: {sorted(strangers)} are not tables of source, which has "
+                f"contract: {sorted(unknown)} are not tables of source, which has "
                 f"{sorted(self.tables)}"
             )
         inputs = set(self.examples.features)
@@ -131,8 +131,8 @@ class ModelSpec(Frozen):
             "drift.columns": self.drift.columns or (),
             "drift.weights": tuple(self.drift.weights),
         }.items():
-            if strangers := set(names) - inputs:
-                raise ValueError(f"{key}: {sorted(strangers)} are not inputs of the model")
+            if unknown := set(names) - inputs:
+                raise ValueError(f"{key}: {sorted(unknown)} are not inputs of the model")
         self._refuse_strange_metrics()
         return self
 
@@ -144,8 +144,8 @@ class ModelSpec(Frozen):
             "quality.metrics": self.quality.metrics or (),
             "quality.floors": tuple(self.quality.floors),
         }.items():
-            if strangers := set(names) - set(known):
+            if unknown := set(names) - set(known):
                 raise ValueError(
-                    f"{key}: {sorted(strangers)} cannot be measured for examples.problem "
+                    f"{key}: {sorted(unknown)} cannot be measured for examples.problem "
                     f"{self.examples.problem!r}, which knows {', '.join(known)}"
                 )

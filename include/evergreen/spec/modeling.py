@@ -167,7 +167,7 @@ class Gates(Frozen):
     max_input_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.99
     max_calibration_error: Share = 0.1
     max_predict_ms_per_row: float = Field(default=5.0, gt=0)
-    max_artefact_mb: float = Field(default=100.0, gt=0)
+    max_artifact_mb: float = Field(default=100.0, gt=0)
 
 
 class Engine(Frozen):

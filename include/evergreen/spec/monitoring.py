@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from evergreen.spec.data import Days, PositiveDays, Share
+from evergreen.spec.data import DayCount, PositiveDayCount, Share
 from evergreen.spec.modeling import Floors, Metric
 from evergreen.values import Frozen
 
@@ -32,7 +32,7 @@ class Drift(Frozen):
     same_weekday: bool = True
     history_days: int = Field(default=60, ge=7, le=730)
     persistence: tuple[int, int] = (3, 5)
-    cool_down_days: Days = 7
+    cool_down_days: DayCount = 7
     max_useless_retrains: int = Field(default=3, ge=1, le=100)
     sample_rows: int = Field(default=5_000, ge=100, le=100_000)
 
@@ -54,9 +54,9 @@ class Quality(Frozen):
     """
 
     metrics: tuple[Metric, ...] | None = None
-    window_days: PositiveDays = 7
-    lookback_days: PositiveDays = 28
-    delay_days: Days = 1
+    window_days: PositiveDayCount = 7
+    lookback_days: PositiveDayCount = 28
+    delay_days: DayCount = 1
     min_label_share: Share = 0.5
     min_rows: int = Field(default=200, ge=20)
     floors: Floors = Field(default_factory=dict)
@@ -101,6 +101,6 @@ class Staleness(Frozen):
     by ``max_loss`` (units of the metric, or a share for an error in the label's units).
     """
 
-    champion_days: PositiveDays | None = None
-    data_days: PositiveDays | None = None
+    champion_days: PositiveDayCount | None = None
+    data_days: PositiveDayCount | None = None
     max_loss: float = Field(default=0.01, gt=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from evergreen.spec.checks import ConnectionId
-from evergreen.spec.data import PositiveDays
+from evergreen.spec.data import PositiveDayCount
 from evergreen.values import Frozen
 
 
@@ -43,5 +43,5 @@ class Retention(Frozen):
 
     delete: bool = False
     versions: int = Field(default=60, ge=5)
-    reports_days: PositiveDays = 365
-    predictions_days: PositiveDays = 365
+    reports_days: PositiveDayCount = 365
+    predictions_days: PositiveDayCount = 365

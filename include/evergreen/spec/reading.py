@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from evergreen.spec.words import Fault, shown
+from evergreen.spec.formatting import Fault, shown
 
 #: A spec of two thousand described columns has 100 KiB.
 MAX_KIB = 256
@@ -130,12 +130,12 @@ def _too_large(at: tuple[int | str, ...], line: int, *, is_deep: bool) -> Fault:
 def _explained(error: yaml.YAMLError) -> Fault:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
-        said = ", ".join(part for part in (error.problem, error.context) if part)
+        detail = ", ".join(part for part in (error.problem, error.context) if part)
         line = mark.line + 1 if mark else None
     else:
-        said, line = str(getattr(error, "reason", "")) or "it cannot be read", None
+        detail, line = str(getattr(error, "reason", "")) or "it cannot be read", None
     return Fault(
-        f"is not valid YAML: {said}. Correct it, or put the text there in quotes", (), line
+        f"is not valid YAML: {detail}. Correct it, or put the text there in quotes", (), line
     )
 
 

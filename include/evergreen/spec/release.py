@@ -51,7 +51,7 @@ class Shadow(Frozen):
     minutes: float = Field(default=10, ge=0, le=MAX_MINUTES)
 
 
-class Limits(Frozen):
+class RolloutLimits(Frozen):
     """
     At which a version on its way to the callers backs out, over the requests of one stage.
 
@@ -68,7 +68,7 @@ class Limits(Frozen):
     wait_hours: float = Field(default=6, gt=0, le=24 * 7)
 
 
-class Stage(Frozen):
+class RolloutStage(Frozen):
     """One stage on a version's way to its callers; ``share`` of the entities see its answers."""
 
     kind: Literal["load", "shadow", "canary"]
@@ -112,20 +112,20 @@ class Deployment(Frozen):
     mode: Literal["direct", "shadow", "canary"] = "direct"
     shadow: Shadow = Shadow()
     canary: Canary = Canary()
-    limits: Limits = Limits()
+    limits: RolloutLimits = RolloutLimits()
     sagemaker: SageMaker | None = None
     approval: Approval = Approval()
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[RolloutStage, ...]:
         """What a version lives through on the model server before it is champion."""
         if self.mode == "direct":
             return ()
         minutes = self.shadow.minutes
-        shadow = (Stage(kind="shadow", minutes=minutes),) if minutes else ()
+        shadow = (RolloutStage(kind="shadow", minutes=minutes),) if minutes else ()
         steps = self.canary.steps if self.mode == "canary" else ()
-        canary = (Stage(kind="canary", share=s.share, minutes=s.minutes) for s in steps)
-        return (Stage(kind="load"), *shadow, *canary)
+        canary = (RolloutStage(kind="canary", share=s.share, minutes=s.minutes) for s in steps)
+        return (RolloutStage(kind="load"), *shadow, *canary)
 
     @property
     def longest_hours(self) -> float:

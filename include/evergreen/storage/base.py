@@ -26,7 +26,7 @@ class ObjectHead:
 
 
 @dataclass
-class Traffic:
+class ByteCounts:
     """Bytes of objects that one process read from a store and wrote to it."""
 
     read: int = 0
@@ -37,7 +37,7 @@ class ObjectStore(Protocol):
     """The whole interface, so that a folder and a bucket are interchangeable."""
 
     uri: str
-    traffic: Traffic
+    traffic: ByteCounts
 
     def head(self, key: str) -> ObjectHead | None:
         """Return what is known of *key*, or None if there is no such object."""

@@ -29,7 +29,7 @@ from evergreen.storage.base import ObjectStore
 from evergreen.storage.opening import open_store
 from evergreen.storage.s3 import BucketStore
 
-Answer = Literal["yes", "no"]
+Outcome = Literal["yes", "no"]
 
 #: Writers at once, and how often they race: a race that is lost one time in ten is found.
 WRITERS, ROUNDS = 8, 20
@@ -43,9 +43,9 @@ class Guarantee:
     """One thing that was asked; ``words`` say what was seen, or what its absence costs."""
 
     name: str
-    answer: Answer
+    answer: Outcome
     is_needed: bool
-    words: str
+    message: str
 
 
 def examine(store: ObjectStore) -> list[Guarantee]:
@@ -54,15 +54,15 @@ def examine(store: ObjectStore) -> list[Guarantee]:
 
     A question that ends in an error is answered with no; the error says why.
     """
-    place = f"doctor/{uuid.uuid4().hex}"
+    prefix = f"doctor/{uuid.uuid4().hex}"
     try:
         return [
-            _ask(question, store, f"{place}/{n}")
-            for n, question in enumerate(QUESTIONS)
-            if isinstance(store, BucketStore) or question.try_it is not _notices_damage
+            _ask(test, store, f"{prefix}/{n}")
+            for n, test in enumerate(TESTS)
+            if isinstance(store, BucketStore) or test.try_it is not _notices_damage
         ]
     finally:
-        for key in list(store.list(f"{place}/")):
+        for key in list(store.list(f"{prefix}/")):
             store.delete(key)
 
 
@@ -72,69 +72,69 @@ def is_fit(found: Sequence[Guarantee]) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Question:
+class _Test:
     name: str
     is_needed: bool
     costs: str
     try_it: Callable[[ObjectStore, str], str | None]
 
 
-def _ask(question: _Question, store: ObjectStore, place: str) -> Guarantee:
+def _ask(test: _Test, store: ObjectStore, prefix: str) -> Guarantee:
     try:
-        wrong = question.try_it(store, place)
+        wrong = test.try_it(store, prefix)
     except (BotoCoreError, ClientError, EvergreenError, OSError, RuntimeError, ValueError) as error:
         wrong = f"{type(error).__name__}: {error}"
     return Guarantee(
-        name=question.name,
+        name=test.name,
         answer="yes" if wrong is None else "no",
-        is_needed=question.is_needed,
-        words="" if wrong is None else f"{wrong}. {question.costs}",
+        is_needed=test.is_needed,
+        message="" if wrong is None else f"{wrong}. {test.costs}",
     )
 
 
-def _is_read_back(store: ObjectStore, place: str) -> str | None:
+def _is_read_back(store: ObjectStore, prefix: str) -> str | None:
     for n in range(10):
-        store.put(f"{place}/k", b"%d" % n)
-        if store.get(f"{place}/k") != b"%d" % n:
+        store.put(f"{prefix}/k", b"%d" % n)
+        if store.get(f"{prefix}/k") != b"%d" % n:
             return f"write {n} was not what the next read gave"
     return None
 
 
-def _says_absent(store: ObjectStore, place: str) -> str | None:
+def _says_absent(store: ObjectStore, prefix: str) -> str | None:
     with suppress(FileNotFoundError):
-        store.get(f"{place}/none")
+        store.get(f"{prefix}/none")
         return "a key that was never written was read"
-    store.delete(f"{place}/none")
-    return None if store.head(f"{place}/none") is None else "it has a head"
+    store.delete(f"{prefix}/none")
+    return None if store.head(f"{prefix}/none") is None else "it has a head"
 
 
-def _lists_at_once(store: ObjectStore, place: str) -> str | None:
-    keys = [f"{place}/{n:03d}/x" for n in range(LISTED)]
+def _lists_at_once(store: ObjectStore, prefix: str) -> str | None:
+    keys = [f"{prefix}/{n:03d}/x" for n in range(LISTED)]
     for key in reversed(keys):
         store.put(key, b"x")
-    store.put(f"{place}0", b"a neighbour of the prefix")
-    found = list(store.list(f"{place}/"))
+    store.put(f"{prefix}0", b"a neighbour of the prefix")
+    found = list(store.list(f"{prefix}/"))
     if found != keys:
         return f"{len(keys)} keys were written, {len(found)} listed, or in another order"
     store.delete(keys[0])
-    return None if next(store.list(f"{place}/")) == keys[1] else "a deleted key was listed"
+    return None if next(store.list(f"{prefix}/")) == keys[1] else "a deleted key was listed"
 
 
-def _tells_changes(store: ObjectStore, place: str) -> str | None:
-    store.put(f"{place}/k", b"one")
-    first = store.head(f"{place}/k")
-    store.put(f"{place}/k", b"two")
-    second = store.head(f"{place}/k")
+def _tells_changes(store: ObjectStore, prefix: str) -> str | None:
+    store.put(f"{prefix}/k", b"one")
+    first = store.head(f"{prefix}/k")
+    store.put(f"{prefix}/k", b"two")
+    second = store.head(f"{prefix}/k")
     if first is None or second is None or first.fingerprint == second.fingerprint:
         return "other bytes have the same fingerprint"
-    listed = dict(store.heads(f"{place}/"))[f"{place}/k"]
+    listed = dict(store.heads(f"{prefix}/"))[f"{prefix}/k"]
     return None if listed.fingerprint == second.fingerprint else "head and listing disagree"
 
 
-def _has_one_winner(store: ObjectStore, place: str) -> str | None:
+def _has_one_winner(store: ObjectStore, prefix: str) -> str | None:
     with ThreadPoolExecutor(WRITERS) as pool:
         for n in range(ROUNDS):
-            key = f"{place}/{n}"
+            key = f"{prefix}/{n}"
             tries = [
                 pool.submit(store.put_if_absent, key, f"writer {w}".encode())
                 for w in range(WRITERS)
@@ -147,86 +147,86 @@ def _has_one_winner(store: ObjectStore, place: str) -> str | None:
     return None
 
 
-def _keeps_the_first(store: ObjectStore, place: str) -> str | None:
-    store.put_if_absent(f"{place}/k", b"one")
-    if store.put_if_absent(f"{place}/k", b"two") or store.get(f"{place}/k") != b"one":
+def _keeps_the_first(store: ObjectStore, prefix: str) -> str | None:
+    store.put_if_absent(f"{prefix}/k", b"one")
+    if store.put_if_absent(f"{prefix}/k", b"two") or store.get(f"{prefix}/k") != b"one":
         return "the second writer replaced the first"
     return None
 
 
-def _takes_big(store: ObjectStore, place: str) -> str | None:
+def _takes_big(store: ObjectStore, prefix: str) -> str | None:
     data = os.urandom(BIG_BYTES)
-    store.put(f"{place}/k", data)
-    if store.get(f"{place}/k") != data:
+    store.put(f"{prefix}/k", data)
+    if store.get(f"{prefix}/k") != data:
         return f"{BIG_BYTES} bytes came back otherwise"
-    left = [name for name, _ in store.unfinished() if name.startswith(place)]
+    left = [name for name, _ in store.unfinished() if name.startswith(prefix)]
     return f"a part was left: {left[0]}" if left else None
 
 
-def _first_wins_big(store: ObjectStore, place: str) -> str | None:
+def _first_wins_big(store: ObjectStore, prefix: str) -> str | None:
     data = os.urandom(BIG_BYTES)
-    if not store.put_if_absent(f"{place}/k", data):
+    if not store.put_if_absent(f"{prefix}/k", data):
         return "the first write of a large object was refused"
-    if store.put_if_absent(f"{place}/k", b"late") or store.get(f"{place}/k") != data:
+    if store.put_if_absent(f"{prefix}/k", b"late") or store.get(f"{prefix}/k") != data:
         return "a large object was replaced"
     return None
 
 
-def _notices_damage(store: ObjectStore, place: str) -> str | None:
-    return store.is_blind_to_damage(f"{place}/k") if isinstance(store, BucketStore) else None
+def _notices_damage(store: ObjectStore, prefix: str) -> str | None:
+    return store.is_blind_to_damage(f"{prefix}/k") if isinstance(store, BucketStore) else None
 
 
-QUESTIONS = (
-    _Question(
+TESTS = (
+    _Test(
         name="a write is read by whoever asks next",
         is_needed=True,
         try_it=_is_read_back,
         costs="A task would not find what the task before it wrote",
     ),
-    _Question(
+    _Test(
         name="what is absent is said to be absent",
         is_needed=True,
         try_it=_says_absent,
         costs="A day that never came would look as if it had",
     ),
-    _Question(
+    _Test(
         name="a listing is complete, in order, and at once",
         is_needed=True,
         try_it=_lists_at_once,
         costs="The ledger would miss its newest entry",
     ),
-    _Question(
+    _Test(
         name="a fingerprint changes with the bytes",
         is_needed=True,
         try_it=_tells_changes,
         costs="A corrected day would not be read again",
     ),
-    _Question(
+    _Test(
         name="a large object arrives whole, nothing is left of its parts",
         is_needed=True,
         try_it=_takes_big,
         costs="Large examples could not be kept",
     ),
-    _Question(
+    _Test(
         name="who writes second does not replace the first",
         is_needed=True,
         try_it=_keeps_the_first,
         costs="A promotion could overwrite another",
     ),
-    _Question(
+    _Test(
         name="the same for a large object",
         is_needed=True,
         try_it=_first_wins_big,
         costs="What a night trained on could be replaced",
     ),
-    _Question(
+    _Test(
         name=f"of {WRITERS} writers at once one is first, {ROUNDS} times",
         is_needed=True,
         try_it=_has_one_winner,
         costs="Two runs could both promote; run one scheduler and max_active_runs 1, or use "
         "another store",
     ),
-    _Question(
+    _Test(
         name="bytes damaged on the way are refused",
         is_needed=False,
         try_it=_notices_damage,
@@ -241,7 +241,7 @@ def report(found: Sequence[Guarantee], *, uri: str) -> Iterator[Table | str]:
     for one in found:
         colour = "green" if one.answer == "yes" else "red" if one.is_needed else "yellow"
         needed = "yes" if one.is_needed else "better so"
-        table.add_row(one.name, f"[{colour}]{one.answer}[/]", needed, one.words)
+        table.add_row(one.name, f"[{colour}]{one.answer}[/]", needed, one.message)
     yield table
     yield (
         "This store keeps what Evergreen relies on."

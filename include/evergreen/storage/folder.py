@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from evergreen.keys import STAGING, checked_key
 from evergreen.receipts.common import ObjectRef
-from evergreen.storage.base import ObjectHead, ObjectStore, Traffic, ref_of
+from evergreen.storage.base import ByteCounts, ObjectHead, ObjectStore, ref_of
 
 
 class FolderStore(ObjectStore):
@@ -21,7 +21,7 @@ class FolderStore(ObjectStore):
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.uri = self.root.as_uri()
-        self.traffic = Traffic()
+        self.traffic = ByteCounts()
 
     @override
     def head(self, key: str) -> ObjectHead | None:

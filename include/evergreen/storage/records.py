@@ -6,27 +6,27 @@ import hashlib
 import json
 from typing import Any
 
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.receipts.common import ObjectRef
 from evergreen.storage.base import ObjectStore, ref_of, sha256_of
 
 
-def read(store: ObjectStore, ref: ObjectRef) -> bytes:
+def read_object(store: ObjectStore, ref: ObjectRef) -> bytes:
     """
     Return the bytes of *ref*.
 
-    :raises ArtefactError: If they are gone, or differ from the digest they were written with.
+    :raises ArtifactError: If they are gone, or differ from the digest they were written with.
     """
     try:
         data = store.get(ref.key)
     except FileNotFoundError:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{ref.key} is gone from {store.uri}. It was written with sha256 {ref.sha256[:12]}; "
             "restore it from a backup, or clear the task that made it."
         ) from None
     found = ref_of(ref.key, data)
     if found != ref:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{ref.key} was changed after it was written: found {found.size} bytes with sha256 "
             f"{found.sha256[:12]}, expected {ref.size} bytes with {ref.sha256[:12]}. Nothing was "
             "read from it. Restore it from a backup, or delete it and clear the task that made it."

@@ -29,17 +29,17 @@ from botocore.exceptions import (
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from typing_extensions import override
 
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.keys import checked_key
 from evergreen.receipts.common import ObjectRef
-from evergreen.storage.base import ObjectHead, ObjectStore, Traffic, ref_of, sha256_of
+from evergreen.storage.base import ByteCounts, ObjectHead, ObjectStore, ref_of, sha256_of
 
 
 class _UnderWayError(Exception):
     """The server asks to try again, for another write of the key is not done."""
 
 
-class _OtherBytesError(ArtefactError):
+class _OtherBytesError(ArtifactError):
     """The bytes that came are not those that were written."""
 
 
@@ -112,7 +112,7 @@ class BucketStore(ObjectStore):
         self._prefix = f"{prefix}/" if prefix else ""
         self._client = client or _client_of_environment()
         self._part_bytes, self._page_keys = part_bytes, page_keys
-        self.traffic = Traffic()
+        self.traffic = ByteCounts()
 
     @override
     def head(self, key: str) -> ObjectHead | None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from evergreen.errors import EvergreenError
 from evergreen_airflow.embedded import demo, inspection, stack
-from evergreen_airflow.embedded.settings import Settings, read_settings
+from evergreen_airflow.embedded.settings import Settings, read_stack_settings
 from evergreen_airflow.run_context import parse_instant
 
 #: The demo's night: the middle of 2013, chosen before anything was measured.
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     """Run one command; return 0, or 1 with the error on the screen."""
     console = Console()
     try:
-        settings = read_settings(os.environ)
+        settings = read_stack_settings(os.environ)
         if arguments[:1] == ["airflow"]:  # its own parser reads the rest
             return stack.airflow(settings, arguments[1:])
         return _run(_parser().parse_args(arguments), settings, console)

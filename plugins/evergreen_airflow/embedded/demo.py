@@ -31,7 +31,7 @@ def run_demo(
 
     :raises StackError: If a DAG cannot be parsed or any task of a run fails.
     """
-    refuse_before_the_data(as_of)
+    require_available_data(as_of)
     api = AirflowApi(settings, password=password)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     tomorrow = as_of + timedelta(days=1)
@@ -77,7 +77,7 @@ def _wait_until_served(settings: Settings) -> str:
         time.sleep(1)
 
 
-def refuse_before_the_data(as_of: datetime) -> None:
+def require_available_data(as_of: datetime) -> None:
     """
     Refuse a night whose window begins before the sample's data; it would wait for hours.
 

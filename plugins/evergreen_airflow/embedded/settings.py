@@ -97,7 +97,7 @@ class Settings:
         return self.home / "logs"
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
+def read_stack_settings(environ: Mapping[str, str]) -> Settings:
     """
     Return the settings that *environ* asks for, with defaults for the rest.
 
@@ -155,7 +155,7 @@ def write_private(path: Path, text: str) -> None:
     staged.replace(path)
 
 
-def environment(
+def stack_environment(
     settings: Settings, known: Mapping[str, str], *, database_url: str
 ) -> dict[str, str]:
     """Return the variables every process of the stack is started with; *known* are the secrets."""

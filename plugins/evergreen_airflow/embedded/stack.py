@@ -24,7 +24,7 @@ from evergreen_airflow.embedded.settings import (
     BACKFILL_SLOTS,
     Settings,
     ensure_secrets,
-    environment,
+    stack_environment,
     write_private,
 )
 
@@ -78,7 +78,7 @@ def variables(settings: Settings) -> dict[str, str]:
     known, _ = ensure_secrets(settings)
     chosen = database.choose(settings)
     address = database.url(settings, chosen, password=known["database_password"])
-    return environment(settings, known, database_url=address)
+    return stack_environment(settings, known, database_url=address)
 
 
 def down(settings: Settings, console: Console) -> None:
@@ -96,7 +96,7 @@ def _start(settings: Settings, known: dict[str, str]) -> None:
     """Start the database, bring its schema up to date, then start what needs it."""
     chosen, password = database.choose(settings), known["database_password"]
     address = database.url(settings, chosen, password=password)
-    env = environment(settings, known, database_url=address)
+    env = stack_environment(settings, known, database_url=address)
     _write_policy(settings)
     database.create_cluster(settings, chosen, password=password)
     processes.start(settings, env, chosen)

@@ -12,12 +12,12 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from evergreen.receipts.release import ApprovalReceipt, RegistrationReceipt, registration_in
 from evergreen.release.approval import question
-from evergreen.release.deployment import why_not_promote
-from evergreen.reporting.evidence import DATA, PAGE, EvidencePack
+from evergreen.release.deployment import reason_not_to_promote
+from evergreen.reporting.evidence import EVIDENCE_DATA, EVIDENCE_PAGE, EvidencePack
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.links import EvidenceLink, evidence_url
 from evergreen_airflow.operators.base import ModelOperator
-from evergreen_airflow.run_context import refuse_unknown_conf
+from evergreen_airflow.run_context import validate_conf
 from evergreen_airflow.task_log import quiet_libraries
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
             subject="Promote this version?",  # the real question is known when the task runs
             options=[APPROVE, REJECT],
             defaults=REJECT,
-            params={"words": WORDS},
+            params={"message": WORDS},
             **kwargs,
         )
         self.registration = registration
@@ -75,13 +75,13 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, unless the answer could change nothing."""
-        refuse_unknown_conf(context)
+        validate_conf(context)
         registration = registration_in(self.registration)
         if registration is None:
             raise AirflowSkipException("Dry run: nothing was registered, so nobody is asked.")
         with quiet_libraries():
             self.evidence_url = evidence_url(self.registry_url, registration)
-            reason = why_not_promote(
+            reason = reason_not_to_promote(
                 self.store,
                 self.client,
                 self.spec,
@@ -91,8 +91,8 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
             )
             if reason is not None:
                 self.log.info("Nobody is asked about version %s: %s", registration.version, reason)
-                return self._receipt(registration, actor="nobody", words=reason)
-            place = registration.evidence.removesuffix(PAGE) + DATA
+                return self._receipt(registration, actor="nobody", message=reason)
+            place = registration.evidence.removesuffix(EVIDENCE_PAGE) + EVIDENCE_DATA
             pack = EvidencePack.model_validate_json(self.store.get(place))
             self.subject, self.body = question(
                 pack, evidence_url=self.evidence_url, environment=self.environment
@@ -118,24 +118,24 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
             asked=True,
             approved=is_yes,
             actor=person["name"] if person else f"nobody, within {hours:g} hours,",
-            words=str(answer["params_input"].get("words") or "").strip(),
+            message=str(answer["params_input"].get("message") or "").strip(),
         )
-        said = "approved" if receipt["approved"] else "rejected"
+        verdict = "approved" if receipt["approved"] else "rejected"
         self.log.info(
             "Version %s was %s by %s: %s",
             receipt["version"],
-            said,
+            verdict,
             receipt["actor"],
-            receipt["words"] or "no words",
+            receipt["message"] or "no words",
         )
         return receipt
 
-    def _receipt(self, registration: RegistrationReceipt, **said: Any) -> dict[str, Any]:
-        answer = {"asked": False, "approved": False} | said
+    def _receipt(self, registration: RegistrationReceipt, **verdict: Any) -> dict[str, Any]:
+        answer = {"asked": False, "approved": False} | verdict
         return ApprovalReceipt(
             model=registration.model,
             as_of=registration.as_of,
             version=registration.version,
-            judged_against=registration.judged_against,
+            compared_with=registration.compared_with,
             **answer,
         ).model_dump(mode="json")

@@ -16,8 +16,8 @@ from evergreen.storage.base import ObjectStore
 from evergreen.values import Frozen
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.run_context import is_backfill, refuse_unknown_conf
-from evergreen_airflow.supervision import die_with_supervisor, step_back
+from evergreen_airflow.run_context import is_backfill, validate_conf
+from evergreen_airflow.supervision import exit_with_supervisor, lower_priority
 from evergreen_airflow.task_log import quiet_libraries
 from evergreen_airflow.task_metrics import measured_cost, report_cost
 
@@ -88,10 +88,10 @@ class StageOperator(ModelOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the stage and return its receipt as plain JSON values."""
-        refuse_unknown_conf(context)
-        die_with_supervisor()
+        validate_conf(context)
+        exit_with_supervisor()
         if is_backfill(context):
-            step_back()
+            lower_priority()
         with quiet_libraries(), measured_cost(self.store) as cost:
             self.receipt = self.run_stage(context)
         self.log.info("Cost: %s", cost)
@@ -111,7 +111,7 @@ class StageOperator(ModelOperator):
         """Parse the receipts, ask the core, log what it said, return its receipt."""
 
 
-class WatcherOperator(StageOperator):
+class MonitorOperator(StageOperator):
     """
     Watch one day of one model; a subclass says in :meth:`run_stage` what it finds.
 

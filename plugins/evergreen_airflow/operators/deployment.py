@@ -12,7 +12,7 @@ from evergreen.receipts.release import (
     RegistrationReceipt,
     registration_in,
 )
-from evergreen.registry import ledger
+from evergreen.registry import ledger as ledger_store
 from evergreen.release.deployment import deploy_model
 from evergreen.release.targets import Waiting
 from evergreen_airflow.alerts import alert
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def way_of(book: ledger.Ledger, version: str) -> list[tuple[object, ...]]:
+def rollout_history(ledger: ledger_store.Ledger, version: str) -> list[tuple[object, ...]]:
     """Return the stages *version* went through, in order: since when, which, and why."""
     return [
         (f"{entry.recorded_at:%Y-%m-%d %H:%M:%S}", entry.stage or entry.step, entry.reason)
-        for entry in book.entries
+        for entry in ledger.entries
         if entry.version == version and entry.step in ("stage", "backed_out", "stopped")
     ]
 
@@ -86,7 +86,7 @@ class DeployModelOperator(RolloutOperator):
             self.client,
             self.spec,
             registration=registration,
-            judge_again=lambda: self.judge_again(registration, context),
+            reevaluate=lambda: self.reevaluate(registration, context),
             actor=actor_of(context),
             now=datetime.now(UTC),
             dry_run=bool(context["params"].get("dry_run", False)),
@@ -94,7 +94,7 @@ class DeployModelOperator(RolloutOperator):
             run=decision_id(context),
         )
         if isinstance(receipt, Waiting):
-            self.log.info("Version %s: %s", receipt.version, receipt.words)
+            self.log.info("Version %s: %s", receipt.version, receipt.message)
             self.wait(receipt, store_conn_id=self.store_conn_id)
         if receipt.moved:
             self.announce(context, receipt)
@@ -106,7 +106,9 @@ class DeployModelOperator(RolloutOperator):
         )
         rows = [("this run's version", receipt.version), ("champion", receipt.champion_version)]
         log_table(self.log, "Who serves", ("what", "version"), rows)
-        if way := way_of(ledger.read(self.store, self.model), receipt.version):
+        if way := rollout_history(
+            ledger_store.read_ledger(self.store, self.model), receipt.version
+        ):
             log_table(self.log, "Its way to the callers", ("since", "stage", "because"), way)
         if receipt.is_backed_out:
             title = f"{self.model}: version {receipt.version} backed out"
@@ -118,13 +120,13 @@ class DeployModelOperator(RolloutOperator):
         """Tell downstream DAGs that the champion changed."""
         announce_champion(context, self.spec, version=receipt.version, as_of=receipt.as_of)
 
-    def judge_again(
+    def reevaluate(
         self, registration: RegistrationReceipt, context: Context
     ) -> RegistrationReceipt:
         """Judge the challenger beside the version that serves now, and register the verdict."""
-        from evergreen.release.reevaluation import judge_again  # heavy: scikit-learn
+        from evergreen.release.reevaluation import reevaluate  # heavy: scikit-learn
 
-        return judge_again(
+        return reevaluate(
             self.store,
             self.client,
             self.spec,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evergreen.receipts.monitoring import DetectionReceipt
-from evergreen_airflow.operators.base import WatcherOperator
-from evergreen_airflow.task_log import log_table, log_watched
+from evergreen_airflow.operators.base import MonitorOperator
+from evergreen_airflow.task_log import log_monitor, log_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class DetectDriftOperator(WatcherOperator):
+class DetectDriftOperator(MonitorOperator):
     """
     Hold the newest day against its reference, by how far days lay from theirs before.
 
@@ -27,7 +27,7 @@ class DetectDriftOperator(WatcherOperator):
         from evergreen.monitoring.drift_detection import detect_drift  # heavy: Evidently
 
         found = detect_drift(self.store, self.client, self.spec, as_of=self.as_of)
-        log_watched(self.log, "Drift", found)
+        log_monitor(self.log, "Drift", found)
         self.log.info("Report: %s", self.store.url(found.report.html.key))
         rows = [
             (
@@ -41,6 +41,6 @@ class DetectDriftOperator(WatcherOperator):
         ]
         title = f"{found.day} against {len(found.reference_days)} days, {found.history_days} before"
         log_table(self.log, title, ("distance", "measured", "usual", "limit", ""), rows)
-        days = [(a.day, len(a.findings), "" if a.is_told else "not told") for a in found.alarms]
+        days = [(a.day, len(a.findings), "" if a.is_known else "not told") for a in found.alarms]
         log_table(self.log, "Alarms of the last days", ("day", "beyond limit", ""), days)
         return found

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from evergreen.data.partitions import Scope, days_of
+from evergreen.data.partitions import Scope, days_needed
 from evergreen.spec import ModelSpec
 from evergreen_airflow.hooks.sql import engine_of
 from evergreen_airflow.operators.base import ModelOperator
-from evergreen_airflow.run_context import as_of_of, refuse_unknown_conf
-from evergreen_airflow.supervision import die_with_supervisor
+from evergreen_airflow.run_context import as_of_of, validate_conf
+from evergreen_airflow.supervision import exit_with_supervisor
 from evergreen_airflow.task_log import log_table, quiet_libraries
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ class ExtractDataOperator(ModelOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, and come back later if a day is not there."""
-        refuse_unknown_conf(context)
+        validate_conf(context)
         deadline = datetime.now(UTC) + timedelta(hours=self.spec.source.wait_hours)
-        return self.look_again(context, event=None, deadline=deadline.isoformat())
+        return self.resume(context, event=None, deadline=deadline.isoformat())
 
-    def look_again(self, context: Context, event: Any, deadline: str) -> dict[str, Any]:
+    def resume(self, context: Context, event: Any, deadline: str) -> dict[str, Any]:
         """
         Go on after a wait.
 
@@ -52,12 +52,12 @@ class ExtractDataOperator(ModelOperator):
         """
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
-        from evergreen.data.extraction import extract_days, refuse_empty
+        from evergreen.data.extraction import extract_days, require_rows
 
-        die_with_supervisor()
+        exit_with_supervisor()
         now = datetime.now(UTC)
         as_of = as_of_of(context, now=now)
-        days = days_of(self.spec, as_of=as_of, scope=self.scope)
+        days = days_needed(self.spec, as_of=as_of, scope=self.scope)
         with quiet_libraries():
             engine = engine_of(str(self.spec.source.connection), key="source.connection")
             found = extract_days(self.store, self.spec, engine, days=days, as_of=as_of)
@@ -65,10 +65,10 @@ class ExtractDataOperator(ModelOperator):
         if found.empty and now < datetime.fromisoformat(deadline):
             self.defer(
                 trigger=TimeDeltaTrigger(timedelta(seconds=self.poll_s)),
-                method_name="look_again",
+                method_name="resume",
                 kwargs={"deadline": deadline},
             )
-        refuse_empty(found, waited_hours=self.spec.source.wait_hours)
+        require_rows(found, waited_hours=self.spec.source.wait_hours)
         return found.model_dump(mode="json")
 
     def _tell(self, found: ExtractionReceipt) -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from evergreen.errors import MonitoringError
 from evergreen.monitoring.health import Report, assess_health
 from evergreen.receipts.monitoring import HealthReceipt
-from evergreen.registry import ledger
+from evergreen.registry import ledger as ledger_store
 from evergreen_airflow.alerts import alert
-from evergreen_airflow.assets import ask_for_retrain
+from evergreen_airflow.assets import request_retrain
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.run_context import as_of_of, is_backfill
-from evergreen_airflow.sensors.data import refuse_before_champion
+from evergreen_airflow.sensors.data import skip_before_champion
 from evergreen_airflow.task_log import log_table
 from evergreen_airflow.task_metrics import report_health
 
@@ -63,9 +63,9 @@ class AssessHealthOperator(StageOperator):
         """Decide, write the page, tell people, ask for a retrain; fail if a watcher was silent."""
         now = datetime.now(UTC)
         as_of = as_of_of(context, now=now)
-        refuse_before_champion(self.store, self.spec, as_of=as_of)
-        horizon = ledger.read(self.store, self.model).horizon
-        is_replay = is_backfill(context) or (horizon is not None and as_of < horizon)
+        skip_before_champion(self.store, self.spec, as_of=as_of)
+        latest_as_of = ledger_store.read_ledger(self.store, self.model).latest_as_of
+        is_replay = is_backfill(context) or (latest_as_of is not None and as_of < latest_as_of)
         report = Report.model_validate(
             {
                 "drift": self.drift,
@@ -90,16 +90,16 @@ class AssessHealthOperator(StageOperator):
         for reason in found.reasons:
             self.log.warning("%s", reason)
         watched = [
-            (name, "no result" if name in found.silent else of.colour if of else "not watched")
+            (name, "no result" if name in found.missing else of.colour if of else "not watched")
             for name, of in report.watched.items()
         ]
         log_table(self.log, f"How {found.model} was on {found.day}", ("watched", "state"), watched)
         if not is_replay:
             report_health(found, report)
             self._tell(context, found)
-        if found.silent:
+        if found.missing:
             raise MonitoringError(
-                f"{', '.join(found.silent)} gave no result for {found.day}, so nobody knows how "
+                f"{', '.join(found.missing)} gave no result for {found.day}, so nobody knows how "
                 f"{found.model} is. {found.page} says what is known, and nothing was asked for. "
                 "Look at the failed task of this run, mend what it names, and clear it with the "
                 "tasks after it."
@@ -109,7 +109,7 @@ class AssessHealthOperator(StageOperator):
     def _tell(self, context: Context, found: HealthReceipt) -> None:
         """Alert on red and unknown every day, on amber when something new is the matter."""
         if found.request is not None:
-            ask_for_retrain(context, self.spec, found.request)
+            request_retrain(context, self.spec, found.request)
         if found.reasons and (found.colour in ("red", "unknown") or found.new_reasons):
             lines = [f"- {reason}" for reason in found.reasons]
             alert(

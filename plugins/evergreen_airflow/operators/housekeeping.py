@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from evergreen.errors import StateError
-from evergreen.operations.housekeeping import keep_house
+from evergreen.operations.housekeeping import apply_retention
 from evergreen.receipts.operations import HousekeepingReceipt, StateReceipt
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.run_context import as_of_or_now
@@ -32,11 +32,11 @@ class CheckStateOperator(StageOperator):
     def run_stage(self, context: Context) -> StateReceipt:
         """Check, show every answer, and fail if one is no."""
         from evergreen.operations.invariants import (
-            check_state,  # heavy: scikit-learn, to probe the champion
+            check_invariants,  # heavy: scikit-learn, to probe the champion
         )
 
         now = datetime.now(UTC)
-        checks = check_state(self.store, self.client, self.spec, now=now)
+        checks = check_invariants(self.store, self.client, self.spec, now=now)
         log_checks(self.log, f"State of {self.model}", checks)
         failed = [check for check in checks if check.status == "failed"]
         if failed:
@@ -63,7 +63,7 @@ class RemoveExpiredOperator(StageOperator):
     def run_stage(self, context: Context) -> HousekeepingReceipt:
         """Clean up, then say how much of what went, or would go."""
         now = datetime.now(UTC)
-        receipt = keep_house(
+        receipt = apply_retention(
             self.store,
             self.client,
             self.spec,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from evergreen.data.window import Days, whole_days_end
+from evergreen.data.window import DayRange, whole_days_end
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.run_context import as_of_of, refuse_unknown_conf
-from evergreen_airflow.supervision import die_with_supervisor
+from evergreen_airflow.run_context import as_of_of, validate_conf
+from evergreen_airflow.supervision import exit_with_supervisor
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ class LandDaysOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Land the days of the run's ``as_of``."""
-        refuse_unknown_conf(context)
-        die_with_supervisor()
+        validate_conf(context)
+        exit_with_supervisor()
         producer = importlib.import_module(self.producer)
         end = whole_days_end(as_of_of(context, now=datetime.now(UTC)))
         newest = end - timedelta(days=1)
         first: date = max(newest - timedelta(days=int(self.history_days)), producer.FIRST_DAY)
         written: dict[str, int] = producer.land_days(
             ObjectStoreHook(self.store_conn_id).store,
-            list(Days(first=first, end=end)),
+            list(DayRange(first=first, end=end)),
             replace=frozenset({newest}),
         )
         self.log.info("%d objects landed for %s .. %s", len(written), first, newest)

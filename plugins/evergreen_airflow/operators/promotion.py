@@ -68,7 +68,7 @@ class PromoteModelOperator(StageOperator):
         rows = [
             ("version here", receipt.version),
             (f"version in {to}", there.version if there else "none, a dry run"),
-            (f"champion of {to} it was judged beside", receipt.judged_against or "none yet"),
+            (f"champion of {to} it was judged beside", receipt.compared_with or "none yet"),
             ("test rows", receipt.test_rows),
         ]
         log_table(self.log, "Promotion", ("what", "value"), rows)
@@ -95,7 +95,7 @@ class DeployPromotedOperator(DeployModelOperator):
     def announce(self, context: Context, receipt: DeploymentReceipt) -> None:
         """Send nothing: the asset names the champion of this environment."""
 
-    def judge_again(
+    def reevaluate(
         self, registration: RegistrationReceipt, context: Context
     ) -> RegistrationReceipt:
         """Refuse: the verdict was made beside a version that is not the champion any more."""

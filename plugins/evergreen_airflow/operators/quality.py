@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evergreen.receipts.monitoring import QualityReceipt
-from evergreen_airflow.operators.base import WatcherOperator
-from evergreen_airflow.task_log import log_table, log_watched
+from evergreen_airflow.operators.base import MonitorOperator
+from evergreen_airflow.task_log import log_monitor, log_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MeasureQualityOperator(WatcherOperator):
+class MeasureQualityOperator(MonitorOperator):
     """
     Join labels to predictions as they arrive, and measure every window they change.
 
@@ -27,7 +27,7 @@ class MeasureQualityOperator(WatcherOperator):
         from evergreen.monitoring.quality import measure_quality  # heavy: scikit-learn
 
         found = measure_quality(self.store, self.client, self.spec, as_of=self.as_of)
-        log_watched(self.log, "Quality", found)
+        log_monitor(self.log, "Quality", found)
         self.log.info(
             "%d of %d windows were measured again; %d labels had no prediction",
             found.remeasured,

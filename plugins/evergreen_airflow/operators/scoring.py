@@ -9,7 +9,7 @@ from evergreen.receipts.data import ScoringReceipt, ValidationReceipt
 from evergreen.spec.operations import SqlSink
 from evergreen_airflow.hooks.sql import engine_of
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.sensors.data import refuse_before_champion
+from evergreen_airflow.sensors.data import skip_before_champion
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ScorePartitionOperator(StageOperator):
         from evergreen.scoring.scoring import score_partition  # heavy: pandas
 
         validation = ValidationReceipt.model_validate(self.validation)
-        refuse_before_champion(self.store, self.spec, as_of=validation.as_of)
+        skip_before_champion(self.store, self.spec, as_of=validation.as_of)
         receipt = score_partition(
             self.store, self.client, self.spec, as_of=validation.as_of, validation=validation
         )

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from evergreen.monitoring.service_levels import measure_service
 from evergreen.receipts.monitoring import ServiceReceipt
-from evergreen_airflow.operators.base import WatcherOperator
-from evergreen_airflow.task_log import log_table, log_watched
+from evergreen_airflow.operators.base import MonitorOperator
+from evergreen_airflow.task_log import log_monitor, log_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MeasureServiceOperator(WatcherOperator):
+class MeasureServiceOperator(MonitorOperator):
     """
     Read response time, errors and traffic of the newest day from the request log.
 
@@ -26,7 +26,7 @@ class MeasureServiceOperator(WatcherOperator):
     def run_stage(self, context: Context) -> ServiceReceipt:
         """Measure, then list the numbers."""
         found = measure_service(self.store, self.spec, as_of=self.as_of)
-        log_watched(self.log, "Service", found)
+        log_monitor(self.log, "Service", found)
         rows = [
             ("requests", found.requests),
             ("usual requests", found.usual_requests),

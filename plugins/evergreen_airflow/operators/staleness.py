@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from evergreen.monitoring.staleness import measure_staleness
 from evergreen.receipts.monitoring import StalenessReceipt
-from evergreen_airflow.operators.base import WatcherOperator
-from evergreen_airflow.task_log import log_table, log_watched
+from evergreen_airflow.operators.base import MonitorOperator
+from evergreen_airflow.task_log import log_monitor, log_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MeasureStalenessOperator(WatcherOperator):
+class MeasureStalenessOperator(MonitorOperator):
     """
     Hold the age of the champion and of its data against what the backtest allows.
 
@@ -26,7 +26,7 @@ class MeasureStalenessOperator(WatcherOperator):
     def run_stage(self, context: Context) -> StalenessReceipt:
         """Measure, then list ages and limits."""
         found = measure_staleness(self.store, self.client, self.spec, as_of=self.as_of)
-        log_watched(self.log, "Staleness", found)
+        log_monitor(self.log, "Staleness", found)
         rows = [
             (f"version {found.version}", found.champion_days, found.champion_limit),
             ("newest data it learnt from", found.data_days, found.data_limit),

@@ -77,8 +77,8 @@ class TrainCandidateOperator(StageOperator):
             *(("validation " + name, value) for name, value in receipt.validation.items()),
             *receipt.params.items(),
             (
-                "artefact",
-                f"{receipt.artefact_bytes / 1e6:.2f} MB, sha256 {receipt.artefact_sha256[:12]}",
+                "artifact",
+                f"{receipt.artifact_bytes / 1e6:.2f} MB, sha256 {receipt.artifact_sha256[:12]}",
             ),
             ("MLflow run", receipt.run_id),
         ]

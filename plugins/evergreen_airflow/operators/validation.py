@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen.data.partitions import Scope, days_of
+from evergreen.data.partitions import Scope, days_needed
 from evergreen.data.validation import load_verdicts, quarantine_reasons, validate_window
 from evergreen.receipts.common import RunReceipt
 from evergreen.receipts.data import ValidationReceipt
@@ -40,7 +40,7 @@ class ValidateDataOperator(StageOperator):
     def run_stage(self, context: Context) -> ValidationReceipt:
         """Validate, then say what was read and what was put aside."""
         as_of = RunReceipt.model_validate(self.run).as_of
-        days = days_of(self.spec, as_of=as_of, scope=self.scope)
+        days = days_needed(self.spec, as_of=as_of, scope=self.scope)
         receipt = validate_window(
             self.store, self.spec, as_of=as_of, days=days, serving=self.scope != "training"
         )

@@ -12,12 +12,12 @@ from airflow.sdk.exceptions import AirflowSkipException
 from evergreen.data.partitions import Partition, Scope, explain_missing, missing, partitions_of
 from evergreen.data.window import scoring_day, training_window
 from evergreen.receipts.common import RunReceipt
-from evergreen.registry import ledger
+from evergreen.registry import ledger as ledger_store
 from evergreen.spec import ModelSpec, load_spec
 from evergreen.storage.base import ObjectStore
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.run_context import as_of_of, parse_instant, reason_of
-from evergreen_airflow.supervision import die_with_supervisor
+from evergreen_airflow.supervision import exit_with_supervisor
 from evergreen_airflow.task_log import log_table
 from evergreen_airflow.triggers.data import PartitionsTrigger
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def refuse_before_champion(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> None:
+def skip_before_champion(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> None:
     """
     Skip a task whose day nothing honest can say anything of.
 
@@ -35,11 +35,11 @@ def refuse_before_champion(store: ObjectStore, spec: ModelSpec, *, as_of: dateti
     from evergreen.errors import NoChampionError
     from evergreen.registry.champions import scorer_of  # heavy: pandas
 
-    book = ledger.read(store, spec.model)
+    ledger = ledger_store.read_ledger(store, spec.model)
     try:
-        scorer_of(book, scoring_day(as_of), as_of=as_of)
+        scorer_of(ledger, scoring_day(as_of), as_of=as_of)
     except NoChampionError as error:
-        if book.outcomes:
+        if ledger.outcomes:
             raise AirflowSkipException(str(error)) from error
         raise
 
@@ -75,12 +75,12 @@ class WaitForDataSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return at once if everything is there, else hand over to the triggerer."""
-        die_with_supervisor()
+        exit_with_supervisor()
         now = datetime.now(UTC)
         as_of, spec = as_of_of(context, now=now), load_spec(self.model)
         store = ObjectStoreHook(self.store_conn_id).store
         if self.scope == "monitoring":
-            refuse_before_champion(store, spec, as_of=as_of)
+            skip_before_champion(store, spec, as_of=as_of)
         parts = partitions_of(spec, as_of=as_of, scope=self.scope)
         absent = list(missing(store, parts))
         self.log.info(
@@ -123,12 +123,12 @@ class WaitForDataSensor(BaseSensorOperator):
         receipt = RunReceipt(
             model=self.model, as_of=as_of, reason=reason_of(context), partitions=partitions
         )
-        log_table(self.log, "What this run is", ("what", "value"), self._story(receipt))
+        log_table(self.log, "What this run is", ("what", "value"), self._summary_rows(receipt))
         return receipt.model_dump(mode="json")
 
-    def _story(self, receipt: RunReceipt) -> list[tuple[str, object]]:
+    def _summary_rows(self, receipt: RunReceipt) -> list[tuple[str, object]]:
         spec = load_spec(self.model)
-        story: list[tuple[str, object]] = [
+        history: list[tuple[str, object]] = [
             ("model", receipt.model),
             ("as of", receipt.as_of.isoformat()),
             ("because", receipt.reason),
@@ -137,13 +137,13 @@ class WaitForDataSensor(BaseSensorOperator):
         if self.scope == "training":
             window = training_window(receipt.as_of, spec.window)
             return [
-                *story,
+                *history,
                 ("fit on", window.fit),
                 ("rank on", window.validation),
                 ("judge on", window.test),
             ]
         verb = "score" if self.scope == "scoring" else "watch"
-        return [*story, (verb, scoring_day(receipt.as_of))]
+        return [*history, (verb, scoring_day(receipt.as_of))]
 
     def _log_missing(self, absent: list[Partition], *, deadline: datetime) -> None:
         rows = [(part.day, part.table, part.key) for part in absent[:20]]

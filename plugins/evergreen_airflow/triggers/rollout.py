@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from evergreen.registry import ledger
+from evergreen.registry import ledger as ledger_store
 from evergreen.release import rollout
 from evergreen.spec import load_spec
 from evergreen_airflow.hooks.storage import ObjectStoreHook
@@ -50,23 +50,23 @@ class RolloutTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, sleep, look again; say in the task's log what is seen, when that changes."""
-        said = ""
+        logged = ""
         while True:
             await asyncio.sleep(self.poll_s)
-            words = None if self.number is None else await asyncio.to_thread(self._waits_for)
-            if words is None:
+            message = None if self.number is None else await asyncio.to_thread(self._waits_for)
+            if message is None:
                 yield TriggerEvent({"number": self.number})  # type: ignore[no-untyped-call]
                 return
-            if words != said:
-                self.log.info("%s", words)
-                said = words
+            if message != logged:
+                self.log.info("%s", message)
+                logged = message
 
     def _waits_for(self) -> str | None:
         """Return what the stage waits for, or None if there is something to do."""
         store = ObjectStoreHook(self.store_conn_id).store
-        running = ledger.read(store, self.model).rollout
+        running = ledger_store.read_ledger(store, self.model).rollout
         if running is None or running.number != self.number:
             return None
         limits = load_spec(self.model).deployment.limits
         decision = rollout.decide(store, running, limits, now=datetime.now(UTC))
-        return f"{running.stage}: {decision.words}" if decision.kind == "wait" else None
+        return f"{running.stage}: {decision.message}" if decision.kind == "wait" else None

@@ -30,7 +30,7 @@ class Runs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class OpenApproval:
     """An approval somebody waits for."""
 
     dag_id: str
@@ -40,7 +40,7 @@ class Question:
     asked: datetime
 
 
-def runs_of(session: Session, dag_id: str) -> Runs:
+def runs_of_dags(session: Session, dag_id: str) -> Runs:
     """Return the newest run of *dag_id*, what its deploy said, and when the next one is due."""
     last = session.scalar(
         select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.run_after.desc()).limit(1)
@@ -57,7 +57,7 @@ def runs_of(session: Session, dag_id: str) -> Runs:
     )
 
 
-def questions(session: Session, dag_ids: set[str]) -> list[Question]:
+def questions(session: Session, dag_ids: set[str]) -> list[OpenApproval]:
     """Return the approvals of *dag_ids* that wait for a person, oldest first."""
     found = session.execute(
         select(
@@ -76,7 +76,7 @@ def questions(session: Session, dag_ids: set[str]) -> list[Question]:
         .order_by(HITLDetail.created_at)
     )
     return [
-        Question(dag_id=row[0], run_id=row[1], task_id=row[2], subject=row[3], asked=row[4])
+        OpenApproval(dag_id=row[0], run_id=row[1], task_id=row[2], subject=row[3], asked=row[4])
         for row in found
     ]
 

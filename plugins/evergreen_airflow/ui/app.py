@@ -27,7 +27,7 @@ from evergreen.receipts.data import ValidationReceipt
 from evergreen.spec import find_specs, load_spec
 from evergreen_airflow.hooks.storage import ObjectStoreHook, store_of
 from evergreen_airflow.ui import pages
-from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of
+from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of_dags
 from evergreen_airflow.ui.reports import CONTRACT, PAGES, SCRIPTED, TELLING, may_show, model_of
 
 #: Our own pages: our script and style, data and nothing from elsewhere.
@@ -95,12 +95,12 @@ def models(user: GetUserDep, session: SessionDep) -> HTMLResponse:
     specs, errors = find_specs()
     visible = [spec for spec in specs if f"{spec.model}__retrain" in allowed]
     rows = [
-        pages.row(reader().story(spec), runs_of(session, f"{spec.model}__retrain"))
+        pages.row(reader().history(spec), runs_of_dags(session, f"{spec.model}__retrain"))
         for spec in visible
     ]
     waiting = questions(session, {f"{spec.model}__retrain" for spec in visible})
-    faults = [str(error) for error in errors] if len(visible) == len(specs) else []
-    return _page(pages.models(rows, waiting=waiting, faults=faults, now=datetime.now(UTC)))
+    problems = [str(error) for error in errors] if len(visible) == len(specs) else []
+    return _page(pages.models(rows, waiting=waiting, problems=problems, now=datetime.now(UTC)))
 
 
 @app.get("/model/{dag_id}", dependencies=[READ_RUN])
@@ -113,9 +113,9 @@ def model(dag_id: str, session: SessionDep) -> HTMLResponse:
         spec = None
     if spec is None:
         return _page(pages.nothing(f"{dag_id} is not a DAG of a model."))
-    story, found = reader().story(spec), reader().versions(name)
-    runs = runs_of(session, f"{name}__retrain")
-    return _page(pages.model(story, found, runs, now=datetime.now(UTC)))
+    history, found = reader().history(spec), reader().versions(name)
+    runs = runs_of_dags(session, f"{name}__retrain")
+    return _page(pages.model(history, found, runs, now=datetime.now(UTC)))
 
 
 @app.get("/run/{dag_id}/{run_id:path}", dependencies=[READ_RECEIPT])

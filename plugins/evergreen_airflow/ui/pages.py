@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evergreen.data.validation import quarantine_reasons
-from evergreen.monitoring.health import BY_GRAVITY
+from evergreen.monitoring.health import SEVERITY_ORDER
 from evergreen.receipts.monitoring import Colour
 from evergreen.reporting.templates import page_template
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
     from evergreen.data.validation import DayVerdict
-    from evergreen.monitoring.history import DayOfHealth, Story, VersionCard
+    from evergreen.monitoring.history import DayOfHealth, ModelHistory, VersionCard
     from evergreen.receipts.data import ValidationReceipt
-    from evergreen_airflow.ui.airflow_state import Question, Runs
+    from evergreen_airflow.ui.airflow_state import OpenApproval, Runs
 
 #: Days of the small lines in the list of models.
 SPARK_DAYS = 60
@@ -24,7 +24,7 @@ SPARK_DAYS = 60
 TABLE_DAYS = 30
 
 
-class ModelRow(Frozen):
+class ModelOverviewRow(Frozen):
     """One line of the list of models."""
 
     model: str
@@ -49,14 +49,14 @@ class ModelRow(Frozen):
     p95_line: str
 
 
-def row(story: Story, runs: Runs) -> ModelRow:
+def row(history: ModelHistory, runs: Runs) -> ModelOverviewRow:
     """Return what the list says of one model."""
-    newest, champion = story.newest, story.book.champion
-    real = [value for value, _ in story.quality.values() if value is not None]
-    return ModelRow(
-        model=story.spec.model,
-        description=story.spec.description,
-        owner=story.spec.owner,
+    newest, champion = history.newest, history.ledger.champion
+    real = [value for value, _ in history.quality.values() if value is not None]
+    return ModelOverviewRow(
+        model=history.spec.model,
+        description=history.spec.description,
+        owner=history.spec.owner,
         colour=newest.colour if newest else "unknown",
         reason=_why(newest, has_champion=champion is not None),
         day=newest.day if newest else None,
@@ -71,34 +71,34 @@ def row(story: Story, runs: Runs) -> ModelRow:
         metric=newest.metric if newest else None,
         quality=real[-1] if real else None,
         quality_line=_line(real[-SPARK_DAYS:]),
-        drift_line=_line([d.drift for d in story.days[-SPARK_DAYS:] if d.drift is not None]),
+        drift_line=_line([d.drift for d in history.days[-SPARK_DAYS:] if d.drift is not None]),
         p95_ms=newest.p95_ms if newest else None,
-        p95_line=_line([d.p95_ms for d in story.days[-SPARK_DAYS:] if d.p95_ms is not None]),
+        p95_line=_line([d.p95_ms for d in history.days[-SPARK_DAYS:] if d.p95_ms is not None]),
     )
 
 
 def models(
-    rows: list[ModelRow], *, waiting: list[Question], faults: list[str], now: datetime
+    rows: list[ModelOverviewRow], *, waiting: list[OpenApproval], problems: list[str], now: datetime
 ) -> str:
     """Return the list of models, the gravest first, with what waits for a word on top."""
-    ordered = sorted(rows, key=lambda one: (BY_GRAVITY.index(one.colour), one.model))
-    return _render("models.html.j2", rows=ordered, waiting=waiting, faults=faults, now=now)
+    ordered = sorted(rows, key=lambda one: (SEVERITY_ORDER.index(one.colour), one.model))
+    return _render("models.html.j2", rows=ordered, waiting=waiting, problems=problems, now=now)
 
 
-def model(story: Story, versions: list[VersionCard], runs: Runs, *, now: datetime) -> str:
+def model(history: ModelHistory, versions: list[VersionCard], runs: Runs, *, now: datetime) -> str:
     """Return one model over time."""
-    quality = story.quality
+    quality = history.quality
     return _render(
         "model.html.j2",
-        spec=story.spec,
-        story=story,
+        spec=history.spec,
+        history=history,
         runs=runs,
         versions=versions,
-        recent=list(reversed(story.days[-TABLE_DAYS:])),
+        recent=list(reversed(history.days[-TABLE_DAYS:])),
         quality=quality,
-        champion=story.book.champion,
-        ledger=list(reversed(story.book.entries)),
-        charts=_charts(story, quality),
+        champion=history.ledger.champion,
+        ledger=list(reversed(history.ledger.entries)),
+        charts=_charts(history, quality),
         now=now,
     )
 
@@ -113,18 +113,20 @@ def contract(receipt: ValidationReceipt, verdicts: list[DayVerdict]) -> str:
     )
 
 
-def nothing(words: str) -> str:
+def nothing(message: str) -> str:
     """Return a page that says why there is nothing to see."""
-    return _render("nothing.html.j2", words=words)
+    return _render("nothing.html.j2", message=message)
 
 
-def _charts(story: Story, quality: dict[date, tuple[float | None, float | None]]) -> dict[str, Any]:
+def _charts(
+    history: ModelHistory, quality: dict[date, tuple[float | None, float | None]]
+) -> dict[str, Any]:
     """Return what the script draws: series by day, and promotions on the same axis."""
     drift = [
-        (d.day.isoformat(), d.drift, d.drift_column) for d in story.days if d.drift is not None
+        (d.day.isoformat(), d.drift, d.drift_column) for d in history.days if d.drift is not None
     ]
     return {
-        "metric": story.spec.metric,
+        "metric": history.spec.metric,
         "quality": {
             "days": [day.isoformat() for day in quality],
             "real": [real for real, _ in quality.values()],
@@ -141,7 +143,7 @@ def _charts(story: Story, quality: dict[date, tuple[float | None, float | None]]
                 "version": entry.version,
                 "action": entry.action,
             }
-            for entry in story.book.outcomes
+            for entry in history.ledger.outcomes
         ],
     }
 

@@ -66,11 +66,11 @@ def test_a_key_is_the_same_in_every_zone():
     ("said", "dirty"), [("yes", True), ("no", False), ("", None), ("perhaps", None)]
 )
 def test_an_image_tells_its_commit_and_whether_files_differed(said, dirty):
-    assert image_commit({"GIT_SHA": SHA, "GIT_DIRTY": said}, git_says="") == (SHA, dirty)
+    assert image_commit({"GIT_SHA": SHA, "GIT_DIRTY": said}, git_commit="") == (SHA, dirty)
 
 
 def test_an_image_that_does_not_know_its_commit_says_why():
-    built, dirty = image_commit({"GIT_SHA": "", "GIT_DIRTY": "no"}, git_says="no git here")
+    built, dirty = image_commit({"GIT_SHA": "", "GIT_DIRTY": "no"}, git_commit="no git here")
 
     assert dirty is None
     assert built == ("unknown: the image was built without GIT_SHA; make compose-build gives it")

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 
 import pytest
 from tests.conftest import AS_OF
-from tests.support.faults import killed_after_each_effect
+from tests.support.errors import killed_after_each_effect
 from tests.support.night import Night
 
 from evergreen.data.parquet import from_parquet
 from evergreen.data.validation import validate_window
-from evergreen.data.window import Days
-from evergreen.errors import AliasMovedError, ArtefactError, CandidateError, NoChampionError
+from evergreen.data.window import DayRange
+from evergreen.errors import AliasMovedError, ArtifactError, CandidateError, NoChampionError
 from evergreen.modeling.artifacts import load_model
 from evergreen.modeling.training import train_candidate
 from evergreen.reporting.drift_report import report_drift
@@ -76,7 +76,7 @@ def test_only_rivals_are_fitted_twice_and_ranked(night):
     assert {c.candidate for c in alone if c.validation} == set()
     assert {c.candidate for c in together if c.validation} == {"linear", "late"}
     # The fit that ranks changes nothing about the one that serves.
-    assert alone[0].artefact_sha256 == together[0].artefact_sha256
+    assert alone[0].artifact_sha256 == together[0].artifact_sha256
 
 
 def test_a_version_says_what_made_it(night):
@@ -84,7 +84,7 @@ def test_a_version_says_what_made_it(night):
 
     tags = night.client.get_model_version(night.spec.model, receipt.version).tags
 
-    expected = {"key", "as_of", "candidate", "artefact_sha256", "evaluation", "gates", "model_id",
+    expected = {"key", "as_of", "candidate", "artifact_sha256", "evaluation", "gates", "model_id",
                 "examples_digest", "examples_uri", "spec_digest", "code_digest", "git_sha",
                 "git_dirty", "identity", "fit_days", "test_days", "test_roc_auc"}  # fmt: skip
     assert {f"evergreen.{name}" for name in expected} <= set(tags)
@@ -152,7 +152,7 @@ def test_an_older_night_registers_history_and_moves_nothing(night):
     night.deployment()
 
     older = night.at(AS_OF - timedelta(days=1))
-    registration = older.registration().model_copy(update={"passed": True, "judged_against": "1"})
+    registration = older.registration().model_copy(update={"passed": True, "compared_with": "1"})
     receipt = older.deploy(registration)
 
     assert receipt.version == "2"
@@ -169,7 +169,7 @@ def test_a_verdict_on_another_champion_is_passed_again_before_it_promotes(night)
     receipt = twin.deploy(stale)
 
     assert stale.passed
-    assert stale.judged_against is None
+    assert stale.compared_with is None
     assert receipt.moved is False
     assert receipt.reason == "it missed a gate, the champion stays"
     tags = night.client.get_model_version(night.spec.model, stale.version).tags
@@ -204,10 +204,10 @@ def test_a_dry_run_leaves_the_champion_alone(night):
     assert night.champion() is None
 
 
-def test_changed_bytes_of_an_artefact_are_never_loaded(night):
+def test_changed_bytes_of_an_artifact_are_never_loaded(night):
     found = night.evaluation(night.examples()).challenger
 
-    with pytest.raises(ArtefactError, match="It was not loaded"):
+    with pytest.raises(ArtifactError, match="It was not loaded"):
         load_model(night.client, found.model_id, sha256="0" * 64, trusted=())
 
 
@@ -225,7 +225,7 @@ def test_nothing_is_promoted_over_a_version_from_elsewhere(night):
 
     with pytest.raises(AliasMovedError, match="was moved by hand: it is at version 1, the ledger"):
         night.deployment()
-    with pytest.raises(ArtefactError, match="was not registered by Evergreen"):
+    with pytest.raises(ArtifactError, match="was not registered by Evergreen"):
         night.roll_back(made.version, force=True)
 
 
@@ -283,7 +283,7 @@ def test_a_pipeline_that_is_none_is_explained(night, tmp_path):
 
 def score(night: Night, as_of: datetime):
     day = (as_of - timedelta(days=1)).date()
-    days = Days(first=day, end=as_of.date())
+    days = DayRange(first=day, end=as_of.date())
     validation = validate_window(night.store, night.spec, as_of=as_of, days=days)
     return score_partition(
         night.store, night.client, night.spec, as_of=as_of, validation=validation

@@ -10,7 +10,7 @@ from tests.conftest import AS_OF
 
 from evergreen.data.parquet import from_parquet
 from evergreen.data.validation import validate_window
-from evergreen.data.window import Days, scoring_day
+from evergreen.data.window import DayRange, scoring_day
 from evergreen.scoring.scoring import score_partition
 from evergreen.spec.data import Examples
 from evergreen.spec.modeling import CandidateSpec, Gates, SliceGate
@@ -80,7 +80,7 @@ def night_of(night, tmp_path):
 
 def scored(night):
     day = scoring_day(AS_OF)
-    days = Days(first=day, end=AS_OF.date())
+    days = DayRange(first=day, end=AS_OF.date())
     validation = validate_window(night.store, night.spec, as_of=AS_OF, days=days)
     receipt = score_partition(
         night.store, night.client, night.spec, as_of=AS_OF, validation=validation

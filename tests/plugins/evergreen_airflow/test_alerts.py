@@ -32,10 +32,10 @@ def spec(monkeypatch):
 def late(run_type: str, monkeypatch, state: str = "running") -> list[dict]:
     """Let a run of that kind be late, and return what the web hook heard."""
     run = {"dag_id": "m__retrain", "dag_run_id": "night", "run_type": run_type, "state": state}
-    with listening() as (port, heard):
+    with listening() as (port, results):
         monkeypatch.setenv("AIRFLOW_CONN_PAGER", pager_to(port))
-        asyncio.run(alerts.tell_late(model="m", hours=2, context={"dag_run": run}))
-    return heard
+        asyncio.run(alerts.alert_late(model="m", hours=2, context={"dag_run": run}))
+    return results
 
 
 def test_people_are_told_which_run_and_how_long(spec, monkeypatch):
@@ -133,4 +133,4 @@ def test_the_time_that_people_and_stages_may_take_is_granted(spec):
 def test_airflow_finds_the_callback_by_its_path(spec):
     found = DAG("d", schedule=None, deadline=alerts.late_alert(spec)).deadline
 
-    assert [one.callback.path for one in found] == ["evergreen_airflow.alerts.tell_late"]
+    assert [one.callback.path for one in found] == ["evergreen_airflow.alerts.alert_late"]

@@ -97,7 +97,7 @@ def test_a_version_is_written_by_its_registration_and_read_by_a_scoring(connecte
     )
     register.receipt = RegistrationReceipt(
         model=spec.model, as_of=AS_OF, version="7", key="k", created=True, passed=True,
-        judged_against=None, evidence="e", run_id="r", experiment_id="1",
+        compared_with=None, evidence="e", run_id="r", experiment_id="1",
     )  # fmt: skip
 
     read, written = asked(score).inputs, asked(register).outputs

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from evergreen_airflow.policy import task_instance_mutation_hook
-from evergreen_airflow.supervision import BACKFILL_NICENESS, step_back
+from evergreen_airflow.supervision import BACKFILL_NICENESS, lower_priority
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_backfilled_task_leaves_the_processor_to_others():
     child = os.fork()
     if child == 0:
         before = os.nice(0)
-        step_back()
+        lower_priority()
         os._exit(0 if os.nice(0) == min(before + BACKFILL_NICENESS, 19) else 1)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from tests.conftest import ROOT, embedded_environment, said_by_python
 
-from evergreen_airflow.embedded.settings import read_settings
+from evergreen_airflow.embedded.settings import read_stack_settings
 from evergreen_airflow.warm_workers import MODULES, OFF, VARIABLE
 
 #: What keeps libraries from starting threads.
@@ -112,8 +112,8 @@ def test_a_celery_worker_imports_them_and_who_only_sends_tasks_does_not(switch, 
 
 
 def test_the_embedded_stack_is_switched_by_the_same_variable():
-    assert read_settings({}).warm_workers is True
-    assert read_settings({VARIABLE: OFF}).warm_workers is False
+    assert read_stack_settings({}).warm_workers is True
+    assert read_stack_settings({VARIABLE: OFF}).warm_workers is False
 
 
 def test_no_other_process_of_the_stack_is_told_of_them():

@@ -11,15 +11,15 @@ from tests.conftest import ROOT
 from tests.support.models import warehouse
 from tests.support.postgres import running_postgres
 
-from evergreen.data.extraction import extract_days, refuse_empty
+from evergreen.data.extraction import extract_days, require_rows
 from evergreen.data.parquet import from_parquet
-from evergreen.data.window import Days
+from evergreen.data.window import DayRange
 from evergreen.errors import DataContractError, MissingPartitionError
 from evergreen.spec import load_spec
 from evergreen.storage.folder import FolderStore
 
 FIRST, LAST = date(2013, 2, 1), date(2013, 2, 10)
-DAYS = Days(first=FIRST, end=LAST + timedelta(days=1))
+DAYS = DayRange(first=FIRST, end=LAST + timedelta(days=1))
 AS_OF = datetime(2013, 2, 11, 6, tzinfo=UTC)
 
 
@@ -89,17 +89,17 @@ def test_a_label_that_came_is_landed(store, spec, loaded):
 
 
 def test_a_day_without_rows_is_named_and_refused_after_the_wait(store, spec, loaded):
-    days = Days(first=LAST, end=LAST + timedelta(days=2))
+    days = DayRange(first=LAST, end=LAST + timedelta(days=2))
 
     found = extract(store, spec, loaded, days=days, as_of=AS_OF + timedelta(days=1))
 
     assert list(store.list("raw/air_time/flights/2013-02-11")) == []
     with pytest.raises(MissingPartitionError, match=r"(?s)2013-02-11.*Load the day"):
-        refuse_empty(found, waited_hours=6)
+        require_rows(found, waited_hours=6)
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
+    ("query", "message"),
     [
         ("select nothing_such from flights where scheduled_departure >= :start and :end > now()",
          "nothing_such"),
@@ -107,10 +107,10 @@ def test_a_day_without_rows_is_named_and_refused_after_the_wait(store, spec, loa
          "and scheduled_departure < :end", "names origin more than once"),
     ],
 )  # fmt: skip
-def test_a_query_that_cannot_be_used_says_so(store, spec, loaded, query, words):
+def test_a_query_that_cannot_be_used_says_so(store, spec, loaded, query, message):
     table = spec.source.sql["flights"].model_copy(update={"query": query})
     source = spec.source.model_copy(update={"sql": {"flights": table}})
 
-    with pytest.raises(DataContractError, match=words):
+    with pytest.raises(DataContractError, match=message):
         extract(store, spec.model_copy(update={"source": source}), loaded)
     assert list(store.list("raw/")) == []

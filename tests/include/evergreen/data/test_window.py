@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evergreen.data.window import Days, scoring_day, start_of, training_window
+from evergreen.data.window import DayRange, scoring_day, start_of, training_window
 from evergreen.errors import AsOfError
 from evergreen.spec.data import WindowSpec
 
@@ -60,9 +60,9 @@ def test_an_example_by_hand():
 
     window = training_window(datetime(2013, 3, 21, 6, tzinfo=UTC), spec)
 
-    assert window.test == Days(first=date(2013, 3, 19), end=date(2013, 3, 21))
-    assert window.validation == Days(first=date(2013, 3, 15), end=date(2013, 3, 18))
-    assert window.fit == Days(first=date(2013, 3, 8), end=date(2013, 3, 14))
+    assert window.test == DayRange(first=date(2013, 3, 19), end=date(2013, 3, 21))
+    assert window.validation == DayRange(first=date(2013, 3, 15), end=date(2013, 3, 18))
+    assert window.fit == DayRange(first=date(2013, 3, 8), end=date(2013, 3, 14))
 
 
 def test_a_window_without_days_is_refused():

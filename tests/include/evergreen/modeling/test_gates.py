@@ -14,8 +14,8 @@ from evergreen.modeling import gates as rules
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import trivial_baseline
 from evergreen.modeling.evaluation import rank
-from evergreen.modeling.gates import Contest, Judged, check_gates
-from evergreen.modeling.metrics import Truth
+from evergreen.modeling.gates import GateInputs, ModelScores, check_gates
+from evergreen.modeling.metrics import Labels
 from evergreen.receipts.modeling import CandidateReceipt, Importance
 from evergreen.spec.modeling import BaselineGate, Gates, SanityGate, SliceGate
 
@@ -49,29 +49,29 @@ def spec(spec):
     )
 
 
-def judged(rows: pd.DataFrame, noise: float, *, seed: int = 1, **changes) -> Judged:
+def judged(rows: pd.DataFrame, noise: float, *, seed: int = 1, **changes) -> ModelScores:
     """Scores that know the label up to *noise*; calibrated enough for the default gate."""
     labels = rows["is_late"].to_numpy()
     raw = labels + np.random.default_rng(seed).normal(0, noise, len(labels))
     scores = np.clip(0.3 + 0.3 * (raw - raw.mean()) / (1 + noise), 0.01, 0.99)
-    found = metrics.measure(Truth(problem="binary", values=labels), scores)
-    return Judged(predictions=scores, metrics=found | changes, ms_per_row=0.01)
+    found = metrics.measure(Labels(problem="binary", values=labels), scores)
+    return ModelScores(predictions=scores, metrics=found | changes, ms_per_row=0.01)
 
 
 @pytest.fixture
 def contest(spec, rows):
     """A contest that a clearly better challenger wins; tests change one thing in it."""
-    truth = Truth.of(rows, spec=spec.examples)
+    truth = Labels.of(rows, spec=spec.examples)
     said = trivial_baseline(truth, rows=len(rows))
-    return Contest(
+    return GateInputs(
         test=rows,
         train=rows.assign(id=rows["id"] + ROWS),
         truth=truth,
         challenger=judged(rows, 0.8),
-        trivial=Judged(predictions=said, metrics=metrics.measure(truth, said)),
+        trivial=ModelScores(predictions=said, metrics=metrics.measure(truth, said)),
         linear=judged(rows, 1.5, seed=5),
         champion=judged(rows, 2.0),
-        artefact_bytes=1_000,
+        artifact_bytes=1_000,
         shuffled=(0.01, -0.02, 0.005) * 3 + (0.0,),
         importances=(Importance(name="distance", cost=0.1, error=0.001),),
     )
@@ -153,9 +153,9 @@ def test_time_size_and_rows_are_gates(failed, contest):
     slow = replace(contest.challenger, ms_per_row=math.nan)
     gates = Gates(min_test_rows=5000)
 
-    missed = failed(challenger=slow, gates=gates, artefact_bytes=200_000_000)
+    missed = failed(challenger=slow, gates=gates, artifact_bytes=200_000_000)
 
-    assert missed == ["rows to judge on", "prediction time, ms a row", "artefact size, MB"]
+    assert missed == ["rows to judge on", "prediction time, ms a row", "artifact size, MB"]
 
 
 def test_calibration_may_be_as_bad_as_the_champions_but_no_worse(failed, contest):
@@ -208,8 +208,8 @@ def test_shuffled_labels_that_could_not_be_told_do_not_pass(spec, contest, seed)
         if check.name == "leak: learns from shuffled labels"
     )
 
-    is_told = bool(reach <= 0.25 and np.mean(gains) <= reach)
-    assert found.status == ("passed" if is_told else "failed")
+    is_known = bool(reach <= 0.25 and np.mean(gains) <= reach)
+    assert found.status == ("passed" if is_known else "failed")
     assert ("not measured" in found.measured) == (reach > 0.25)
 
 
@@ -261,7 +261,7 @@ def test_every_gate_is_on_without_a_word_in_the_spec(spec, contest):
         "slices",
         "calibration error",
         "prediction time, ms a row",
-        "artefact size, MB",
+        "artifact size, MB",
         "leak: test events seen in training",
         "leak: an input that is the label",
         "leak: learns from shuffled labels",
@@ -276,7 +276,7 @@ def test_every_gate_is_on_without_a_word_in_the_spec(spec, contest):
 def receipt(candidate: str, roc_auc: float) -> CandidateReceipt:
     return CandidateReceipt(
         model="m", as_of=AS_OF, candidate=candidate, key="k", run_id="r", model_id="i", trials=0,
-        artefact_sha256="s", artefact_bytes=1, params={}, validation={"roc_auc": roc_auc},
+        artifact_sha256="s", artifact_bytes=1, params={}, validation={"roc_auc": roc_auc},
     )  # fmt: skip
 
 

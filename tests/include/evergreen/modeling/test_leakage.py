@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from evergreen.modeling.leakage import check_leaks, strongest_input
-from evergreen.modeling.metrics import Truth
+from evergreen.modeling.metrics import Labels
 from evergreen.spec import load_spec
 from evergreen.spec.data import Examples
 
@@ -35,7 +35,7 @@ def honest() -> pd.DataFrame:
 
 
 def verdicts(spec, *, train, test) -> list[str]:
-    truth = Truth.of(test, spec=spec.examples)
+    truth = Labels.of(test, spec=spec.examples)
     return [check.status for check in check_leaks(spec, train=train, test=test, truth=truth)]
 
 
@@ -69,7 +69,7 @@ def test_an_input_that_is_the_label_fails_and_is_named(spec, honest, name, leak)
     leaking = honest.assign(**{name: leak(honest)})
     train = honest.assign(id=honest["id"] + ROWS)
 
-    truth = Truth.of(leaking, spec=spec.examples)
+    truth = Labels.of(leaking, spec=spec.examples)
     found = list(check_leaks(spec, train=train, test=leaking, truth=truth))[1]
 
     assert found.status == "failed"
@@ -80,13 +80,13 @@ def test_a_unique_category_is_no_leak(spec, honest):
     """Every value occurs once and so is pure; that says nothing of rows not seen."""
     unique = honest.assign(c=honest["id"].astype(str))
 
-    truth = Truth.of(unique, spec=spec.examples)
+    truth = Labels.of(unique, spec=spec.examples)
     assert strongest_input(spec, unique, truth=truth)[1] < 0.6
 
 
 def test_an_input_that_is_the_number_to_predict_is_found(spec, honest):
     label = np.random.default_rng(1).normal(size=ROWS)
-    truth = Truth(problem="regression", values=label)
+    truth = Labels(problem="regression", values=label)
 
     assert strongest_input(spec, honest, truth=truth)[1] < 0.6
     assert strongest_input(spec, honest.assign(x=label**3), truth=truth) == ("x", 1.0)
@@ -94,7 +94,7 @@ def test_an_input_that_is_the_number_to_predict_is_found(spec, honest):
 
 def test_an_input_that_gives_one_of_several_classes_away_is_found(spec, honest):
     codes = np.arange(ROWS) % 3
-    truth = Truth(problem="multiclass", values=codes, classes=("a", "b", "c"))
+    truth = Labels(problem="multiclass", values=codes, classes=("a", "b", "c"))
 
     assert strongest_input(spec, honest.assign(c="z"), truth=truth)[1] < 0.6
     leaking = honest.assign(c=np.where(codes == 2, "yes", "no"))
@@ -102,7 +102,7 @@ def test_an_input_that_gives_one_of_several_classes_away_is_found(spec, honest):
 
 
 def label_check(spec, rows, truth=None):
-    truth = truth or Truth.of(rows, spec=spec.examples)
+    truth = truth or Labels.of(rows, spec=spec.examples)
     train = rows.assign(id=rows["id"] + ROWS)
     return list(check_leaks(spec, train=train, test=rows, truth=truth))[1]
 
@@ -140,7 +140,7 @@ def test_of_many_classes_each_is_measured(spec, honest, classes):
     """Ten classes of 200 rows used to be too few for each question."""
     codes = np.arange(ROWS) % classes
     names = tuple(f"class {n:02}" for n in range(classes))
-    truth = Truth(problem="multiclass", values=codes, classes=names)
+    truth = Labels(problem="multiclass", values=codes, classes=names)
 
     assert label_check(spec, honest.assign(c="z"), truth).status == "passed"
     assert label_check(spec, honest.assign(c=codes.astype(str)), truth).status == "failed"
@@ -148,7 +148,7 @@ def test_of_many_classes_each_is_measured(spec, honest, classes):
 
 def test_a_rare_class_is_named_and_not_called_passed(spec, honest):
     codes = np.where(np.arange(ROWS) < 3, 2, np.arange(ROWS) % 2)
-    truth = Truth(problem="multiclass", values=codes, classes=("a", "b", "rare"))
+    truth = Labels(problem="multiclass", values=codes, classes=("a", "b", "rare"))
 
     found = label_check(spec, honest.assign(c="z"), truth)
 
@@ -158,7 +158,7 @@ def test_a_rare_class_is_named_and_not_called_passed(spec, honest):
 
 @pytest.mark.parametrize("label", [0.0, 7.0])
 def test_numbers_that_are_all_alike_are_not_called_passed(spec, honest, label):
-    truth = Truth(problem="regression", values=np.full(ROWS, label))
+    truth = Labels(problem="regression", values=np.full(ROWS, label))
 
     assert label_check(spec, honest, truth).status == "failed"
 

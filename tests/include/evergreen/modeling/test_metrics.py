@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evergreen.modeling.metrics import (
-    Truth,
+    Labels,
     calibration_curve,
     calibration_error,
     gain,
@@ -21,12 +21,12 @@ from evergreen.modeling.metrics import (
 )
 
 
-def binary(labels) -> Truth:
-    return Truth(problem="binary", values=np.asarray(labels, dtype=bool))
+def binary(labels) -> Labels:
+    return Labels(problem="binary", values=np.asarray(labels, dtype=bool))
 
 
-def numbers(labels) -> Truth:
-    return Truth(problem="regression", values=np.asarray(labels, dtype=float))
+def numbers(labels) -> Labels:
+    return Labels(problem="regression", values=np.asarray(labels, dtype=float))
 
 
 LABELS = [False, False, True, True]
@@ -40,7 +40,7 @@ def test_metrics_of_a_perfect_order():
 
 
 def test_metrics_of_several_classes():
-    truth = Truth(problem="multiclass", values=np.array([0, 1, 2, 2]), classes=("a", "b", "c"))
+    truth = Labels(problem="multiclass", values=np.array([0, 1, 2, 2]), classes=("a", "b", "c"))
     said = np.array([[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.1, 0.1, 0.8], [0.7, 0.2, 0.1]])
 
     found = measure(truth, said)
@@ -82,7 +82,7 @@ def test_calibration_error_of_scores_that_say_too_much():
 
 
 def test_calibration_of_several_classes_is_that_of_the_likeliest():
-    truth = Truth(problem="multiclass", values=np.array([0, 1] * 50), classes=("a", "b", "c"))
+    truth = Labels(problem="multiclass", values=np.array([0, 1] * 50), classes=("a", "b", "c"))
 
     error = calibration_error(truth, np.tile([0.9, 0.05, 0.05], (100, 1)), bins=1)
 

@@ -129,8 +129,8 @@ def test_the_budget_of_time_ends_it(spec, rows):
 def test_a_trial_that_fails_is_shown_and_the_others_go_on(spec, rows):
     found = search(spec, rows, space={"model__solver": ("lbfgs", "no such")}, trials=4)
 
-    assert [trial.fault is None for trial in found] == [True, False]
-    assert "no such" in found[1].fault
+    assert [trial.error is None for trial in found] == [True, False]
+    assert "no such" in found[1].error
 
 
 def test_a_search_in_which_nothing_can_be_fitted_says_why(spec, rows):

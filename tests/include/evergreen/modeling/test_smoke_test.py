@@ -16,14 +16,14 @@ import numpy as np
 import psutil
 import pytest
 
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.modeling import artifacts, smoke_test
 
 pytestmark = pytest.mark.integration
 
 
 def in_store(mlflow_artifacts: Path, challenger) -> Path:
-    found = list(mlflow_artifacts.rglob(f"{challenger.model_id}/artifacts/{artifacts.ARTEFACT}"))
+    found = list(mlflow_artifacts.rglob(f"{challenger.model_id}/artifacts/{artifacts.ARTIFACT}"))
     assert len(found) == 1
     return found[0].parent
 
@@ -41,12 +41,14 @@ def registered(new_history, trained, mlflow_artifacts, tmp_path):
 
 def test_a_sound_version_answers_from_another_process(registered, monkeypatch):
     history, version, _ = registered
-    here, real = os.getpid(), smoke_test.answer_to
+    here, real = os.getpid(), smoke_test.run_smoke_test
     monkeypatch.setattr(
-        smoke_test, "answer_to", lambda q: pytest.fail("here") if os.getpid() == here else real(q)
+        smoke_test,
+        "run_smoke_test",
+        lambda q: pytest.fail("here") if os.getpid() == here else real(q),
     )
 
-    answer = smoke_test.probe(history.client, history.spec, version)
+    answer = smoke_test.smoke_test(history.client, history.spec, version)
 
     assert answer.rows == 5
     assert answer.load_s > 0
@@ -57,7 +59,7 @@ def test_a_worker_of_celery_may_ask(registered, monkeypatch):
     history, version, _ = registered
     monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
 
-    assert smoke_test.probe(history.client, history.spec, version).rows == 5
+    assert smoke_test.smoke_test(history.client, history.spec, version).rows == 5
 
 
 def test_other_predictions_than_in_training_are_refused(registered):
@@ -65,21 +67,21 @@ def test_other_predictions_than_in_training_are_refused(registered):
     expected = json.loads((folder / artifacts.EXPECTED).read_text())
     (folder / artifacts.EXPECTED).write_text(json.dumps([expected[0] + 0.001, *expected[1:]]))
 
-    with pytest.raises(ArtefactError, match=r"but predicted .* Nothing was moved"):
-        smoke_test.probe(history.client, history.spec, version)
+    with pytest.raises(ArtifactError, match=r"but predicted .* Nothing was moved"):
+        smoke_test.smoke_test(history.client, history.spec, version)
 
 
 def test_changed_bytes_are_refused(registered):
     history, version, folder = registered
-    with (folder / artifacts.ARTEFACT).open("ab") as file:
+    with (folder / artifacts.ARTIFACT).open("ab") as file:
         file.write(b"x")
 
-    with pytest.raises(ArtefactError, match="It was not loaded"):
-        smoke_test.probe(history.client, history.spec, version)
+    with pytest.raises(ArtifactError, match="It was not loaded"):
+        smoke_test.smoke_test(history.client, history.spec, version)
 
 
-def question(history) -> smoke_test.Question:
-    return smoke_test.Question(
+def test(history) -> smoke_test.SmokeTest:
+    return smoke_test.SmokeTest(
         folder=Path("/none"), name="m version 1", sha256="s", spec=history.spec
     )
 
@@ -88,30 +90,32 @@ def test_a_process_that_dies_is_an_answer(new_history, monkeypatch, request):
     """As a segmentation fault would end it, though Airflow handles the signal in a task."""
     before = signal.signal(signal.SIGSEGV, lambda *_: None)
     request.addfinalizer(lambda: signal.signal(signal.SIGSEGV, before))
-    monkeypatch.setattr(smoke_test, "answer_to", lambda _: os.kill(os.getpid(), signal.SIGSEGV))
+    monkeypatch.setattr(
+        smoke_test, "run_smoke_test", lambda _: os.kill(os.getpid(), signal.SIGSEGV)
+    )
 
-    answer = smoke_test.ask_apart(question(new_history()))
+    answer = smoke_test.run_in_subprocess(test(new_history()))
 
-    assert answer.fault == "m version 1 broke its process (-11)."
+    assert answer.error == "m version 1 broke its process (-11)."
 
 
 def test_a_process_that_hangs_is_an_answer_and_is_ended(new_history, monkeypatch):
-    monkeypatch.setattr(smoke_test, "answer_to", lambda _: time.sleep(60))
+    monkeypatch.setattr(smoke_test, "run_smoke_test", lambda _: time.sleep(60))
     monkeypatch.setattr(smoke_test, "TIMEOUT_S", 0.5)
-    asked = question(new_history())
+    asked = test(new_history())
     started, before = time.monotonic(), set(psutil.Process().children())
 
-    answer = smoke_test.ask_apart(asked)
+    answer = smoke_test.run_in_subprocess(asked)
 
-    assert answer.fault == "m version 1 did not load and predict within 0.5 s."
+    assert answer.error == "m version 1 did not load and predict within 0.5 s."
     assert time.monotonic() - started < 30
     assert set(psutil.Process().children()) == before
 
 
 def test_an_error_nobody_foresaw_is_an_answer(new_history, monkeypatch):
-    monkeypatch.setattr(smoke_test, "answer_to", lambda _: 1 / 0)
+    monkeypatch.setattr(smoke_test, "run_smoke_test", lambda _: 1 / 0)
 
-    assert "ZeroDivisionError" in smoke_test.ask_apart(question(new_history())).fault
+    assert "ZeroDivisionError" in smoke_test.run_in_subprocess(test(new_history())).error
 
 
 def test_what_this_process_did_to_the_users_code_is_unknown_there(new_history, monkeypatch):
@@ -120,11 +124,11 @@ def test_what_this_process_did_to_the_users_code_is_unknown_there(new_history, m
     seen = "models.patched in sys.modules"
     monkeypatch.setattr(
         smoke_test,
-        "answer_to",
-        lambda _: smoke_test.Answer(rows=int("models.patched" in sys.modules)),
+        "run_smoke_test",
+        lambda _: smoke_test.SmokeTestResult(rows=int("models.patched" in sys.modules)),
     )
 
-    assert smoke_test.ask_apart(question(new_history())).rows == 0, seen
+    assert smoke_test.run_in_subprocess(test(new_history())).rows == 0, seen
 
 
 def test_threads_that_worked_here_do_not_hang_it(registered):
@@ -135,15 +139,15 @@ def test_threads_that_worked_here_do_not_hang_it(registered):
     rows = np.random.default_rng(0).normal(size=(2000, 4))
     HistGradientBoostingClassifier(max_iter=5).fit(rows, rows[:, 0] > 0)
 
-    assert smoke_test.probe(history.client, history.spec, version).rows == 5
+    assert smoke_test.smoke_test(history.client, history.spec, version).rows == 5
 
 
 def test_an_alias_never_moves_to_a_version_whose_process_breaks(new_history, monkeypatch):
     history = new_history()
     registration = history.version(1)
-    monkeypatch.setattr(smoke_test, "answer_to", lambda _: os._exit(3))
+    monkeypatch.setattr(smoke_test, "run_smoke_test", lambda _: os._exit(3))
 
-    with pytest.raises(ArtefactError, match="broke its process"):
+    with pytest.raises(ArtifactError, match="broke its process"):
         history.deploy(registration)
 
     assert history.champion() is None

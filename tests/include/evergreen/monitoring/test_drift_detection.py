@@ -29,7 +29,7 @@ from evergreen.monitoring.drift_thresholds import thresholds
 from evergreen.reporting.evidently_dashboard import fill_workspace
 from evergreen.spec.monitoring import Drift
 from evergreen.storage.folder import FolderStore
-from evergreen.storage.records import read
+from evergreen.storage.records import read_object
 
 pytestmark = pytest.mark.integration
 
@@ -94,7 +94,7 @@ def test_a_fault_is_found_on_its_day_and_named_with_numbers(watch):
     assert f"usual are {finding.usual:.4g}, an alarm is beyond {finding.limit:.4g}" in str(
         found.reasons
     )
-    assert not found.asks
+    assert not found.requests_retrain
 
 
 def test_a_renamed_category_is_named_as_unseen(watch):
@@ -112,7 +112,7 @@ def test_drift_that_stays_asks_for_a_retrain(watch):
     found = watch()
 
     assert found.colour == "red"
-    assert found.asks
+    assert found.requests_retrain
     assert found.reasons[-1] == "drift on 2 of the last 3 days"
 
 
@@ -126,7 +126,7 @@ def test_evidentlys_own_marks_are_the_decision(watch):
     marks = {name: of["beyond_default_threshold"] for name, of in found.report.columns.items()}
     assert marks == {name: limits[name] for name in marks}
     assert marks["distance"]
-    page = read(watch.store, found.report.html).decode()
+    page = read_object(watch.store, found.report.html).decode()
     assert f"{DAY}: {len(found.alarms[-1].findings)} distances beyond their limits" in page
 
 
@@ -134,7 +134,9 @@ def test_the_snapshot_opens_in_evidently(watch):
     from evidently.core.report import Snapshot
 
     found = watch()
-    snapshot = Snapshot.loads(gzip.decompress(read(watch.store, found.report.snapshot)).decode())
+    snapshot = Snapshot.loads(
+        gzip.decompress(read_object(watch.store, found.report.snapshot)).decode()
+    )
 
     assert snapshot.get_name() == f"{watch.spec.model} {DAY}"
     assert snapshot.dict()["metrics"]
@@ -254,7 +256,7 @@ def test_a_mended_fault_of_the_past_does_not_blind_the_present():
 def test_report_json_is_strict(watch):
     found = watch()
 
-    json.loads(read(watch.store, found.report.json_report), parse_constant=pytest.fail)
+    json.loads(read_object(watch.store, found.report.json_report), parse_constant=pytest.fail)
 
 
 def history_of(rng, *, days=60, columns=12) -> pd.DataFrame:

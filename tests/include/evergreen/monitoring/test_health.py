@@ -18,12 +18,12 @@ from evergreen.receipts.monitoring import (
     Finding,
     KeptReport,
     QualityReceipt,
+    QualityWindow,
     ServiceReceipt,
     SkewedColumn,
     SkewReceipt,
     StalenessReceipt,
     VersionQuality,
-    Window,
 )
 from evergreen.spec.monitoring import Service
 
@@ -51,12 +51,12 @@ class Day:
         self.report = Report(
             drift=DetectionReceipt(
                 **common, version="1", rows=900, reference_days=(self.day,), reference_rows=3600,
-                history_days=60, alarms=(DayAlarm(day=self.day, is_told=True, findings=()),),
+                history_days=60, alarms=(DayAlarm(day=self.day, is_known=True, findings=()),),
                 columns=(Finding(name="temp", distance=9, usual=8, limit=40),), report=kept,
             ),
             quality=QualityReceipt(
                 **common, metric="roc_auc", remeasured=1, slices=(), late=(), unmatched=0,
-                windows=(Window(first=self.day, last=self.day, rows=900, labelled=880,
+                windows=(QualityWindow(first=self.day, last=self.day, rows=900, labelled=880,
                                 metrics={"roc_auc": 0.68}, estimated={"roc_auc": 0.69}),),
                 versions=(VersionQuality(version="1", days=1, rows=880, offline=0.7,
                                          realised=0.68),),
@@ -118,11 +118,11 @@ def test_the_gravest_colour_is_that_of_the_day(history, colours, all_day):
 def test_a_watcher_without_a_result_is_unknown_and_starts_nothing(history, watcher):
     day = Day(history).silence(watcher)
     for other in {"drift", "quality", "staleness"} - {watcher}:
-        day.say(other, colour="red", asks=True, reasons=(f"{other}: bad",))
+        day.say(other, colour="red", requests_retrain=True, reasons=(f"{other}: bad",))
 
     found = day.assess()
 
-    assert found.silent == (watcher,)
+    assert found.missing == (watcher,)
     assert f"{watcher}: gave no result" in found.reasons
     assert found.request is None
     assert "no result" in day.page()
@@ -131,7 +131,7 @@ def test_a_watcher_without_a_result_is_unknown_and_starts_nothing(history, watch
 def test_a_server_must_be_heard_where_the_spec_has_one(history):
     day = Day(history)
 
-    assert day.assess(service=Service()).silent == ("service", "skew")
+    assert day.assess(service=Service()).missing == ("service", "skew")
 
     day.report = day.report.model_copy(update={"service": ServiceReceipt(
         model=history.spec.model, as_of=day.as_of, day=day.day, colour="green", reasons=(),
@@ -149,7 +149,9 @@ def test_a_server_must_be_heard_where_the_spec_has_one(history):
 
 
 def test_red_asks_for_a_retrain_with_its_reasons(history):
-    day = Day(history).say("drift", colour="red", asks=True, reasons=("drift: temp is far",))
+    day = Day(history).say(
+        "drift", colour="red", requests_retrain=True, reasons=("drift: temp is far",)
+    )
 
     found = day.assess()
 
@@ -159,8 +161,12 @@ def test_red_asks_for_a_retrain_with_its_reasons(history):
 
 
 def test_a_stuck_brake_makes_the_day_red(history):
-    Day(history, 1).say("drift", colour="red", asks=True, reasons=("drift: a",)).assess()
-    later = Day(history, 20).say("drift", colour="red", asks=True, reasons=("drift: a",))
+    Day(history, 1).say(
+        "drift", colour="red", requests_retrain=True, reasons=("drift: a",)
+    ).assess()
+    later = Day(history, 20).say(
+        "drift", colour="red", requests_retrain=True, reasons=("drift: a",)
+    )
 
     found = later.assess()
 
@@ -169,7 +175,7 @@ def test_a_stuck_brake_makes_the_day_red(history):
 
 
 def test_a_replay_says_so_and_tells_nobody(history):
-    day = Day(history).say("drift", colour="red", asks=True, reasons=("drift: a",))
+    day = Day(history).say("drift", colour="red", requests_retrain=True, reasons=("drift: a",))
 
     found = day.assess(is_replay=True)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
-from evergreen.modeling.metrics import Truth
+from evergreen.modeling.metrics import Labels
 from evergreen.monitoring.performance_estimation import calibrated, expected_metrics
 
 RNG = np.random.default_rng(7)
@@ -53,7 +53,7 @@ def test_scores_that_exaggerate_are_set_right_by_what_came_before():
     loud = np.clip(honest * 2 - 0.5, 0, 1)
 
     raw = expected_metrics(loud[10_000:], loud[10_000:], problem="binary")
-    past = Truth(problem="binary", values=came[:10_000])
+    past = Labels(problem="binary", values=came[:10_000])
     chances = calibrated(past, loud[:10_000], to=loud[10_000:])
     right = expected_metrics(loud[10_000:], chances, problem="binary")
 
@@ -64,6 +64,6 @@ def test_scores_that_exaggerate_are_set_right_by_what_came_before():
 
 def test_a_few_labels_calibrate_nothing():
     said = RNG.random(100)
-    past = Truth(problem="binary", values=RNG.random(100) < 0.5)
+    past = Labels(problem="binary", values=RNG.random(100) < 0.5)
 
     assert (calibrated(past, said, to=said) == said).all()

@@ -35,7 +35,7 @@ def ask(history, day: int, *, is_replay: bool = False, reasons=("drift: temp",))
 def test_without_a_reason_nothing_is_asked_for(history):
     found = ask(history, 1, reasons=())
 
-    assert (found.words, found.request) == ("not needed", None)
+    assert (found.message, found.request) == ("not needed", None)
     assert requests(history.store, history.spec.model) == []
 
 
@@ -48,7 +48,7 @@ def test_drift_day_after_day_is_one_request(history):
             history.version(day, passed=False)  # the retrain comes, and changes nothing
 
     assert [day for day, of in found.items() if of.request] == [1, 8]
-    assert found[2].words == "held: one was asked for as of 2013-03-02, the cool-down is 7 days"
+    assert found[2].message == "held: one was asked for as of 2013-03-02, the cool-down is 7 days"
 
 
 def test_asking_again_for_the_same_night_is_the_same_request_until_it_is_answered(history):
@@ -69,7 +69,7 @@ def test_while_one_has_not_come_no_other_is_asked_for_and_a_person_is_told(histo
 
     assert later.request is None
     assert later.is_stuck
-    assert f"Is {history.spec.model}__retrain paused" in later.words
+    assert f"Is {history.spec.model}__retrain paused" in later.message
 
 
 def test_what_does_not_help_ends_and_a_promotion_begins_it_anew(history):
@@ -83,7 +83,7 @@ def test_what_does_not_help_ends_and_a_promotion_begins_it_anew(history):
 
     assert held.request is None
     assert held.is_stuck
-    assert "the last 3 retrains, from 2013-03-02 on, left version 1 as champion" in held.words
+    assert "the last 3 retrains, from 2013-03-02 on, left version 1 as champion" in held.message
     assert free.request is not None
 
 
@@ -92,8 +92,8 @@ def test_a_replay_tells_nobody_and_leaves_the_present_alone(history):
     braked = ask(history, 2, is_replay=True)
     present = ask(history, 2)
 
-    assert (past.words, past.request) == ("would have been asked for", None)
-    assert braked.words.startswith("held: one was asked for")
+    assert (past.message, past.request) == ("would have been asked for", None)
+    assert braked.message.startswith("held: one was asked for")
     assert present.request is not None
 
 
@@ -109,7 +109,7 @@ def test_a_champion_grows_old(history):
     assert (young.colour, young.limit_from) == ("green", "no backtest yet")
     assert (young.champion_days, young.champion_limit) == (13, 14)
     assert old.colour == "red"
-    assert old.asks
+    assert old.requests_retrain
     assert "the champion is 15 days old, 14 are allowed" in old.reasons[0]
 
 
@@ -126,7 +126,7 @@ def test_one_that_keeps_winning_needs_no_retrain(history):
 
     found = staleness(history, 15)
 
-    assert (found.colour, found.asks) == ("amber", False)
+    assert (found.colour, found.requests_retrain) == ("amber", False)
 
 
 def test_before_the_first_champion_nothing_is_old(history):

@@ -83,7 +83,7 @@ def test_a_broken_promise_is_red(log, spec, columns, why):
     found = measure_service(log.store, spec, as_of=AS_OF)
 
     assert found.colour == "red"
-    assert not found.asks  # another model would not be faster
+    assert not found.requests_retrain  # another model would not be faster
     assert why in found.reasons[0]
 
 

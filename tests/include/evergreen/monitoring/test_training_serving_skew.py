@@ -13,7 +13,7 @@ from tests.support.night import NOW
 
 from evergreen.data.parquet import from_parquet
 from evergreen.data.validation import validate_window
-from evergreen.data.window import Days, scoring_day
+from evergreen.data.window import DayRange, scoring_day
 from evergreen.errors import MonitoringError
 from evergreen.monitoring.training_serving_skew import measure_skew
 from evergreen.scoring.scoring import score_partition
@@ -36,7 +36,7 @@ def scored(serving, tmp_path_factory):
     root = tmp_path_factory.mktemp("skew") / "store"
     shutil.copytree(serving.store.root, root)
     store, day = FolderStore(root), scoring_day(WATCHED_AT)
-    days = Days(first=day, end=day + timedelta(days=1))
+    days = DayRange(first=day, end=day + timedelta(days=1))
     verdicts = validate_window(store, serving.spec, as_of=WATCHED_AT, days=days)
     score_partition(store, serving.client, serving.spec, as_of=WATCHED_AT, validation=verdicts)
     key = next(k for k in store.list(f"examples/flight_delay/{day}/") if k.endswith(".parquet"))

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from tests.support.night import NOW, History
 
-from evergreen.operations.housekeeping import WATCHED, keep_house
-from evergreen.operations.invariants import check_state
+from evergreen.operations.housekeeping import WATCHED, apply_retention
+from evergreen.operations.invariants import check_invariants
 from evergreen.registry import mlflow_registry
 from evergreen.spec.operations import Retention
 
@@ -29,7 +29,7 @@ def old(new_history) -> History:
 
 
 def clean(history: History, *, dry_run: bool = False, now=LATER):
-    return keep_house(
+    return apply_retention(
         history.store, history.client, history.spec, as_of=now, now=now, dry_run=dry_run
     )
 
@@ -44,7 +44,7 @@ def test_champions_and_the_newest_stay_and_the_losers_go(old):
     assert [k for k in old.store.list(f"evidence/{old.spec.model}/") if "/key-3/" in k] != []
     assert receipt.record is not None
     assert b"version 2 as of 2013-03-03" in old.store.get(receipt.record.key)
-    checks = check_state(old.store, old.client, old.spec, now=LATER, grace=timedelta(0))
+    checks = check_invariants(old.store, old.client, old.spec, now=LATER, grace=timedelta(0))
     assert [c.name for c in checks if c.status == "failed"] == []
 
 

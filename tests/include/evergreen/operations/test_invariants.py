@@ -9,10 +9,11 @@ import pytest
 from tests.conftest import AS_OF
 from tests.support.night import NOW, History
 
-from evergreen.operations.invariants import check_state
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.operations.invariants import check_invariants
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.serving.observations import Heartbeat
-from evergreen.spec.release import Stage
+from evergreen.spec.release import RolloutStage
 from evergreen.storage.records import canonical_json
 
 pytestmark = pytest.mark.integration
@@ -26,43 +27,47 @@ def healthy(new_history) -> History:
     return history
 
 
-def faults(of: History) -> dict[str, str]:
-    checks = check_state(of.store, of.client, of.spec, now=NOW + timedelta(days=4000))
+def errors(of: History) -> dict[str, str]:
+    checks = check_invariants(of.store, of.client, of.spec, now=NOW + timedelta(days=4000))
     return {check.name: check.measured for check in checks if check.status != "passed"}
 
 
 def test_a_healthy_model_has_none(healthy):
-    assert faults(healthy) == {}
+    assert errors(healthy) == {}
 
 
 def test_a_moved_alias(healthy):
     healthy.client.set_registered_model_alias(healthy.spec.model, "champion", "1")
 
-    assert faults(healthy) == {
+    assert errors(healthy) == {
         "the alias is where the ledger put it": "alias at version 1, ledger says 2"
     }
 
 
 def test_a_checkpoint_of_the_ledger_that_says_something_else(new_history, monkeypatch):
-    monkeypatch.setattr(ledger, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(ledger_store, "CHECKPOINT_EVERY", 2)
     history = new_history()
     history.deploy(history.version(1))
     history.deploy(history.version(2))
-    assert faults(history) == {}
+    assert errors(history) == {}
     place = f"ledger_checkpoints/{history.spec.model}/00000004.json"
     history.store.put(place, history.store.get(place).replace(b"promote", b"rollback"))
 
-    assert faults(history)["the ledger's checkpoints repeat its entries"] == (
+    assert errors(history)["the ledger's checkpoints repeat its entries"] == (
         f"{place} differs from the entries it repeats; delete it"
     )
 
 
 def test_a_stage_that_nobody_watches_any_more(healthy):
-    book = healthy.ledger()
-    stage = {"step": "stage", "stage": Stage(kind="canary", share=0.1, minutes=5), "version": "1"}
-    ledger.append(healthy.store, book, book.champion.model_copy(update=stage))
+    ledger = healthy.ledger()
+    stage = {
+        "step": "stage",
+        "stage": RolloutStage(kind="canary", share=0.1, minutes=5),
+        "version": "1",
+    }
+    ledger_store.append(healthy.store, ledger, ledger.champion.model_copy(update=stage))
 
-    assert faults(healthy) == {
+    assert errors(healthy) == {
         "no change of champion is left open": "version 1 was left in stage canary 10%"
     }
 
@@ -76,7 +81,7 @@ def test_a_server_that_answers_with_another_version(healthy):
         data = canonical_json(beat.model_dump(mode="json"))
         healthy.store.put(f"servers/{replica}.json", data)
     try:
-        found = faults(healthy)
+        found = errors(healthy)
     finally:
         for replica in "ab":
             healthy.store.delete(f"servers/{replica}.json")
@@ -89,27 +94,29 @@ def test_a_server_that_answers_with_another_version(healthy):
 def test_a_champion_that_was_deleted(healthy):
     healthy.client.delete_model_version(healthy.spec.model, "2")
 
-    found = faults(healthy)
+    found = errors(healthy)
 
     assert found["champion and rollback target load and predict"] == "version 2 is gone"
     assert found["the alias is where the ledger put it"] == "alias at version None, ledger says 2"
 
 
 def test_a_change_that_was_never_ended(healthy):
-    book = healthy.ledger()
-    ledger.append(healthy.store, book, book.champion.model_copy(update={"step": "intent"}))
+    ledger = healthy.ledger()
+    ledger_store.append(
+        healthy.store, ledger, ledger.champion.model_copy(update={"step": "intent"})
+    )
 
-    assert faults(healthy) == {
+    assert errors(healthy) == {
         "no change of champion is left open": "promote of version 2 has no outcome"
     }
 
 
 def test_a_champion_older_than_the_one_before(healthy):
-    book = healthy.ledger()
-    older = book.champion.model_copy(update={"as_of": AS_OF - timedelta(days=9)})
-    ledger.append(healthy.store, book, older)
+    ledger = healthy.ledger()
+    older = ledger.champion.model_copy(update={"as_of": AS_OF - timedelta(days=9)})
+    ledger_store.append(healthy.store, ledger, older)
 
-    assert "champions only move forward in as_of" in faults(healthy)
+    assert "champions only move forward in as_of" in errors(healthy)
 
 
 def test_a_champion_that_missed_a_gate(healthy):
@@ -117,7 +124,7 @@ def test_a_champion_that_missed_a_gate(healthy):
         healthy.spec.model, "2", mlflow_registry.TAG_PASSED, "failed"
     )
 
-    assert faults(healthy) == {
+    assert errors(healthy) == {
         "every champion passed its gates or was forced": "version 2 has verdict failed"
     }
 
@@ -131,7 +138,7 @@ def test_two_versions_of_one_piece_of_work(healthy):
         tags=dict(second.tags),
     )
 
-    assert list(faults(healthy)) == ["one version per piece of work"]
+    assert list(errors(healthy)) == ["one version per piece of work"]
 
 
 def test_two_runs_of_one_piece_of_work_and_one_unfinished(healthy):
@@ -139,7 +146,7 @@ def test_two_runs_of_one_piece_of_work_and_one_unfinished(healthy):
     for _ in range(2):
         healthy.client.create_run(experiment, tags={mlflow_registry.TAG_KEY: "twice"})
 
-    found = faults(healthy)
+    found = errors(healthy)
 
     assert found["one run per piece of work"] == "twice x2"
     assert "no run is left unfinished" in found
@@ -151,7 +158,7 @@ def test_a_version_nobody_can_trace(healthy):
         healthy.spec.model, source=second.source, model_id=second.tags[mlflow_registry.TAG_MODEL_ID]
     )
 
-    assert faults(healthy)["every version can be traced"].startswith("version 3 lacks ")
+    assert errors(healthy)["every version can be traced"].startswith("version 3 lacks ")
 
 
 def test_a_manifest_without_its_object(healthy):
@@ -160,6 +167,6 @@ def test_a_manifest_without_its_object(healthy):
     key = f"examples/{healthy.spec.model}/windows/x.json"
     healthy.store.put(key, json.dumps(content).encode())
 
-    assert faults(healthy) == {
+    assert errors(healthy) == {
         "every manifest has its objects": f"{key}: examples/x.parquet is gone"
     }

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evergreen.registry import ledger
-from evergreen.registry.ledger import Entry, Ledger, LedgerConflictError
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry.ledger import Ledger, LedgerConflictError, LedgerEntry
 from evergreen.storage.folder import FolderStore
 
 DAY = datetime(2013, 7, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ def on(day: int) -> datetime:
 
 
 def entry(version: int, day: int, *, action="promote", at: int | None = None, step="outcome"):
-    return Entry(
+    return LedgerEntry(
         step=step,
         action=action,
         model="m",
@@ -28,30 +28,30 @@ def entry(version: int, day: int, *, action="promote", at: int | None = None, st
         previous=None,
         as_of=on(day),
         serves_from=on(day if at is None else at),
-        artefact_sha256="0" * 64,
+        artifact_sha256="0" * 64,
         actor="test",
         reason="",
         recorded_at=on(day),
     )
 
 
-def book(*entries: Entry) -> Ledger:
+def ledger(*entries: LedgerEntry) -> Ledger:
     return Ledger(model="m", entries=entries)
 
 
 #: v1 promoted, v2 lost and is nowhere here, v3 promoted, then back to v1 on day 8.
-ROLLED_BACK = book(entry(1, 1), entry(3, 3), entry(1, 1, action="rollback", at=8))
+ROLLED_BACK = ledger(entry(1, 1), entry(3, 3), entry(1, 1, action="rollback", at=8))
 
 
 def test_an_empty_ledger_has_no_champion():
-    assert book().champion is None
-    assert book().horizon is None
-    assert book().champion_at(on(9)) is None
-    assert book().rollback_target() is None
+    assert ledger().champion is None
+    assert ledger().latest_as_of is None
+    assert ledger().champion_at(on(9)) is None
+    assert ledger().rollback_target() is None
 
 
 def test_the_way_back_is_the_last_champion_not_the_last_number():
-    target = book(entry(1, 1), entry(3, 3)).rollback_target()
+    target = ledger(entry(1, 1), entry(3, 3)).rollback_target()
 
     assert target is not None
     assert target.version == "1"
@@ -65,7 +65,7 @@ def test_after_a_rollback_the_withdrawn_version_is_no_way_back():
 
 
 def test_a_withdrawn_version_can_be_put_back():
-    again = book(*ROLLED_BACK.entries, entry(3, 3, action="rollback", at=9))
+    again = ledger(*ROLLED_BACK.entries, entry(3, 3, action="rollback", at=9))
 
     assert again.champion.version == "3"
     assert not again.is_withdrawn("3")
@@ -74,7 +74,7 @@ def test_a_withdrawn_version_can_be_put_back():
 
 def test_what_was_learnt_once_stays_the_horizon():
     """After a rollback a replay of day 2 is still history: day 3 was lived already."""
-    assert ROLLED_BACK.horizon == on(3)
+    assert ROLLED_BACK.latest_as_of == on(3)
 
 
 @pytest.mark.parametrize(("day", "version"), [(0, None), (1, "1"), (2, "1"), (3, "3"), (7, "3"),
@@ -86,7 +86,7 @@ def test_who_was_champion_at_a_day(day, version):
 
 
 def test_a_day_is_scored_by_what_had_learnt_nothing_of_it():
-    two = book(entry(1, 1), entry(3, 3))
+    two = ledger(entry(1, 1), entry(3, 3))
 
     assert two.scorer_of(on(2), as_of=on(3)).version == "1"
     assert two.scorer_of(on(3), as_of=on(4)).version == "3"
@@ -102,7 +102,7 @@ def test_a_replay_of_a_day_before_the_rollback_gives_what_served_then():
 
 
 def test_an_intent_is_no_change_yet():
-    open_one = book(entry(1, 1), entry(3, 3, step="intent"))
+    open_one = ledger(entry(1, 1), entry(3, 3, step="intent"))
 
     assert open_one.champion.version == "1"
     assert open_one.pending.version == "3"
@@ -110,18 +110,18 @@ def test_an_intent_is_no_change_yet():
 
 def test_the_number_belongs_to_the_first(tmp_path):
     store = FolderStore(tmp_path)
-    empty = ledger.read(store, "m")
+    empty = ledger_store.read_ledger(store, "m")
 
-    first = ledger.append(store, empty, entry(1, 1))
+    first = ledger_store.append(store, empty, entry(1, 1))
 
     with pytest.raises(LedgerConflictError):
-        ledger.append(store, empty, entry(2, 2))
-    assert ledger.read(store, "m") == first
-    assert ledger.is_newest(store, first)
-    assert not ledger.is_newest(store, empty)
+        ledger_store.append(store, empty, entry(2, 2))
+    assert ledger_store.read_ledger(store, "m") == first
+    assert ledger_store.is_newest(store, first)
+    assert not ledger_store.is_newest(store, empty)
 
 
-class Watched(FolderStore):
+class MonitorReceipt(FolderStore):
     """Remembers what was read."""
 
     def get(self, key: str) -> bytes:
@@ -130,19 +130,19 @@ class Watched(FolderStore):
 
 
 @pytest.fixture
-def long(tmp_path, monkeypatch) -> Watched:
+def long(tmp_path, monkeypatch) -> MonitorReceipt:
     """Seven entries, three to a checkpoint."""
     monkeypatch.setattr(ledger, "CHECKPOINT_EVERY", 3)
-    store = Watched(tmp_path)
+    store = MonitorReceipt(tmp_path)
     store.seen = []
     for n in range(1, 8):
-        ledger.append(store, ledger.read(store, "m"), entry(n, n))
+        ledger_store.append(store, ledger_store.read_ledger(store, "m"), entry(n, n))
     store.seen.clear()
     return store
 
 
 def test_a_long_ledger_is_read_in_few_requests(long):
-    found = ledger.read(long, "m")
+    found = ledger_store.read_ledger(long, "m")
 
     assert found.entries == tuple(entry(n, n) for n in range(1, 8))
     assert long.seen == [
@@ -159,15 +159,15 @@ def test_a_checkpoint_that_is_of_no_use_is_done_without(long, content):
     if content is not None:
         long.put(place, content)
 
-    assert [e.version for e in ledger.read(long, "m").entries] == list("1234567")
+    assert [e.version for e in ledger_store.read_ledger(long, "m").entries] == list("1234567")
 
 
 def test_a_checkpoint_that_a_crash_left_out_is_made_by_the_next_entry(long):
     long.delete("ledger_checkpoints/m/00000006.json")
 
-    ledger.append(long, ledger.read(long, "m"), entry(8, 8))
+    ledger_store.append(long, ledger_store.read_ledger(long, "m"), entry(8, 8))
 
-    assert ledger.read_checkpoint(long, "m", 6) == tuple(entry(n, n) for n in (4, 5, 6))
+    assert ledger_store.read_checkpoint(long, "m", 6) == tuple(entry(n, n) for n in (4, 5, 6))
 
 
 moves = st.lists(st.tuples(st.booleans(), st.integers(1, 6)), max_size=12)
@@ -181,11 +181,11 @@ def test_the_champion_is_always_one_that_was_put_in_place(moves, instant):
         entry(version, day, action="promote" if is_promotion else "rollback", at=day)
         for day, (is_promotion, version) in enumerate(moves)
     ]
-    found = book(*entries)
+    found = ledger(*entries)
 
     assert (found.champion is None) == (not entries)
     if entries:
-        assert found.standing[-1].version == found.champion.version == entries[-1].version
+        assert found.active_champions[-1].version == found.champion.version == entries[-1].version
     scorer = found.scorer_of(on(instant), as_of=on(instant + 1))
     if scorer is not None:
         assert scorer.as_of <= on(instant)

@@ -7,8 +7,8 @@ from tests.support.night import NOW
 
 from evergreen.receipts.release import ApprovalReceipt
 from evergreen.release.approval import question
-from evergreen.release.deployment import why_not_promote
-from evergreen.reporting.evidence import DATA, PAGE, EvidencePack
+from evergreen.release.deployment import reason_not_to_promote
+from evergreen.reporting.evidence import EVIDENCE_DATA, EVIDENCE_PAGE, EvidencePack
 from evergreen.spec.release import Approval, Deployment
 
 pytestmark = pytest.mark.integration
@@ -17,16 +17,16 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def history(new_history):
     history = new_history()
-    asks = Deployment(approval=Approval(required=True))
-    history.spec = history.spec.model_copy(update={"deployment": asks})
+    requests_retrain = Deployment(approval=Approval(required=True))
+    history.spec = history.spec.model_copy(update={"deployment": requests_retrain})
     return history
 
 
-def answer(registration, *, approved: bool, words: str = "", **changes) -> ApprovalReceipt:
+def answer(registration, *, approved: bool, message: str = "", **changes) -> ApprovalReceipt:
     said = ApprovalReceipt(
         model=registration.model, as_of=registration.as_of, version=registration.version,
-        judged_against=registration.judged_against, asked=True, approved=approved, actor="anna",
-        words=words,
+        compared_with=registration.compared_with, asked=True, approved=approved, actor="anna",
+        message=message,
     )  # fmt: skip
     return said.model_copy(update=changes)
 
@@ -34,7 +34,7 @@ def answer(registration, *, approved: bool, words: str = "", **changes) -> Appro
 def test_a_yes_promotes_and_the_ledger_has_who_and_why(history):
     version = history.version(1)
 
-    receipt = history.deploy(version, approval=answer(version, approved=True, words="looks good"))
+    receipt = history.deploy(version, approval=answer(version, approved=True, message="looks good"))
 
     assert receipt.moved is True
     entry = history.ledger().champion
@@ -45,7 +45,7 @@ def test_a_yes_promotes_and_the_ledger_has_who_and_why(history):
 def test_a_no_leaves_the_champion_and_is_written_down(history):
     version = history.version(1)
 
-    receipt = history.deploy(version, approval=answer(version, approved=False, words="too early"))
+    receipt = history.deploy(version, approval=answer(version, approved=False, message="too early"))
 
     assert (receipt.moved, receipt.reason) == (False, "anna said no: too early")
     assert history.champion() is None
@@ -71,13 +71,13 @@ def test_a_no_changes_nothing_about_who_served(history):
 
     history.deploy(second, approval=answer(second, approved=False))
 
-    book = history.ledger()
-    assert book.champion.version == first.version
-    assert not book.has_served(second.version)
-    assert book.pending is None
+    ledger = history.ledger()
+    assert ledger.champion.version == first.version
+    assert not ledger.has_served(second.version)
+    assert ledger.pending is None
 
 
-@pytest.mark.parametrize("changes", [{"asked": False}, {"version": "7"}, {"judged_against": "7"}])
+@pytest.mark.parametrize("changes", [{"asked": False}, {"version": "7"}, {"compared_with": "7"}])
 def test_a_yes_to_something_else_is_no_yes(history, changes):
     version = history.version(1)
 
@@ -116,7 +116,7 @@ def test_a_yes_does_not_open_a_gate(history):
 
 
 def why_not(history, registration, *, dry_run=False):
-    return why_not_promote(
+    return reason_not_to_promote(
         history.store, history.client, history.spec,
         registration=registration, now=NOW, dry_run=dry_run,
     )  # fmt: skip
@@ -136,7 +136,7 @@ def test_nobody_is_asked_what_no_answer_could_change(history):
 
 def test_the_question_holds_the_key_numbers_and_the_way_to_the_rest(history):
     receipt = history.version(1)
-    place = receipt.evidence.removesuffix(PAGE) + DATA
+    place = receipt.evidence.removesuffix(EVIDENCE_PAGE) + EVIDENCE_DATA
     pack = EvidencePack.model_validate_json(history.store.get(place))
 
     subject, body = question(pack, evidence_url="http://m/#/e")

@@ -8,21 +8,22 @@ from functools import partial
 import pytest
 from mlflow import MlflowClient
 from tests.conftest import mlflow_server
-from tests.support.faults import killed_after_each_effect
+from tests.support.errors import killed_after_each_effect
 
 from evergreen.data.preparation import load_examples
 from evergreen.data.validation import load_verdicts
-from evergreen.errors import ArtefactError, PromotionError
-from evergreen.operations.invariants import check_state
+from evergreen.errors import ArtifactError, PromotionError
+from evergreen.operations.invariants import check_invariants
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.release import ApprovalReceipt
-from evergreen.registry import ledger, mlflow_registry
+from evergreen.registry import ledger as ledger_store
+from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import load_identity
 from evergreen.release.deployment import deploy_model
 from evergreen.release.promotion import TAG_FROM, Environment, promote_version
 from evergreen.spec.modeling import BaselineGate
 from evergreen.storage.folder import FolderStore
-from evergreen.storage.records import read
+from evergreen.storage.records import read_object
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -59,12 +60,12 @@ def promote(here, there, spec, **how):
 def serve(there, spec, receipt, *, approval=None, run=None):
     """Do what the task after the promotion does."""
 
-    def judge_again():
+    def reevaluate():
         raise AssertionError("judged again")
 
     return deploy_model(
         there.store, there.client, spec, registration=receipt.registration, actor="ada", now=NOW,
-        judge_again=judge_again, approval=approval, run=run,
+        reevaluate=reevaluate, approval=approval, run=run,
     )  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def test_the_champion_goes_with_all_that_its_identity_names(history, here, there
     evaluation = EvaluationReceipt.model_validate_json(
         there.store.get(arrived.tags[mlflow_registry.TAG_EVALUATION])
     )
-    read(there.store, evaluation.details)
+    read_object(there.store, evaluation.details)
     assert there.store.head(arrived.tags[mlflow_registry.TAG_EVIDENCE]) is not None
     assert len(rows_of_test_days(there, history.spec, identity)) > 0
 
@@ -119,7 +120,7 @@ def test_the_first_one_serves_there_after_its_deploy_and_not_before(history, her
 def test_what_arrived_keeps_every_invariant(history, here, there):
     serve(there, history.spec, promote(here, there, history.spec))
 
-    found = check_state(there.store, there.client, history.spec, now=NOW, grace=timedelta(0))
+    found = check_invariants(there.store, there.client, history.spec, now=NOW, grace=timedelta(0))
     assert [f"{c.name}: {c.measured}" for c in found if c.status != "passed"] == []
 
 
@@ -130,7 +131,7 @@ def test_it_is_judged_beside_the_champion_there_on_its_own_test_rows(
 
     gate = next(g for g in receipt.gates if g.name == "roc_auc over the champion")
     assert gate.status == "passed"
-    assert receipt.judged_against == receipt.registration.judged_against == poor_champion
+    assert receipt.compared_with == receipt.registration.compared_with == poor_champion
     version = history.client.get_model_version(history.spec.model, receipt.version)
     identity = load_identity(here.store, version)
     assert receipt.test_rows == len(rows_of_test_days(here, history.spec, identity))
@@ -168,8 +169,8 @@ def test_where_the_spec_asks_for_approval_only_a_yes_to_this_verdict_lets_it_ser
     receipt = promote(here, there, spec)
     of = receipt.registration
     said = ApprovalReceipt(
-        model=spec.model, as_of=of.as_of, version=of.version, asked=True, actor="vera", words="",
-        judged_against="7" if "another" in answer else of.judged_against, approved=answer != "no",
+        model=spec.model, as_of=of.as_of, version=of.version, asked=True, actor="vera", message="",
+        compared_with="7" if "another" in answer else of.compared_with, approved=answer != "no",
     )  # fmt: skip
 
     found = serve(there, spec, receipt, approval=None if answer == "none" else said)
@@ -177,14 +178,14 @@ def test_where_the_spec_asks_for_approval_only_a_yes_to_this_verdict_lets_it_ser
     assert found.moved is (answer == "yes")
     assert champion_of(there, spec) == (of.version if answer == "yes" else poor_champion)
     if answer == "yes":
-        assert ledger.read(there.store, spec.model).champion.actor == "vera, in ada"
+        assert ledger_store.read_ledger(there.store, spec.model).champion.actor == "vera, in ada"
 
 
 def test_both_ledgers_name_the_move_and_its_reason(history, here, there):
     receipt = promote(here, there, history.spec)
     serve(there, history.spec, receipt)
-    sent = ledger.read(here.store, history.spec.model).entries[-1]
-    arrived = ledger.read(there.store, history.spec.model).champion
+    sent = ledger_store.read_ledger(here.store, history.spec.model).entries[-1]
+    arrived = ledger_store.read_ledger(there.store, history.spec.model).champion
 
     assert (sent.step, sent.actor) == ("sent", "ada")
     assert sent.reason == f"to prod as version {receipt.registration.version}: ready"
@@ -196,7 +197,7 @@ def test_a_second_time_changes_nothing(history, here, there):
     first = promote(here, there, history.spec, run="one")
     serve(there, history.spec, first, run="one")
     kept = {key: there.store.get(key) for key in there.store.list("")}
-    entries = len(ledger.read(here.store, history.spec.model).entries)
+    entries = len(ledger_store.read_ledger(here.store, history.spec.model).entries)
 
     again = promote(here, there, history.spec, run="one")
     served = serve(there, history.spec, again, run="one")
@@ -205,7 +206,7 @@ def test_a_second_time_changes_nothing(history, here, there):
     assert again.registration == first.registration.model_copy(update={"created": False})
     assert served.champion_version == first.registration.version
     assert {key: there.store.get(key) for key in there.store.list("")} == kept
-    assert len(ledger.read(here.store, history.spec.model).entries) == entries
+    assert len(ledger_store.read_ledger(here.store, history.spec.model).entries) == entries
     assert len(mlflow_registry.all_versions(there.client, history.spec.model)) == 1
 
 
@@ -242,12 +243,12 @@ def test_killed_at_every_third_effect_and_retried_there_is_one_version_there(his
         versions = mlflow_registry.all_versions(there.client, history.spec.model)
         keys = [version.tags[mlflow_registry.TAG_KEY] for version in versions]
         assert keys.count(receipt.registration.key) == 1
-        sent = [e.version for e in ledger.read(here.store, history.spec.model).entries
+        sent = [e.version for e in ledger_store.read_ledger(here.store, history.spec.model).entries
                 if e.step == "sent"]  # fmt: skip
         assert sent.count(receipt.version) == 1
 
     assert attempts > 5
-    found = check_state(there.store, there.client, history.spec, now=NOW, grace=timedelta(0))
+    found = check_invariants(there.store, there.client, history.spec, now=NOW, grace=timedelta(0))
     assert [f"{c.name}: {c.measured}" for c in found if c.status != "passed"] == []
 
 
@@ -264,7 +265,7 @@ def test_a_dry_run_judges_there_and_writes_nothing(history, here, there, poor_ch
     )
 
     assert receipt.registration is None
-    assert (receipt.passed, receipt.judged_against) == (is_better, poor_champion)
+    assert (receipt.passed, receipt.compared_with) == (is_better, poor_champion)
     after = [{key: place.store.get(key) for key in place.store.list("")} for place in places]
     assert after == before
     assert len(mlflow_registry.all_versions(there.client, history.spec.model)) == versions
@@ -291,7 +292,7 @@ def test_without_its_evidence_nothing_goes(history, here, there):
     version = history.client.get_model_version(history.spec.model, history.champion())
     history.store.delete(version.tags[mlflow_registry.TAG_EVIDENCE])
 
-    with pytest.raises(ArtefactError, match="Nothing goes without its evidence"):
+    with pytest.raises(ArtifactError, match="Nothing goes without its evidence"):
         promote(here, there, history.spec)
     assert mlflow_registry.all_versions(there.client, history.spec.model) == []
 
@@ -314,7 +315,7 @@ def test_a_champion_there_that_cannot_be_loaded_is_named_and_stays(history, here
     there.client.delete_model_version(history.spec.model, receipt.registration.version)
     newer = history.version(2)
 
-    with pytest.raises(ArtefactError, match="nothing can be compared with"):
+    with pytest.raises(ArtifactError, match="nothing can be compared with"):
         promote(here, there, history.spec, version=newer.version, force=True)
 
 

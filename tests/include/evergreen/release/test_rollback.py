@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.faults import forked, killed_after_each_effect
+from tests.support.errors import forked, killed_after_each_effect
 from tests.support.night import NOW, History
 
-from evergreen.errors import AliasMovedError, ArtefactError, RollbackError
+from evergreen.errors import AliasMovedError, ArtifactError, RollbackError
 from evergreen.release import deployment
-from evergreen.release.decisions import Decision, keep_decision
+from evergreen.release.decisions import RunDecision, keep_decision
 
 pytestmark = pytest.mark.integration
 
@@ -83,15 +83,15 @@ def test_a_version_that_is_not_there_is_explained(history):
 
 def test_a_target_with_changed_bytes_is_refused(history, mlflow_artifacts):
     tags = history.client.get_model_version(history.spec.model, "1").tags
-    (artefact,) = mlflow_artifacts.rglob(f"{tags['evergreen.model_id']}/**/model.skops")
-    whole = artefact.read_bytes()
-    artefact.write_bytes(whole[:-1] + b"x")
+    (artifact,) = mlflow_artifacts.rglob(f"{tags['evergreen.model_id']}/**/model.skops")
+    whole = artifact.read_bytes()
+    artifact.write_bytes(whole[:-1] + b"x")
 
     try:
-        with pytest.raises(ArtefactError, match="was changed after it was registered"):
+        with pytest.raises(ArtifactError, match="was changed after it was registered"):
             history.roll_back()
     finally:
-        artefact.write_bytes(whole)
+        artifact.write_bytes(whole)
 
     assert history.champion() == "3"
     assert history.ledger().entries[-1].action == "promote"
@@ -232,7 +232,7 @@ def test_two_tries_of_one_run_at_once_go_back_once(champions):
 def test_a_run_that_decided_is_refused_if_the_champion_changed_before_it_moved(champions):
     """Killed after the decision; a night promotes version 5; only a new run may go back from it."""
     history = champions(4)
-    decision = Decision(run="one", action="rollback", version="3", previous="4")
+    decision = RunDecision(run="one", action="rollback", version="3", previous="4")
     keep_decision(history.store, history.spec.model, decision)
     history.deploy(history.version(5))
 

@@ -7,28 +7,35 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from evergreen.registry import ledger
+from evergreen.registry import ledger as ledger_store
 from evergreen.release import rollout
 from evergreen.release.rollout import decide
 from evergreen.serving.observations import (
     BOUNDS_MS,
     Heartbeat,
+    LatencyHistogram,
     Observation,
-    Tally,
     keep_observation,
 )
-from evergreen.spec.release import Canary, CanaryStep, Deployment, Limits, Shadow, Stage
+from evergreen.spec.release import (
+    Canary,
+    CanaryStep,
+    Deployment,
+    RolloutLimits,
+    RolloutStage,
+    Shadow,
+)
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.records import canonical_json
 
 MODEL = "m"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-LIMITS = Limits(max_p95_ms=100, min_requests=50, max_disagreement=0.1, wait_hours=2)
-SHADOW = Stage(kind="shadow", minutes=10)
+LIMITS = RolloutLimits(max_p95_ms=100, min_requests=50, max_disagreement=0.1, wait_hours=2)
+SHADOW = RolloutStage(kind="shadow", minutes=10)
 
 
-def tally(requests: int, *, failed: int = 0, ms: float = 20) -> Tally:
-    found = Tally()
+def tally(requests: int, *, failed: int = 0, ms: float = 20) -> LatencyHistogram:
+    found = LatencyHistogram()
     for n in range(requests):
         found = found.plus(ms, is_failed=n < failed)
     return found
@@ -37,16 +44,18 @@ def tally(requests: int, *, failed: int = 0, ms: float = 20) -> Tally:
 class Rollout:
     """A stage of version 2 in a store of its own, and the servers that watch it."""
 
-    def __init__(self, store: FolderStore, stage: Stage) -> None:
+    def __init__(self, store: FolderStore, stage: RolloutStage) -> None:
         self.store = store
-        entry = ledger.Entry(
+        entry = ledger_store.LedgerEntry(
             step="stage", action="promote", model=MODEL, version="2", previous="1",
-            as_of=BEGAN, serves_from=BEGAN, artefact_sha256="0" * 64, actor="test",
+            as_of=BEGAN, serves_from=BEGAN, artifact_sha256="0" * 64, actor="test",
             reason="", recorded_at=BEGAN, stage=stage,
         )  # fmt: skip
-        self.running = ledger.append(store, ledger.read(store, MODEL), entry).rollout
+        self.running = ledger_store.append(
+            store, ledger_store.read_ledger(store, MODEL), entry
+        ).rollout
 
-    def heard(self, replica: str, *, after: timedelta) -> None:
+    def results(self, replica: str, *, after: timedelta) -> None:
         beat = Heartbeat(replica=replica, recorded_at=BEGAN + after, url="http://s", models={})
         key = f"servers/{replica}.json"
         self.store.put(key, canonical_json(beat.model_dump(mode="json")))
@@ -56,63 +65,63 @@ class Rollout:
         number = self.running.number
         keep_observation(self.store, MODEL, number, Observation(replica=replica, **what))
 
-    def after(self, **age: float) -> rollout.Decision:
+    def after(self, **age: float) -> rollout.RolloutDecision:
         now = BEGAN + timedelta(**age)
         for key in self.store.list("servers/"):
             replica = key.removeprefix("servers/").removesuffix(".json")
-            self.heard(replica, after=timedelta(**age))
+            self.results(replica, after=timedelta(**age))
         return decide(self.store, self.running, LIMITS, now=now)
 
 
 @pytest.fixture
 def watched(tmp_path):
-    def begin(stage: Stage = SHADOW, servers: tuple[str, ...] = ("a",)) -> Rollout:
+    def begin(stage: RolloutStage = SHADOW, servers: tuple[str, ...] = ("a",)) -> Rollout:
         found = Rollout(FolderStore(tmp_path / "store"), stage)
         for name in servers:
-            found.heard(name, after=timedelta(0))
+            found.results(name, after=timedelta(0))
         return found
 
     return begin
 
 
 def test_every_live_server_must_have_loaded_it(watched):
-    loading = watched(Stage(kind="load"), servers=("a", "b"))
+    loading = watched(RolloutStage(kind="load"), servers=("a", "b"))
     loading.saw("a")
 
     assert loading.after(seconds=5).kind == "wait"
 
     loading.saw("b")
     found = loading.after(seconds=6)
-    assert (found.kind, found.words) == ("advance", "2 servers loaded and probed it")
+    assert (found.kind, found.message) == ("advance", "2 servers loaded and probed it")
 
 
 def test_one_server_that_cannot_load_it_is_enough_to_back_out(watched):
-    loading = watched(Stage(kind="load"), servers=("a", "b"))
+    loading = watched(RolloutStage(kind="load"), servers=("a", "b"))
     loading.saw("a")
-    loading.saw("b", state="failed", fault="it predicts something else")
+    loading.saw("b", state="failed", error="it predicts something else")
 
     found = loading.after(seconds=5)
 
     assert found.kind == "back_out"
-    assert found.words == "server b: it predicts something else"
+    assert found.message == "server b: it predicts something else"
 
 
 def test_without_any_server_nothing_is_proven(watched):
-    alone = watched(Stage(kind="load"), servers=())
+    alone = watched(RolloutStage(kind="load"), servers=())
 
     assert alone.after(seconds=30).kind == "wait"
     found = alone.after(seconds=90)
     assert found.kind == "stop"
-    assert "no model server was heard of" in found.words
-    assert "clear this task" in found.words
+    assert "no model server was heard of" in found.message
+    assert "clear this task" in found.message
 
 
 def test_a_server_that_never_loads_it_is_named_when_time_is_up(watched):
-    loading = watched(Stage(kind="load"), servers=("a", "b"))
+    loading = watched(RolloutStage(kind="load"), servers=("a", "b"))
     loading.saw("a")
 
     assert loading.after(hours=1.9).kind == "wait"
-    assert loading.after(hours=2.1).words == "b did not load it in 2 h"
+    assert loading.after(hours=2.1).message == "b did not load it in 2 h"
     assert loading.after(hours=2.1).kind == "stop"
 
 
@@ -123,8 +132,8 @@ def test_a_stage_is_passed_when_it_is_over_and_enough_was_seen(watched):
     assert shadow.after(minutes=9).kind == "wait"
     found = shadow.after(minutes=10)
     assert found.kind == "advance"
-    assert "60 requests, 0 failed" in found.words
-    assert "disagreement 0.050" in found.words
+    assert "60 requests, 0 failed" in found.message
+    assert "disagreement 0.050" in found.message
 
 
 def test_all_servers_count_together(watched):
@@ -138,7 +147,7 @@ def test_all_servers_count_together(watched):
 
 
 @pytest.mark.parametrize(
-    ("seen", "words"),
+    ("seen", "message"),
     [
         ({"challenger": tally(60, ms=130)}, "p95 may be 100 ms"),
         ({"challenger": tally(60, failed=2)}, "1.0% may fail"),
@@ -146,14 +155,14 @@ def test_all_servers_count_together(watched):
         ({"challenger": tally(60), "scale": 60.0, "difference": 7.0}, "may differ by 0.1"),
     ],
 )
-def test_a_broken_limit_backs_out_at_once(watched, seen, words):
+def test_a_broken_limit_backs_out_at_once(watched, seen, message):
     shadow = watched()
     shadow.saw("a", **seen)
 
     found = shadow.after(minutes=1)
 
     assert found.kind == "back_out"
-    assert words in found.words
+    assert message in found.message
 
 
 def test_too_few_requests_tell_nothing_of_speed_or_agreement(watched):
@@ -167,10 +176,10 @@ def test_a_stage_without_callers_ends_and_proves_nothing(watched):
     shadow = watched()
     shadow.saw("a", challenger=tally(49))
 
-    assert shadow.after(minutes=60).words.endswith("50 requests are needed")
+    assert shadow.after(minutes=60).message.endswith("50 requests are needed")
     found = shadow.after(minutes=131)
     assert found.kind == "stop"
-    assert "50 requests are needed to judge and did not come within 2 h" in found.words
+    assert "50 requests are needed to decide and did not arrive within 2 h" in found.message
 
 
 def test_an_abandoned_stage_expires(watched):
@@ -183,13 +192,13 @@ def test_an_abandoned_stage_expires(watched):
 def test_the_quantile_is_right_to_a_bucket():
     rng = np.random.default_rng(0)
     durations = rng.lognormal(3, 0.7, 2000)
-    found = Tally()
+    found = LatencyHistogram()
     for ms in durations:
         found = found.plus(ms, is_failed=False)
 
     assert found.p95_ms == pytest.approx(np.quantile(durations, 0.95), rel=0.16)
-    assert Tally().p95_ms == 0
-    assert Tally().plus(1e9, is_failed=True).p95_ms == BOUNDS_MS[-1]
+    assert LatencyHistogram().p95_ms == 0
+    assert LatencyHistogram().plus(1e9, is_failed=True).p95_ms == BOUNDS_MS[-1]
 
 
 def test_the_stages_of_a_spec_follow_each_other():

@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from evergreen.errors import RolloutError
-from evergreen.registry import ledger
+from evergreen.registry import ledger as ledger_store
 from evergreen.release.sagemaker import SageMakerTarget
 from evergreen.release.targets import BackedOutError, Proven, Waiting
 from evergreen.spec.release import Deployment, SageMaker
@@ -52,9 +52,9 @@ UPDATE = {
 @pytest.fixture
 def intent(trained):
     night, _ = trained
-    return ledger.Entry(
+    return ledger_store.LedgerEntry(
         step="intent", action="promote", model=night.spec.model, version="2", previous="1",
-        as_of=NOW, serves_from=NOW, artefact_sha256="a" * 64, actor="test", reason="",
+        as_of=NOW, serves_from=NOW, artifact_sha256="a" * 64, actor="test", reason="",
         recorded_at=NOW,
     )  # fmt: skip
 
@@ -95,12 +95,15 @@ def endpoint(state: str, config: str, **more) -> dict:
 
 
 def prove(made, intent):
-    book = ledger.read(made.store, made.spec.model)
-    return made.prove(book, intent, now=NOW)
+    ledger = ledger_store.read_ledger(made.store, made.spec.model)
+    return made.prove(ledger, intent, now=NOW)
 
 
 def steps(made) -> list[str]:
-    return [str(e.stage or e.step) for e in ledger.read(made.store, made.spec.model).entries]
+    return [
+        str(e.stage or e.step)
+        for e in ledger_store.read_ledger(made.store, made.spec.model).entries
+    ]
 
 
 def send(stub) -> None:
@@ -158,8 +161,8 @@ def test_an_update_goes_in_canary_steps_under_the_alarms(target, intent):
     asked, busy, done = (prove(made, intent) for _ in range(3))
 
     assert isinstance(asked, Waiting)
-    assert busy.words == "endpoint flights is updating; version 2 was sent"
-    assert done == Proven(words="endpoint flights is in service with it")
+    assert busy.message == "endpoint flights is updating; version 2 was sent"
+    assert done == Proven(message="endpoint flights is in service with it")
     assert steps(made) == ["load"]
     key = f"evergreen/{made.spec.model}/{NAME}/model.tar.gz"
     assert s3.get_object(Bucket="models", Key=key)["Body"].read() == b"archive"

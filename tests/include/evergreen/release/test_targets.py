@@ -5,13 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.faults import killed_after_each_effect
+from tests.support.errors import killed_after_each_effect
 
 from evergreen.errors import RolloutError
 from evergreen.receipts.release import DeploymentReceipt
 from evergreen.release.targets import Waiting
-from evergreen.serving.observations import Heartbeat, Observation, Tally, keep_observation
-from evergreen.spec.release import Canary, CanaryStep, Deployment, Limits, Shadow
+from evergreen.serving.observations import (
+    Heartbeat,
+    LatencyHistogram,
+    Observation,
+    keep_observation,
+)
+from evergreen.spec.release import Canary, CanaryStep, Deployment, RolloutLimits, Shadow
 from evergreen.storage.records import canonical_json
 
 pytestmark = pytest.mark.integration
@@ -21,7 +26,7 @@ STAGED = Deployment(
     mode="canary",
     shadow=Shadow(minutes=1),
     canary=Canary(steps=(CanaryStep(share=0.5, minutes=1),)),
-    limits=Limits(min_requests=1),
+    limits=RolloutLimits(min_requests=1),
 )
 
 
@@ -40,9 +45,9 @@ def watch(history, *, now: datetime, state: str = "ready", failed: bool = False)
     history.store.put("servers/a.json", canonical_json(beat.model_dump(mode="json")))
     running = history.ledger().rollout
     if running is not None:
-        tally = Tally().plus(10, is_failed=failed)
+        tally = LatencyHistogram().plus(10, is_failed=failed)
         seen = Observation(
-            replica="a", recorded_at=now, state=state, fault="it broke" if failed else None,
+            replica="a", recorded_at=now, state=state, error="it broke" if failed else None,
             challenger=tally, champion=tally, difference=0, scale=1, compared=1,
         )  # fmt: skip
         keep_observation(history.store, history.spec.model, running.number, seen)

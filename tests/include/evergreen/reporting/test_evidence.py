@@ -11,7 +11,7 @@ from tests.support.night import History
 
 from evergreen.receipts.common import Check
 from evergreen.receipts.release import ScoredSection, ScoredTest, TestScore
-from evergreen.reporting.evidence import DATA, PAGE, EvidencePack, render
+from evergreen.reporting.evidence import EVIDENCE_DATA, EVIDENCE_PAGE, EvidencePack, render_evidence
 
 pytestmark = pytest.mark.integration
 
@@ -45,8 +45,8 @@ def history(new_history) -> History:
 def pack(history) -> EvidencePack:
     history.deploy(history.version(1))
     receipt = history.version(2, passed=False)
-    folder = receipt.evidence.removesuffix(PAGE)
-    return EvidencePack.model_validate_json(history.store.get(folder + DATA))
+    folder = receipt.evidence.removesuffix(EVIDENCE_PAGE)
+    return EvidencePack.model_validate_json(history.store.get(folder + EVIDENCE_DATA))
 
 
 def headings(page: str) -> list[str]:
@@ -54,7 +54,7 @@ def headings(page: str) -> list[str]:
 
 
 def test_the_page_says_first_what_the_verdict_is_and_then_why(pack):
-    page = render(pack)
+    page = render_evidence(pack)
 
     assert page.index("<span>HOLD</span>") < page.index("<h2>Gates</h2>")
     assert headings(page) == [
@@ -75,11 +75,11 @@ def test_the_page_says_first_what_the_verdict_is_and_then_why(pack):
 
 
 def test_nothing_is_fetched_and_nothing_runs(pack):
-    seen = Tags(render(pack))
+    seen = Tags(render_evidence(pack))
 
     assert {"script", "link", "img", "iframe", "object", "form"} & set(seen.names) == set()
     assert not [name for name in seen.attributes if name.startswith("on") or name == "src"]
-    assert "default-src 'none'" in render(pack)
+    assert "default-src 'none'" in render_evidence(pack)
 
 
 def test_hostile_names_and_values_stay_text(pack):
@@ -100,7 +100,7 @@ def test_hostile_names_and_values_stay_text(pack):
         }
     )
 
-    seen = Tags(render(evil))
+    seen = Tags(render_evidence(evil))
 
     assert "script" not in seen.names
     assert "img" not in seen.names
@@ -115,7 +115,7 @@ def test_no_row_of_data_is_in_it(pack, trained):
     rows = load_examples(
         night.store, night.spec, receipt=night.examples(), segments=("fit", "validation", "test")
     )
-    text = render(pack) + pack.model_dump_json()
+    text = render_evidence(pack) + pack.model_dump_json()
 
     minutes = rows["scheduled_departure"].dt.strftime("%Y-%m-%dT%H:%M").unique()
     assert len(minutes) > 500
@@ -176,7 +176,9 @@ def test_a_rollback_that_happened_scores(history):
 
     receipt = history.version(3)
 
-    data = json.loads(history.store.get(receipt.evidence.removesuffix(PAGE) + DATA))
+    data = json.loads(
+        history.store.get(receipt.evidence.removesuffix(EVIDENCE_PAGE) + EVIDENCE_DATA)
+    )
     score = TestScore.model_validate(data["test_score"])
     test = score.sections[2].tests[6]
     assert (test.points, test.evidence) == (1, "1 rollbacks in the ledger")

@@ -8,15 +8,21 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from evergreen.serving.endpoint import Answer, Endpoint, NotServingError, Seen, Traffic
-from evergreen.serving.inputs import InputError, Rows, check
+from evergreen.serving.endpoint import (
+    Endpoint,
+    NotServingError,
+    PredictionResult,
+    ServedVersions,
+    StageStats,
+)
+from evergreen.serving.inputs import InputError, RequestRows, check
 from evergreen.serving.protocol import InferRequest, infer_answer, invocations_answer
 from evergreen.serving.served_version import OverloadedError, PredictionError
 from evergreen.spec import load_spec
-from evergreen.spec.release import Deployment, Limits, Stage
+from evergreen.spec.release import Deployment, RolloutLimits, RolloutStage
 
 SPEC = load_spec("flight_delay").model_copy(
-    update={"deployment": Deployment(limits=Limits(max_p95_ms=50))}
+    update={"deployment": Deployment(limits=RolloutLimits(max_p95_ms=50))}
 )
 
 
@@ -28,12 +34,12 @@ class Version:
         version: str,
         *,
         divisor: float,
-        fault: Exception | None = None,
+        error: Exception | None = None,
         delay_s: float = 0,
         classes: tuple[str, ...] = ("False", "True"),
     ) -> None:
         self.version, self.name, self.divisor = version, f"m version {version}", divisor
-        self.fault, self.delay_s, self.classes = fault, delay_s, classes
+        self.error, self.delay_s, self.classes = error, delay_s, classes
         self.asked = 0
 
     async def predict(self, columns, rows, *, within_s):
@@ -42,12 +48,12 @@ class Version:
             await asyncio.sleep(within_s)
             raise PredictionError(f"{self.name} gave no answer within {within_s:g} s")
         await asyncio.sleep(self.delay_s)
-        if self.fault:
-            raise self.fault
+        if self.error:
+            raise self.error
         return np.asarray(columns["hour"], dtype=float) / self.divisor
 
 
-def rows(count: int) -> Rows:
+def rows(count: int) -> RequestRows:
     columns = {name: [1.0] * count for name in SPEC.examples.numeric}
     columns |= {name: ["x"] * count for name in SPEC.examples.categorical}
     columns |= {"hour": list(range(count)), "flight": list(range(count)),
@@ -55,16 +61,18 @@ def rows(count: int) -> Rows:
     return check(columns, spec=SPEC.examples, needed=SPEC.examples.features, max_rows=10_000)
 
 
-def answered(asked: Rows, *, stage: Stage, challenger: Version, champion: Version | None = None):
+def answered(
+    asked: RequestRows, *, stage: RolloutStage, challenger: Version, champion: Version | None = None
+):
     """Ask once; return the answer and what was seen, comparisons finished."""
     endpoint = Endpoint(SPEC, timeout_s=5)
-    seen = Seen()
-    endpoint.traffic = Traffic(
+    seen = StageStats()
+    endpoint.traffic = ServedVersions(
         champion=champion or Version("1", divisor=100), challenger=challenger, stage=stage,
         seen=seen,
     )  # fmt: skip
 
-    async def ask() -> Answer:
+    async def ask() -> PredictionResult:
         found = await endpoint.answer(asked)
         while endpoint._background:
             await asyncio.sleep(0.01)
@@ -73,8 +81,8 @@ def answered(asked: Rows, *, stage: Stage, challenger: Version, champion: Versio
     return asyncio.run(ask()), seen, endpoint
 
 
-def canary(share: float) -> Stage:
-    return Stage(kind="canary", share=share, minutes=1)
+def canary(share: float) -> RolloutStage:
+    return RolloutStage(kind="canary", share=share, minutes=1)
 
 
 def test_before_any_version_nobody_answers():
@@ -106,7 +114,7 @@ def test_a_larger_share_only_adds_entities_and_another_version_draws_others():
 
 
 def test_in_shadow_nobody_sees_the_new_version_and_both_are_compared():
-    found, seen, _ = answered(rows(10), stage=Stage(kind="shadow", minutes=1),
+    found, seen, _ = answered(rows(10), stage=RolloutStage(kind="shadow", minutes=1),
                               challenger=Version("2", divisor=50))  # fmt: skip
 
     assert set(found.versions) == {"1"}
@@ -116,28 +124,30 @@ def test_in_shadow_nobody_sees_the_new_version_and_both_are_compared():
 
 
 @pytest.mark.parametrize(
-    ("challenger", "words"),
+    ("challenger", "message"),
     [
-        (Version("2", divisor=50, fault=PredictionError("it raised")), "it raised"),
-        (Version("2", divisor=50, fault=OverloadedError("too much")), "too much"),
+        (Version("2", divisor=50, error=PredictionError("it raised")), "it raised"),
+        (Version("2", divisor=50, error=OverloadedError("too much")), "too much"),
         (Version("2", divisor=50, delay_s=1), "gave no answer within 0.1 s"),
         (Version("2", divisor=50, classes=("no", "yes")), "knows the classes no, yes"),
     ],
 )
-def test_where_the_new_version_fails_the_champions_answer_counts(challenger, words):
+def test_where_the_new_version_fails_the_champions_answer_counts(challenger, message):
     found, seen, endpoint = answered(rows(4), stage=canary(1.0), challenger=challenger)
 
     assert found.versions == ["1"] * 4
     assert found.scores.tolist() == [0, 0.01, 0.02, 0.03]
     assert (seen.challenger.requests, seen.challenger.failed) == (1, 1)
-    assert words in seen.fault
+    assert message in seen.error
     assert endpoint.fallbacks == 1
 
 
 def test_a_failing_new_version_in_shadow_is_counted_and_not_seen():
-    challenger = Version("2", divisor=1, fault=PredictionError("no"))
+    challenger = Version("2", divisor=1, error=PredictionError("no"))
 
-    found, seen, _ = answered(rows(4), stage=Stage(kind="shadow", minutes=1), challenger=challenger)
+    found, seen, _ = answered(
+        rows(4), stage=RolloutStage(kind="shadow", minutes=1), challenger=challenger
+    )
 
     assert found.versions == ["1"] * 4
     assert (seen.challenger.failed, seen.compared) == (1, 0)
@@ -145,9 +155,12 @@ def test_a_failing_new_version_in_shadow_is_counted_and_not_seen():
 
 def test_several_classes_are_named_in_the_answer_and_numbers_come_as_they_are():
     request = InferRequest(inputs=[{"name": "a", "shape": [1], "datatype": "FP64", "data": [1]}])
-    several = Answer(scores=np.array([[0.2, 0.7, 0.1], [0.5, 0.3, 0.2]]), versions=["3", "4"],
-                     classes=("early", "late", "lost"))  # fmt: skip
-    number = Answer(scores=np.array([12.5]), versions=["3"], classes=())
+    several = PredictionResult(
+        scores=np.array([[0.2, 0.7, 0.1], [0.5, 0.3, 0.2]]),
+        versions=["3", "4"],
+        classes=("early", "late", "lost"),
+    )
+    number = PredictionResult(scores=np.array([12.5]), versions=["3"], classes=())
 
     said = infer_answer(request, "m", several)
     outputs = {one["name"]: one for one in said["outputs"]}

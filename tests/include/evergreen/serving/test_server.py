@@ -21,7 +21,7 @@ from evergreen.errors import StackError
 from evergreen.modeling.prediction import predict
 from evergreen.monitoring.service_levels import measure_service
 from evergreen.scoring.scoring import load_scorer
-from evergreen.serving.settings import read_settings
+from evergreen.serving.settings import read_server_settings
 from evergreen.storage.folder import FolderStore
 
 pytestmark = pytest.mark.integration
@@ -93,7 +93,7 @@ def test_the_model_is_described(server, serving, serves):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"temp": "warm"}, "row 0, column temp: found str 'warm', expected a number"),
         ({"temp": True}, "row 0, column temp: found bool 'True', expected a number"),
@@ -103,11 +103,11 @@ def test_the_model_is_described(server, serving, serves):
         ({"tempp": 5}, "did you mean temp?"),
     ],
 )
-def test_bad_input_names_row_and_column_found_and_expected(server, rows, change, words):
+def test_bad_input_names_row_and_column_found_and_expected(server, rows, change, message):
     answer = server.http.post("/invocations", json=split(rows.head(1).assign(**change)))
 
     assert answer.status_code == 422
-    assert words in answer.json()["error"] + json.dumps(answer.json()["details"])
+    assert message in answer.json()["error"] + json.dumps(answer.json()["details"])
 
 
 def test_a_missing_column_and_a_short_row_are_named(server, rows):
@@ -233,7 +233,7 @@ def test_a_killed_process_is_replaced_and_no_request_is_lost(server, rows, serve
             os.kill(child, signal.SIGKILL)
         time.sleep(6)
 
-    assert callers.faults == []
+    assert callers.errors == []
     assert callers.statuses == {200: callers.sent}
     assert (
         f'restarts_total{{model="flight_delay",version="{serves}"}} 1.0'
@@ -253,7 +253,7 @@ def test_told_to_stop_it_answers_everything_it_took(serving, mlflow_uri, rows, t
         workers = workers_of(server.process.pid)
         server.process.wait(30)
 
-    assert callers.faults == []
+    assert callers.errors == []
     assert callers.statuses == {200: callers.sent}
     assert serving.store.head(url) is None  # it took leave
     assert not any(is_alive(pid) for pid in workers)
@@ -291,8 +291,8 @@ def test_a_model_that_rotted_on_disk_is_not_served(serving, tmp_path, rows):
         serving.store.uri, serving.client.tracking_uri, tmp_path, models=MODEL
     ) as server:
         assert server.http.post("/invocations", json=split(rows.head(1))).status_code == 200
-    artefact = next(tmp_path.rglob("model.skops"))
-    artefact.write_bytes(artefact.read_bytes()[:-1] + b"x")
+    artifact = next(tmp_path.rglob("model.skops"))
+    artifact.write_bytes(artifact.read_bytes()[:-1] + b"x")
 
     with model_server(
         "file:///nowhere/at/all", "http://127.0.0.1:9", tmp_path, models=MODEL, wait=False
@@ -308,7 +308,7 @@ def test_a_model_that_rotted_on_disk_is_not_served(serving, tmp_path, rows):
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("asked", "message"),
     [
         ({"tokens": ""}, "EVERGREEN_SERVING_TOKENS is empty"),
         ({"tokens": "short"}, "EVERGREEN_SERVING_TOKENS: String should have at least 16"),
@@ -317,14 +317,14 @@ def test_a_model_that_rotted_on_disk_is_not_served(serving, tmp_path, rows):
         ({"auth": "perhaps"}, "EVERGREEN_SERVING_AUTH: Input should be a valid boolean"),
     ],
 )
-def test_what_it_cannot_start_with_is_named(asked, words):
+def test_what_it_cannot_start_with_is_named(asked, message):
     given = {"store": "file:///s", "mlflow": "http://127.0.0.1:9", "cache": "/c", "tokens": TOKEN}
     environ = {f"EVERGREEN_SERVING_{k.upper()}": v for k, v in (given | asked).items()}
 
     with pytest.raises(StackError) as error:
-        read_settings(environ)
+        read_server_settings(environ)
 
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert "short" not in str(error.value)  # a token reaches no log
 
 

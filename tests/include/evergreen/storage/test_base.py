@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.support.s3 import bucket_at
 
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.opening import open_store
-from evergreen.storage.records import canonical_json, put_once, read
+from evergreen.storage.records import canonical_json, put_once, read_object
 
 #: The smallest part that S3 takes.
 MINIMUM = 5 * 1024 * 1024
@@ -35,7 +35,7 @@ def test_what_is_put_is_what_is_got(store):
     ref = store.put("a/b.bin", b"one")
 
     assert store.get("a/b.bin") == b"one"
-    assert read(store, ref) == b"one"
+    assert read_object(store, ref) == b"one"
 
 
 def test_the_bytes_that_went_through_are_counted(store):
@@ -83,7 +83,7 @@ def test_a_large_object_is_one_object(store):
 
     ref = store.put("big", data)
 
-    assert read(store, ref) == data
+    assert read_object(store, ref) == data
     assert list(store.list("")) == ["big"]
     assert store.head("big").size == len(data)
     assert list(store.unfinished()) == []
@@ -129,16 +129,16 @@ def test_changed_bytes_are_refused(store):
     ref = store.put("k", b"one")
     store.put("k", b"two")
 
-    with pytest.raises(ArtefactError, match="was changed after it was written"):
-        read(store, ref)
+    with pytest.raises(ArtifactError, match="was changed after it was written"):
+        read_object(store, ref)
 
 
 def test_a_lost_object_is_an_error_that_says_what_to_do(store):
     ref = store.put("k", b"one")
     store.delete("k")
 
-    with pytest.raises(ArtefactError, match="clear the task that made it"):
-        read(store, ref)
+    with pytest.raises(ArtifactError, match="clear the task that made it"):
+        read_object(store, ref)
 
 
 def test_damage_is_healed_by_writing_again(store):
@@ -146,7 +146,7 @@ def test_damage_is_healed_by_writing_again(store):
     store.put(ref.key, b"dama")
 
     assert put_once(store, "folder", b"data", suffix=".bin") == ref
-    assert read(store, ref) == b"data"
+    assert read_object(store, ref) == b"data"
 
 
 def test_json_has_one_text_and_no_nan():

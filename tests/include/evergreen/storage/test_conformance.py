@@ -19,7 +19,7 @@ def store(request, tmp_path):
 def test_a_good_store_is_fit_and_as_empty_as_before(store):
     found = examine(store)
 
-    assert is_fit(found), [one.words for one in found if one.answer == "no"]
+    assert is_fit(found), [one.message for one in found if one.answer == "no"]
     assert list(store.list("")) == []
     assert list(store.unfinished()) == []
 
@@ -51,7 +51,7 @@ def test_a_store_that_does_not_keep_its_word_is_found_out(kind, question, tmp_pa
     found = examine(kind(tmp_path))
 
     assert not is_fit(found)
-    assert any(question in one.name and one.answer == "no" and one.words for one in found)
+    assert any(question in one.name and one.answer == "no" and one.message for one in found)
 
 
 def test_the_command_prints_a_table_and_says_it_with_its_exit_code(tmp_path, capsys):

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.support.s3 import BadLine, bucket_at, client_of
 
-from evergreen.errors import ArtefactError
+from evergreen.errors import ArtifactError
 from evergreen.storage.s3 import BucketStore
 
 PART = 5 * 1024 * 1024
@@ -54,7 +54,7 @@ def test_bytes_that_stay_wrong_are_refused(store, line):
     store.put("k", b"data")
     line.spoil = [("GET", "page")] * 20
 
-    with pytest.raises(ArtefactError, match="Nothing was read from it"):
+    with pytest.raises(ArtifactError, match="Nothing was read from it"):
         store.get("k")
 
 

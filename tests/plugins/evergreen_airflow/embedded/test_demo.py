@@ -13,9 +13,9 @@ FIRST_NIGHT = datetime(2013, 3, 11, tzinfo=UTC)
 
 def test_a_night_before_the_data_is_refused_with_the_first_that_has_it():
     with pytest.raises(StackError, match="Choose AS_OF=2013-03-11T00:00:00Z or later"):
-        demo.refuse_before_the_data(FIRST_NIGHT - timedelta(days=1))
+        demo.require_available_data(FIRST_NIGHT - timedelta(days=1))
 
-    demo.refuse_before_the_data(FIRST_NIGHT)
+    demo.require_available_data(FIRST_NIGHT)
 
 
 def test_the_demo_knows_when_the_data_begins():

@@ -9,18 +9,22 @@ from rich.console import Console
 
 from evergreen.errors import StackError
 from evergreen_airflow.embedded import database, processes, stack
-from evergreen_airflow.embedded.settings import ensure_secrets, environment, read_settings
+from evergreen_airflow.embedded.settings import (
+    ensure_secrets,
+    read_stack_settings,
+    stack_environment,
+)
 
 SQLITE = database.Database(programs=None, reason="a test")
 
 
 @pytest.fixture
 def settings(tmp_path):
-    return read_settings({"EVERGREEN_HOME": str(tmp_path)})
+    return read_stack_settings({"EVERGREEN_HOME": str(tmp_path)})
 
 
 def test_ports_come_from_the_environment_with_defaults(tmp_path):
-    found = read_settings({"EVERGREEN_HOME": str(tmp_path), "EVERGREEN_MLFLOW_PORT": "5001"})
+    found = read_stack_settings({"EVERGREEN_HOME": str(tmp_path), "EVERGREEN_MLFLOW_PORT": "5001"})
 
     assert (found.airflow.number, found.mlflow.number) == (8080, 5001)
 
@@ -28,7 +32,7 @@ def test_ports_come_from_the_environment_with_defaults(tmp_path):
 @pytest.mark.parametrize("value", ["", "x", "80", "70000", "-1"])
 def test_a_port_that_is_none_is_explained(value):
     with pytest.raises(StackError, match=r"EVERGREEN_MLFLOW_PORT is .* expected a port"):
-        read_settings({"EVERGREEN_MLFLOW_PORT": value})
+        read_stack_settings({"EVERGREEN_MLFLOW_PORT": value})
 
 
 def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path):
@@ -36,7 +40,7 @@ def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        settings = read_settings(
+        settings = read_stack_settings(
             {"EVERGREEN_HOME": str(tmp_path), "EVERGREEN_AIRFLOW_PORT": str(port)}
         )
 
@@ -51,7 +55,7 @@ def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path):
 def test_secrets_are_random_private_and_stay(settings, tmp_path):
     first, is_first = ensure_secrets(settings)
     again, is_first_again = ensure_secrets(settings)
-    other, _ = ensure_secrets(read_settings({"EVERGREEN_HOME": str(tmp_path / "other")}))
+    other, _ = ensure_secrets(read_stack_settings({"EVERGREEN_HOME": str(tmp_path / "other")}))
 
     assert (is_first, is_first_again) == (True, False)
     assert again == first
@@ -60,7 +64,7 @@ def test_secrets_are_random_private_and_stay(settings, tmp_path):
 
 
 def test_everything_listens_on_loopback(settings):
-    env = environment(settings, ensure_secrets(settings)[0], database_url="sqlite:///x")
+    env = stack_environment(settings, ensure_secrets(settings)[0], database_url="sqlite:///x")
 
     assert env["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert json.loads(env["AIRFLOW_CONN_MLFLOW_DEFAULT"])["host"] == "http://127.0.0.1:5000"
@@ -76,7 +80,7 @@ def test_no_secret_reaches_a_file_others_can_read(settings):
 
 
 def test_a_folder_too_deep_for_a_socket_is_explained(tmp_path):
-    settings = read_settings({"EVERGREEN_HOME": str(tmp_path / ("deep" * 40))})
+    settings = read_stack_settings({"EVERGREEN_HOME": str(tmp_path / ("deep" * 40))})
 
     with pytest.raises(StackError, match="Set EVERGREEN_HOME to a shorter folder"):
         processes.start(settings, {}, SQLITE)
@@ -100,7 +104,7 @@ def test_a_folder_that_began_with_sqlite_keeps_it(settings):
 def test_postgres_that_is_asked_for_and_not_there_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(database, "_find_programs", lambda: None)
     monkeypatch.setattr(database, "system_user", lambda: None)  # as if we were not root
-    asked = read_settings({"EVERGREEN_HOME": str(tmp_path), "EVERGREEN_DATABASE": "postgres"})
+    asked = read_stack_settings({"EVERGREEN_HOME": str(tmp_path), "EVERGREEN_DATABASE": "postgres"})
 
     with pytest.raises(StackError, match=r"must be PostgreSQL here, but .* were not found"):
         database.choose(asked)

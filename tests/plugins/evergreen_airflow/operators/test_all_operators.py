@@ -14,7 +14,7 @@ from airflow.sdk.definitions.param import process_params
 from evergreen.errors import AsOfError
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.operators.base import ModelOperator, StageOperator, WatcherOperator
+from evergreen_airflow.operators.base import ModelOperator, MonitorOperator, StageOperator
 from evergreen_airflow.operators.rollout import RolloutOperator
 
 PACKAGE = Path(__file__).parents[4] / "plugins" / "evergreen_airflow"
@@ -29,7 +29,7 @@ OPERATORS = [
     for _, cls in inspect.getmembers(importlib.import_module(name), inspect.isclass)
     if issubclass(cls, BaseOperator)
     and cls.__module__ == name
-    and cls not in (ModelOperator, RolloutOperator, StageOperator, WatcherOperator)
+    and cls not in (ModelOperator, RolloutOperator, StageOperator, MonitorOperator)
 ]
 
 
@@ -75,7 +75,7 @@ def test_it_says_what_makes_a_second_try_safe(cls):
 
 
 @pytest.mark.parametrize("cls", OPERATORS, ids=lambda c: c.__name__)
-@pytest.mark.parametrize("key", ["dry_rum", "dryrun", "asof", "versoin", "words", "Dry_Run", ""])
+@pytest.mark.parametrize("key", ["dry_rum", "dryrun", "asof", "versoin", "message", "Dry_Run", ""])
 def test_it_refuses_a_key_that_its_dag_does_not_declare(cls, key, monkeypatch):
     """The context's params hold the key: Airflow merges the configuration into them."""
     for hook in (ObjectStoreHook, ModelRegistryHook):

@@ -7,7 +7,7 @@ from datetime import date
 
 #: Characters of one shown value, and of one whole fault.
 VALUE_CHARS = 60
-FAULT_CHARS = 600
+ERROR_CHARS = 600
 #: Elements of a list or mapping that are shown.
 ELEMENTS = 5
 
@@ -28,7 +28,7 @@ class Fault(Exception):  # noqa: N818 - it becomes a SpecError, which has the fi
 
     def __str__(self) -> str:
         key = ".".join(shortened(str(part), VALUE_CHARS) for part in self.at) or "(whole file)"
-        text = shortened(self.text, FAULT_CHARS)
+        text = shortened(self.text, ERROR_CHARS)
         end = "" if text[-1] in ".?" else "."
         return f"{key}: {text}{end}" + (f" See line {self.line}." if self.line else "")
 
