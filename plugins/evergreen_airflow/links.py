@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperatorLink
 
 from evergreen.receipts.release import RegistrationReceipt
 from evergreen.release.registration import EVIDENCE
-from evergreen.reporting.evidence import EVIDENCE_PAGE
+from evergreen.storage.layout import EVIDENCE_PAGE
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

@@ -26,8 +26,8 @@ from sqlalchemy import create_engine, text
 from evergreen.operations.invariants import check_invariants
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
-from evergreen.reporting.evidence import EVIDENCE_DATA
 from evergreen.storage.folder import FolderStore
+from evergreen.storage.layout import EVIDENCE_DATA
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import WINDOW, Workflow, copy_project, night
 from tests.conftest import ROOT, mlflow_server, wait_until

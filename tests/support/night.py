@@ -13,7 +13,6 @@ from evergreen.data.preparation import load_examples, prepare_window
 from evergreen.data.validation import validate_window
 from evergreen.data.window import training_window
 from evergreen.modeling.evaluation import evaluate_challenger
-from evergreen.modeling.sanity import sanity_key
 from evergreen.modeling.training import train_candidate
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
@@ -26,6 +25,7 @@ from evergreen.release.reevaluation import reevaluate
 from evergreen.release.registration import register_model
 from evergreen.release.rollback import roll_back_model
 from evergreen.release.targets import Waiting
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, ref_of
 from tests.conftest import AS_OF
 
@@ -166,7 +166,7 @@ class History(Night):
         asked = f"evaluations/{self.night.spec.model}/{self.judged.challenger.key}/sanity.json"
         if logged is None:  # the same artifact gives the same answers
             self.store.put_if_absent(
-                sanity_key(self.spec.model, challenger.key), self.store.get(asked)
+                layout.sanity_record(self.spec.model, challenger.key), self.store.get(asked)
             )
         return self.register(evaluation, self.kept.model_copy(update={"as_of": as_of}))
 

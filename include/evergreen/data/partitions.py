@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from evergreen.data.window import DayRange, scoring_day, training_window
 from evergreen.errors import DataContractError, MissingPartitionError
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 
 if TYPE_CHECKING:
@@ -109,6 +110,6 @@ def partitions_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> list[Par
     parts = needed(spec, days=days_needed(spec, as_of=as_of, scope=scope))
     if scope == "monitoring":
         day = scoring_day(as_of)
-        key = f"predictions/{spec.model}/{day}/manifest.json"
+        key = layout.predictions_manifest(spec.model, day)
         parts.append(Partition(table="predictions", day=day, key=key))
     return parts

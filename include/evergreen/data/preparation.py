@@ -29,11 +29,12 @@ from evergreen.receipts.common import ObjectRef
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import TableContract
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, sha256_of
 from evergreen.storage.records import (
     canonical_json,
     digest_of,
-    put_json_once,
+    find_or_make,
     put_once,
     read_object,
 )
@@ -88,25 +89,25 @@ def prepare_day(
     store: ObjectStore, spec: ModelSpec, *, day: date, verdicts: Verdicts, prepare: Prepare
 ) -> tuple[PreparedDay, bool]:
     """Return the examples of *day*, and whether they had to be made."""
-    key = f"examples/{spec.model}/{day}/{_lookup(spec, day=day, verdicts=verdicts)}.json"
-    if store.head(key) is not None:
-        return PreparedDay.model_validate_json(store.get(key)), False
-    raw = {
-        table: _raw_rows(store, spec, table=table, day=day, verdicts=verdicts)
-        for table in spec.tables
-    }
-    frame = examples.checked(prepare(raw, day), spec=spec.examples, day=day)
-    data = put_once(store, f"examples/{spec.model}/{day}", to_parquet(frame), suffix=".parquet")
-    record = PreparedDay(
-        day=day,
-        data=data,
-        rows=len(frame),
-        labelled=examples.labelled(frame, spec=spec.examples),
-        columns=examples.summarise(frame, spec=spec.examples),
-    )
-    return PreparedDay.model_validate(
-        put_json_once(store, key, record.model_dump(mode="json"))
-    ), True
+    cache_key = _cache_key(spec, day=day, verdicts=verdicts)
+
+    def make() -> PreparedDay:
+        raw = {
+            table: _raw_rows(store, spec, table=table, day=day, verdicts=verdicts)
+            for table in spec.tables
+        }
+        frame = examples.checked(prepare(raw, day), spec=spec.examples, day=day)
+        folder = layout.examples_folder(spec.model, day)
+        return PreparedDay(
+            day=day,
+            data=put_once(store, folder, to_parquet(frame), suffix=".parquet"),
+            rows=len(frame),
+            labelled=examples.labelled(frame, spec=spec.examples),
+            columns=examples.summarise(frame, spec=spec.examples),
+        )
+
+    key = layout.examples_record(spec.model, day, cache_key)
+    return find_or_make(store, key, PreparedDay, make)
 
 
 def prepare_window(
@@ -136,7 +137,7 @@ def prepare_window(
     digest = digest_of(*(f"{e.segment} {e.prepared.day} {e.known.digest}" for e in entries))
     manifest = put_once(
         store,
-        f"examples/{spec.model}/windows",
+        layout.examples_windows(spec.model),
         canonical_json(
             {
                 "as_of": window.as_of.isoformat(),
@@ -248,7 +249,7 @@ def _known_at(
     return examples.labelled(known, spec=spec.examples)
 
 
-def _lookup(spec: ModelSpec, *, day: date, verdicts: Verdicts) -> str:
+def _cache_key(spec: ModelSpec, *, day: date, verdicts: Verdicts) -> str:
     used = [
         f"{table} {d} {verdicts[table, d].raw_sha256} {verdicts[table, d].broken}"
         for table, rule in spec.raw_tables.items()

@@ -21,11 +21,12 @@ from evergreen.errors import DataContractError
 from evergreen.receipts.common import Check, ObjectRef
 from evergreen.receipts.data import ValidationReceipt
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, sha256_of
 from evergreen.storage.records import (
     canonical_json,
     digest_of,
-    put_json_once,
+    find_or_make,
     put_once,
     read_object,
 )
@@ -78,7 +79,7 @@ def validate_window(
     _refuse_failed(spec, checks)
     record = put_once(
         store,
-        f"validation/{spec.model}/windows",
+        layout.validated_windows(spec.model),
         canonical_json({"verdicts": [v.model_dump(mode="json") for v in verdicts]}),
         suffix=".json",
     )
@@ -129,16 +130,13 @@ def _verdict_of(
     if head is None:
         raise explain_missing([part], store_uri=store.uri, waited_hours=0)
     contract = canonical_json(spec.contract_of(part.table).model_dump(mode="json"))
-    folder = f"validation/{spec.model}/{part.table}/{part.day}"
+    folder = layout.validation_folder(spec.model, part.table, part.day)
     key = f"{folder}/{digest_of(part.key, head.fingerprint, contract)}.json"
     if store.head(key) is None and serving:
         key = f"{folder}/{digest_of(part.key, head.fingerprint, contract, 'serving')}.json"
-    if store.head(key) is not None:
-        return DayVerdict.model_validate_json(store.get(key)), False
-    verdict = _validate_partition(store, spec, part, serving=serving)
-    return DayVerdict.model_validate(
-        put_json_once(store, key, verdict.model_dump(mode="json"))
-    ), True
+    return find_or_make(
+        store, key, DayVerdict, lambda: _validate_partition(store, spec, part, serving=serving)
+    )
 
 
 def _validate_partition(
@@ -159,7 +157,7 @@ def _validate_partition(
     quarantine = None
     if len(reasons):
         quarantined = frame.loc[reasons.index].assign(quarantine_reason=reasons)
-        folder = f"quarantine/{spec.model}/{part.table}/{part.day}"
+        folder = layout.quarantine_folder(spec.model, part.table, part.day)
         quarantine = put_once(store, folder, to_parquet(quarantined), suffix=".parquet")
     verdict = DayVerdict(
         table=part.table,

@@ -37,8 +37,15 @@ from evergreen.registry import mlflow_registry
 from evergreen.registry.champions import find_version_to_beat
 from evergreen.spec import ModelSpec
 from evergreen.spec.modeling import BASELINE, Metric
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, put_json_once, put_once, ref_once
+from evergreen.storage.records import (
+    document_bytes,
+    load_document,
+    put_document_once,
+    put_once,
+    ref_once,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -114,7 +121,7 @@ def evaluate_challenger(
             "version %s is this challenger and was promoted; that judgement stands",
             champion.version,
         )
-        return EvaluationReceipt.model_validate_json(store.get(kept))
+        return load_document(store, kept, EvaluationReceipt)
     return evaluation_of(
         store,
         client,
@@ -155,13 +162,13 @@ def evaluation_of(
             champion=champion,
         )
         keep_evaluation(store, receipt, details)
-    return EvaluationReceipt.model_validate_json(store.get(key))
+    return load_document(store, key, EvaluationReceipt)
 
 
 def evaluation_key(model: str, challenger: str, champion: ModelVersion | None) -> str:
     """Return where the judgement of the challenger with that key beside *champion* is kept."""
     against = str(champion.version) if champion else "none"
-    return f"evaluations/{model}/{challenger}/against-{against}.json"
+    return layout.evaluation_record(model, challenger, against)
 
 
 def load_rivals(
@@ -260,7 +267,7 @@ def compare(
 def keep_evaluation(store: ObjectStore, receipt: EvaluationReceipt, details: bytes) -> None:
     """Keep a judgement unless one of the same pair is kept; its details first."""
     put_once(store, receipt.record_key.removesuffix(".json"), details, suffix=".json")
-    put_json_once(store, receipt.record_key, receipt.model_dump(mode="json"))
+    put_document_once(store, receipt.record_key, receipt)
 
 
 def _trivial(spec: ModelSpec, train: pd.DataFrame, truth: Labels) -> ModelScores:
@@ -275,7 +282,7 @@ def _details(truth: Labels, scored: Mapping[str, ModelScores], sanity: Sanity) -
         curves={name: _curves(truth, scored[name]) for name in shown},
         importances=sanity.importances,
     )
-    return canonical_json(details.model_dump(mode="json"))
+    return document_bytes(details)
 
 
 def _finite(found: Mapping[Metric, float]) -> dict[str, float | None]:

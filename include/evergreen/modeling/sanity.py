@@ -16,8 +16,9 @@ from evergreen.modeling.metrics import Labels
 from evergreen.modeling.prediction import classes_of, inputs_of, predict
 from evergreen.receipts.modeling import Importance
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import put_json_once
+from evergreen.storage.records import find_document, find_or_make
 from evergreen.values import Frozen
 
 #: Shuffles of each input when its worth is asked for.
@@ -31,11 +32,6 @@ class Sanity(Frozen):
     importances: tuple[Importance, ...] = ()
 
 
-def sanity_key(model: str, key: str) -> str:
-    """Return where the answers for the challenger with *key* are kept."""
-    return f"evaluations/{model}/{key}/sanity.json"
-
-
 def check_sanity(
     store: ObjectStore,
     spec: ModelSpec,
@@ -47,17 +43,18 @@ def check_sanity(
     keep: bool = True,
 ) -> Sanity:
     """Return the answers for the challenger with *key*, asked once and then kept if *keep*."""
-    record_key = sanity_key(spec.model, key)
-    if store.head(record_key) is None:
+
+    def measure() -> Sanity:
         gains = gains_on_shuffled_labels(model, spec, train=train, test=test)
-        answers = Sanity(
+        return Sanity(
             shuffled_gains=tuple(filter(math.isfinite, gains)),
             importances=tuple(importances(model, spec, test=test)),
         )
-        if not keep:
-            return answers
-        put_json_once(store, record_key, answers.model_dump(mode="json"))
-    return Sanity.model_validate_json(store.get(record_key))
+
+    record_key = layout.sanity_record(spec.model, key)
+    if not keep:
+        return find_document(store, record_key, Sanity) or measure()
+    return find_or_make(store, record_key, Sanity, measure)[0]
 
 
 def gains_on_shuffled_labels(

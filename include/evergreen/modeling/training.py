@@ -27,8 +27,9 @@ from evergreen.registry.champions import find_version_to_beat
 from evergreen.registry.version_record import load_identity
 from evergreen.spec import ModelSpec
 from evergreen.spec.modeling import BASELINE
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import put_json_once
+from evergreen.storage.records import find_document, put_document_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,11 +73,11 @@ def train_candidate(
     """
     key = candidate_key(spec, candidate=candidate, examples=examples)
     experiment = mlflow_registry.ensure_experiment(client, spec.model)
-    record_key = f"candidates/{spec.model}/{key}.json"
+    record_key = layout.candidate_record(spec.model, key)
     earlier = mlflow_registry.runs_of(client, experiment, key)
     active = {run.info.run_id for run in earlier}
-    if store.head(record_key) is not None:
-        stored = CandidateReceipt.model_validate_json(store.get(record_key))
+    stored = find_document(store, record_key, CandidateReceipt)
+    if stored is not None:
         if stored.run_id in active:
             log.info("run %s did this work before; it is used again", stored.run_id)
             _remove_others(client, earlier, keep=stored.run_id)
@@ -92,9 +93,7 @@ def train_candidate(
             )
     receipt = _receipt(run, spec, candidate, examples)
     # Of several that raced, the first to write this object is the one everybody uses.
-    stored = CandidateReceipt.model_validate(
-        put_json_once(store, record_key, receipt.model_dump(mode="json"))
-    )
+    stored = put_document_once(store, record_key, receipt)
     _remove_others(client, mlflow_registry.runs_of(client, experiment, key), keep=stored.run_id)
     return stored
 

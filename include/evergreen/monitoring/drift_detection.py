@@ -38,8 +38,15 @@ from evergreen.registry.champions import scorer_of
 from evergreen.reporting.evidently_report import keep_report
 from evergreen.scoring.scoring import load_scorer
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, digest_of, put_json_once, read_object
+from evergreen.storage.records import (
+    canonical_json,
+    digest_of,
+    find_or_make,
+    load_document,
+    read_document,
+)
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
@@ -204,8 +211,8 @@ def _reference(landed: Mapping[date, LandedDay], day: date, spec: ModelSpec) -> 
 
 def _importances(store: ObjectStore, version: ModelVersion) -> dict[str, float]:
     record = mlflow_registry.tag(version, mlflow_registry.TAG_EVALUATION)
-    judged = EvaluationReceipt.model_validate_json(store.get(record))
-    details = EvaluationDetails.model_validate_json(read_object(store, judged.details))
+    evaluation = load_document(store, record, EvaluationReceipt)
+    details = read_document(store, evaluation.details, EvaluationDetails)
     return {found.name: found.cost for found in details.importances}
 
 
@@ -291,9 +298,9 @@ def _report_once(
     cache_key = digest_of(
         *used, samples.predictor_digest, canonical_json(marks), drift, str(spec.seed)
     )
-    folder = f"reports/{spec.model}/monitor/{day}"
-    key = f"{folder}/{cache_key}.json"
-    if store.head(key) is None:
+    folder = layout.monitoring_report(spec.model, day)
+
+    def make() -> DayReport:
         reference, current = sample_of(samples, day, against)
         sizes = {"current_rows": len(current), "reference_rows": len(reference)}
         kept = keep_report(
@@ -306,9 +313,9 @@ def _report_once(
             at=start_of(day),
             limits=marks,
         )
-        report = DayReport(kept=kept, **sizes)
-        put_json_once(store, key, report.model_dump(mode="json"))
-    return DayReport.model_validate_json(store.get(key))
+        return DayReport(kept=kept, **sizes)
+
+    return find_or_make(store, f"{folder}/{cache_key}.json", DayReport, make)[0]
 
 
 def _note(

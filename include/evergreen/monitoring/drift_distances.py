@@ -22,8 +22,9 @@ from evergreen.data.available_days import LandedDay
 from evergreen.data.parquet import from_parquet
 from evergreen.spec import ModelSpec
 from evergreen.spec.monitoring import Drift
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import digest_of, put_json_once, read_object
+from evergreen.storage.records import digest_of, find_or_make, read_object
 from evergreen.values import Frozen
 
 log = logging.getLogger(__name__)
@@ -149,21 +150,21 @@ def _measured(
     cache_key = digest_of(
         DISTANCES_FORMAT, what, *columns, *used, str(spec.drift.sample_rows), str(spec.seed)
     )
-    key = f"distances/{spec.model}/{day}/{cache_key}.json"
-    if samples.store.head(key) is not None:
-        return DayDistances.model_validate_json(samples.store.get(key)), False
-    take = samples.inputs if what == "inputs" else samples.predictions
-    share = spec.drift.sample_rows // len(against)
-    current, reference = take(day), pd.concat([take(d).iloc[:share] for d in against])
-    record = DayDistances(
-        day=day,
-        rows=len(current),
-        reference_rows=len(reference),
-        distances=measure_distances(reference, current),
-        possible=possible_distances(reference, current),
-    )
-    kept = put_json_once(samples.store, key, record.model_dump(mode="json"))
-    return DayDistances.model_validate(kept), True
+
+    def measure() -> DayDistances:
+        take = samples.inputs if what == "inputs" else samples.predictions
+        share = spec.drift.sample_rows // len(against)
+        current, reference = take(day), pd.concat([take(d).iloc[:share] for d in against])
+        return DayDistances(
+            day=day,
+            rows=len(current),
+            reference_rows=len(reference),
+            distances=measure_distances(reference, current),
+            possible=possible_distances(reference, current),
+        )
+
+    key = layout.drift_distances(spec.model, day, cache_key)
+    return find_or_make(samples.store, key, DayDistances, measure)
 
 
 def possible_distances(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, float]:

@@ -26,15 +26,15 @@ from evergreen.receipts.monitoring import (
 )
 from evergreen.reporting.templates import page_template
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json
+from evergreen.storage.layout import HEALTH_DATA, HEALTH_PAGE
+from evergreen.storage.records import document_bytes
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-HEALTH_PAGE = "health.html"
-HEALTH_DATA = "health.json"
 #: Days before this one that its page shows.
 SHOWN_DAYS = 60
 #: The least colour that holds for the whole day is the first of these that any watcher has.
@@ -147,11 +147,9 @@ def assess_health(
         report=report,
         past=(*past, PastDay(day=day, colour=colour, reasons=reasons)),
     )
-    folder = f"monitoring/{spec.model}/{day}"
+    folder = layout.health_folder(spec.model, day)
     store.put(f"{folder}/{HEALTH_PAGE}", render_health(page).encode())
-    store.put(
-        f"{folder}/{HEALTH_DATA}", canonical_json(page.model_dump(mode="json", exclude={"past"}))
-    )
+    store.put(f"{folder}/{HEALTH_DATA}", document_bytes(page, exclude={"past"}))
     return HealthReceipt(
         model=spec.model,
         as_of=as_of,
@@ -185,9 +183,7 @@ def _past(store: ObjectStore, spec: ModelSpec, day: date) -> list[PastDay]:
 
 def _past_day(store: ObjectStore, spec: ModelSpec, day: date) -> PastDay:
     try:
-        found: Mapping[str, object] = json.loads(
-            store.get(f"monitoring/{spec.model}/{day}/{HEALTH_DATA}")
-        )
+        found: Mapping[str, object] = json.loads(store.get(layout.health_record(spec.model, day)))
     except FileNotFoundError:
         return PastDay(day=day, colour=None, reasons=())
     kept = {name: found[name] for name in ("day", "colour", "reasons")}

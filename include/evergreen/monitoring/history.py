@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
-from evergreen.monitoring.health import HEALTH_DATA, HEALTH_PAGE
 from evergreen.receipts.monitoring import Colour, Finding
 from evergreen.registry import ledger as ledger_store
-from evergreen.reporting.evidence import EVIDENCE_DATA, EVIDENCE_PAGE
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
+from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE, HEALTH_DATA, HEALTH_PAGE
 from evergreen.values import Frozen
 
 T = TypeVar("T")
@@ -94,25 +94,27 @@ class Reader:
         self.store = store
         self._days = _ParsedObjects[DayOfHealth](store, _day)
         self._versions = _ParsedObjects[VersionCard](store, _version)
-        self._books: dict[str, ledger_store.Ledger] = {}
+        self._ledgers: dict[str, ledger_store.Ledger] = {}
 
     def history(self, spec: ModelSpec) -> ModelHistory:
         """Return what is known of the model of *spec*."""
-        days = self._days.all(f"monitoring/{spec.model}/", f"/{HEALTH_DATA}")
+        days = self._days.all(layout.all_of("monitoring", spec.model), f"/{HEALTH_DATA}")
         return ModelHistory(
             spec=spec, ledger=self.ledger(spec.model), days=tuple(sorted(days, key=lambda d: d.day))
         )
 
     def versions(self, model: str) -> list[VersionCard]:
         """Return the newest judgement of the newest versions, highest version first."""
-        found = self._versions.all(f"evidence/{model}/", f"/{EVIDENCE_DATA}", newest=SHOWN_VERSIONS)
+        found = self._versions.all(
+            layout.all_of("evidence", model), f"/{EVIDENCE_DATA}", newest=SHOWN_VERSIONS
+        )
         by_version = {card.version: card for card in found}
         return sorted(by_version.values(), key=lambda card: -int(card.version))
 
     def ledger(self, model: str) -> ledger_store.Ledger:
         """Return the ledger; it is read again only if something was written."""
-        found = ledger_store.read_again(self.store, model, self._books.get(model))
-        self._books[model] = found
+        found = ledger_store.read_again(self.store, model, self._ledgers.get(model))
+        self._ledgers[model] = found
         return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,9 +16,11 @@ from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.data.window import DayRange
 from evergreen.modeling.metrics import Labels, Predictions, classes_among
 from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.data import PredictionsManifest
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import digest_of, put_json_once, put_once, read_object
+from evergreen.storage.records import digest_of, find_document, find_or_make, put_once, read_object
 from evergreen.values import Frozen
 
 #: Raise this when a window is measured in another way.
@@ -74,8 +75,9 @@ def joined_days(
     """Return every scored day that a window within reach, or its calibration, looks at."""
     back = 2 * spec.quality.lookback_days + spec.quality.window_days - 1
     reach = DayRange(first=day - timedelta(days=back), end=day + timedelta(days=1))
-    manifests = {d: f"predictions/{spec.model}/{d}/manifest.json" for d in reach}
-    scored = {d: json.loads(store.get(key)) for d, key in manifests.items() if store.head(key)}
+    keys = {d: layout.predictions_manifest(spec.model, d) for d in reach}
+    manifests = {d: find_document(store, key, PredictionsManifest) for d, key in keys.items()}
+    scored = {d: manifest for d, manifest in manifests.items() if manifest is not None}
     if not scored:
         return {}
     landed = landed_days(store, spec, days=DayRange(first=min(scored), end=reach.end))
@@ -90,44 +92,43 @@ def _joined(
     store: ObjectStore,
     spec: ModelSpec,
     landed: LandedDay,
-    manifest: dict[str, object],
+    manifest: PredictionsManifest,
     *,
     as_of: datetime,
 ) -> JoinedDay:
     prepared = landed.prepared
-    predicted = ObjectRef.model_validate(manifest["predictions"])
+    predicted = manifest.predictions
     newest = prepared.labelled.newest_known_at
     frame = None
     labels = prepared.labelled.digest
-    if newest is not None and newest > as_of:  # some of them came later
+    if newest is not None and newest > as_of:  # some of them arrived later
         frame = from_parquet(read_object(store, prepared.data))
         known = examples.known(frame, spec=spec.examples, as_of=as_of)
         labels = examples.labelled(known, spec=spec.examples).digest
     slices = spec.gates.slices.columns
     cache_key = digest_of(JOIN_FORMAT, predicted.sha256, prepared.data.sha256, labels, *slices)
-    folder = f"quality/{spec.model}/{prepared.day}"
-    key = f"{folder}/{cache_key}.json"
-    if store.head(key) is not None:
-        return JoinedDay.model_validate_json(store.get(key))
-    if frame is None:
-        frame = from_parquet(read_object(store, prepared.data))
-    known = examples.known(frame, spec=spec.examples, as_of=as_of)
-    entity = list(spec.examples.entity_key)
-    actual = known[entity].assign(label=known[spec.examples.label])
-    kept = frame[entity].assign(**{f"slice_{name}": frame[name] for name in slices})
-    predictions = from_parquet(read_object(store, predicted))
-    rows = predictions.merge(actual, on=entity, how="left").merge(kept, on=entity, how="left")
-    wanted = [c for c in rows if c == "label" or c.startswith(("score", "slice_"))]
-    labelled = int(rows["label"].notna().sum())
-    record = JoinedDay(
-        day=prepared.day,
-        version=str(manifest["version"]),
-        rows=len(rows),
-        labelled=labelled,
-        unmatched=len(actual) - labelled,
-        data=put_once(store, folder, to_parquet(rows[wanted]), suffix=".parquet"),
-    )
-    return JoinedDay.model_validate(put_json_once(store, key, record.model_dump(mode="json")))
+    folder = layout.joined_day_folder(spec.model, prepared.day)
+
+    def join() -> JoinedDay:
+        day = from_parquet(read_object(store, prepared.data)) if frame is None else frame
+        known = examples.known(day, spec=spec.examples, as_of=as_of)
+        entity = list(spec.examples.entity_key)
+        actual = known[entity].assign(label=known[spec.examples.label])
+        sliced = day[entity].assign(**{f"slice_{name}": day[name] for name in slices})
+        predictions = from_parquet(read_object(store, predicted))
+        rows = predictions.merge(actual, on=entity, how="left").merge(sliced, on=entity, how="left")
+        wanted = [c for c in rows if c == "label" or c.startswith(("score", "slice_"))]
+        labelled = int(rows["label"].notna().sum())
+        return JoinedDay(
+            day=prepared.day,
+            version=manifest.version,
+            rows=len(rows),
+            labelled=labelled,
+            unmatched=len(actual) - labelled,
+            data=put_once(store, folder, to_parquet(rows[wanted]), suffix=".parquet"),
+        )
+
+    return find_or_make(store, f"{folder}/{cache_key}.json", JoinedDay, join)[0]
 
 
 def rows_of(

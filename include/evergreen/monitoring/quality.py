@@ -43,11 +43,13 @@ from evergreen.receipts.monitoring import (
 from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
 from evergreen.spec.modeling import METRICS, Metric
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import (
     canonical_json,
     digest_of,
-    put_json_once,
+    find_or_make,
+    load_document,
     put_once,
     read_object,
 )
@@ -146,20 +148,20 @@ def _window(
     cache_key = digest_of(
         JOIN_FORMAT, *parts, "calibrated on", *past, str(spec.quality.min_rows), str(spec.seed)
     )
-    key = f"quality/{spec.model}/{last}/window-{cache_key}.json"
-    if store.head(key) is not None:
-        return QualityWindow.model_validate_json(store.get(key)), False
-    rows = rows_of(store, spec, days, span)
-    window = QualityWindow(
-        first=max(first, min(days)),
-        last=last,
-        rows=len(rows.frame),
-        labelled=len(rows.labelled.frame),
-        metrics=_measured(rows.labelled),
-        estimated=_estimated(rows, rows_of(store, spec, days, before).labelled),
-    )
-    kept = put_json_once(store, key, window.model_dump(mode="json"))
-    return QualityWindow.model_validate(kept), True
+
+    def measure() -> QualityWindow:
+        rows = rows_of(store, spec, days, span)
+        return QualityWindow(
+            first=max(first, min(days)),
+            last=last,
+            rows=len(rows.frame),
+            labelled=len(rows.labelled.frame),
+            metrics=_measured(rows.labelled),
+            estimated=_estimated(rows, rows_of(store, spec, days, before).labelled),
+        )
+
+    key = layout.quality_window(spec.model, last, cache_key)
+    return find_or_make(store, key, QualityWindow, measure)
 
 
 def _span(window: QualityWindow) -> DayRange:
@@ -296,7 +298,7 @@ def _offline(
     if version is None:
         return None
     record = mlflow_registry.tag(version, mlflow_registry.TAG_EVALUATION)
-    judged = EvaluationReceipt.model_validate_json(store.get(record))
+    judged = load_document(store, record, EvaluationReceipt)
     return judged.metrics["challenger"].get(spec.metric)
 
 
@@ -326,4 +328,4 @@ def _table(
         for w in windows
     ]
     content = canonical_json({"model": spec.model, "windows": lines})
-    return put_once(store, f"quality/{spec.model}", content, suffix=".json")
+    return put_once(store, layout.quality_folder(spec.model), content, suffix=".json")

@@ -15,8 +15,9 @@ from evergreen.receipts.monitoring import RetrainRequest
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import put_json_once
+from evergreen.storage.records import load_document, put_document_once
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
@@ -77,24 +78,24 @@ def consider_retrain(
         is_replay=is_replay,
         recorded_at=now,
     )
-    kept = put_json_once(store, _key(request), request.model_dump(mode="json"))
+    request = put_document_once(store, _key(request), request)
     if is_replay:
         return RetrainDecision(message="would have been asked for", request=None)
-    return RetrainDecision(message="asked for", request=RetrainRequest.model_validate(kept))
+    return RetrainDecision(message="asked for", request=request)
 
 
 def requests(store: ObjectStore, model: str) -> list[RetrainRequest]:
     """Return every request of *model*, oldest first."""
     found = [
-        RetrainRequest.model_validate_json(store.get(key))
-        for key in store.list(f"retrain_requests/{model}/")
+        load_document(store, key, RetrainRequest)
+        for key in store.list(layout.all_of("retrain_requests", model))
     ]
     return sorted(found, key=lambda request: request.as_of)
 
 
 def _key(request: RetrainRequest) -> str:
     kind = "-replay" if request.is_replay else ""
-    return f"retrain_requests/{request.model}/{request.as_of:%Y-%m-%dT%H%M%S}{kind}.json"
+    return layout.retrain_request(request.model, request.as_of, kind)
 
 
 def _brake(

@@ -18,8 +18,9 @@ from evergreen.errors import MonitoringError
 from evergreen.receipts.monitoring import ServiceReceipt
 from evergreen.spec import ModelSpec
 from evergreen.spec.monitoring import Service
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import digest_of, put_json_once
+from evergreen.storage.records import digest_of, find_or_make
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def measure_service(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> 
     if found is None:
         raise MonitoringError(
             f"The model server of {spec.model} logged no request on {day}: nothing under "
-            f"{_folder(spec, day)}. A silent server is not a healthy one. Look whether it runs and "
+            f"{layout.requests_folder(spec.model, day)}/. Check that it runs and "
             "where it writes, then clear this task; a model that is not served online needs no "
             "service in model.yaml."
         )
@@ -93,21 +94,18 @@ def measure_service(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> 
     )
 
 
-def _folder(spec: ModelSpec, day: date) -> str:
-    return f"requests/{spec.model}/{day}/"
-
-
 def _day(store: ObjectStore, spec: ModelSpec, day: date) -> DayOfRequests | None:
-    heads = {key: store.head(key) for key in store.list(_folder(spec, day))}
+    heads = {
+        key: store.head(key) for key in store.list(f"{layout.requests_folder(spec.model, day)}/")
+    }
     logs = {key: head.fingerprint for key, head in heads.items() if head is not None}
     if not logs:
         return None
     cache_key = digest_of(*(f"{key} {mark}" for key, mark in logs.items()))
-    key = f"service/{spec.model}/{day}/{cache_key}.json"
-    if store.head(key) is None:
-        summary = _summarise(_read(store, list(logs)), day)
-        put_json_once(store, key, summary.model_dump(mode="json"))
-    return DayOfRequests.model_validate_json(store.get(key))
+    key = layout.service_summary(spec.model, day, cache_key)
+    return find_or_make(
+        store, key, DayOfRequests, lambda: _summarise(_read(store, list(logs)), day)
+    )[0]
 
 
 def _read(store: ObjectStore, keys: list[str]) -> pd.DataFrame:

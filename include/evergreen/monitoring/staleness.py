@@ -14,6 +14,7 @@ from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import load_identity, spec_then
 from evergreen.spec import ModelSpec
 from evergreen.spec.modeling import Metric
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def allowed_days(table: pd.DataFrame, *, metric: Metric, max_loss: float) -> int
 
 def _allowed_age(store: ObjectStore, spec: ModelSpec) -> tuple[int, str]:
     """Return the age the longest backtest allows, and where it is from."""
-    keys = [k for k in store.list(f"backtests/{spec.model}/") if k.endswith(".csv")]
+    keys = [k for k in store.list(layout.all_of("backtests", spec.model)) if k.endswith(".csv")]
     if not keys:
         return DEFAULT_DAYS, "no backtest yet"
     import pandas as pd  # heavy, and only needed where there is a backtest

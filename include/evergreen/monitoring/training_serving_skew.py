@@ -8,19 +8,19 @@ Score", Monitor 3).
 
 from __future__ import annotations
 
-import json
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from evergreen.data.window import scoring_day
 from evergreen.errors import MonitoringError
-from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.data import PredictionsManifest
 from evergreen.receipts.monitoring import Colour, SkewedColumn, SkewReceipt
 from evergreen.serving.request_log import KEY, RECEIVED_AT
 from evergreen.spec import ModelSpec
 from evergreen.spec.monitoring import Service
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, read_object
+from evergreen.storage.records import load_document, put_document, read_object
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ def measure_skew(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> Ske
         columns=columns,
     )
     if colour != "unknown":
-        store.put(f"skew/{spec.model}/{day}.json", canonical_json(found.model_dump(mode="json")))
+        put_document(store, layout.skew_record(spec.model, day), found)
     return found
 
 
@@ -78,13 +78,14 @@ def _examples(store: ObjectStore, spec: ModelSpec, day: date) -> pd.DataFrame:
     from evergreen.data.parquet import from_parquet
 
     try:
-        manifest = json.loads(store.get(f"predictions/{spec.model}/{day}/manifest.json"))
+        key = layout.predictions_manifest(spec.model, day)
+        manifest = load_document(store, key, PredictionsManifest)
     except FileNotFoundError:
         raise MonitoringError(
             f"{spec.model} has no predictions of {day}, so it is not known which examples to hold "
             f"the served rows against. Run {spec.model}__score for the day, then clear this task."
         ) from None
-    return from_parquet(read_object(store, ObjectRef.model_validate(manifest["examples"])))
+    return from_parquet(read_object(store, manifest.examples))
 
 
 def _served(store: ObjectStore, spec: ModelSpec, day: date) -> pd.DataFrame | None:
@@ -93,7 +94,8 @@ def _served(store: ObjectStore, spec: ModelSpec, day: date) -> pd.DataFrame | No
 
     from evergreen.data.parquet import from_parquet
 
-    found = [from_parquet(store.get(key)) for key in store.list(f"served/{spec.model}/{day}/")]
+    folder = layout.served_folder(spec.model, day)
+    found = [from_parquet(store.get(key)) for key in store.list(f"{folder}/")]
     if not found:
         return None
     return pd.concat(found, ignore_index=True).sort_values(RECEIVED_AT, kind="stable")

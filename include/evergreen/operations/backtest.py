@@ -35,8 +35,9 @@ from evergreen.receipts.release import VersionIdentity
 from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import load_identity, spec_then
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import put_once, read_object
+from evergreen.storage.records import load_document, put_once, read_object
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,7 +122,7 @@ def backtest(
     table = _by_day(scored, spec)
     pooled = _pooled(scored, spec)
     span = f"{nights[0].as_of:%Y-%m-%d}_{nights[-1].as_of:%Y-%m-%d}"
-    folder = f"backtests/{spec.model}/{span}"
+    folder = layout.backtest_folder(spec.model, span)
     csv = table.to_csv(index=False, float_format="%.6f").encode()
     plot = _plot(spec, table, promoted, pooled)
     return BacktestReceipt(
@@ -167,7 +168,7 @@ def _night(store: ObjectStore, version: ModelVersion) -> Night:
     return Night(
         version=version,
         identity=load_identity(store, version),
-        evaluation=EvaluationReceipt.model_validate_json(store.get(record)),
+        evaluation=load_document(store, record, EvaluationReceipt),
     )
 
 

@@ -19,10 +19,10 @@ from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.operations import HousekeepingReceipt
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
-from evergreen.registry.version_record import identity_key
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, put_once
+from evergreen.storage.records import canonical_json, load_document, put_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,7 +71,7 @@ def apply_retention(
     record = None
     if removals and not dry_run:
         content = {"at": now.isoformat(), "removed": [[r.kind, r.name] for r in removals]}
-        folder = f"housekeeping/{spec.model}"
+        folder = layout.housekeeping_folder(spec.model)
         record = put_once(store, folder, canonical_json(content), suffix=".json")
         for removal in removals:
             removal.remove()
@@ -122,12 +122,12 @@ def _remover(
         for run_id, candidate_key in _runs_of(store, version).items():
             if run_id not in kept_runs:
                 mlflow_registry.remove_run(client, run_id)
-                store.delete(f"candidates/{version.name}/{candidate_key}.json")
+                store.delete(layout.candidate_record(version.name, candidate_key))
         for place in [
-            *store.list(f"evaluations/{version.name}/{key}/"),
-            *store.list(f"evidence/{version.name}/{key}/"),
-            f"reproductions/{version.name}/{key}.json",
-            identity_key(version.name, key),
+            *store.list(layout.evaluations_of(version.name, key)),
+            *store.list(layout.evidence_of(version.name, key)),
+            layout.reproduction_record(version.name, key),
+            layout.identity_record(version.name, key),
         ]:
             store.delete(place)
         client.delete_model_version(version.name, version.version)
@@ -141,12 +141,12 @@ def _runs_of(store: ObjectStore, version: ModelVersion) -> dict[str, str]:
     if record is None or store.head(record) is None:
         key = version.tags.get(mlflow_registry.TAG_KEY, "none")
         return {version.run_id: key} if version.run_id else {}
-    found = EvaluationReceipt.model_validate_json(store.get(record))
+    found = load_document(store, record, EvaluationReceipt)
     return {candidate.run_id: candidate.key for candidate in found.candidates}
 
 
 #: Folders of what was measured and logged day by day.
-WATCHED = (
+MONITORED: tuple[layout.Kind, ...] = (
     "monitoring",
     "distances",
     "quality",
@@ -160,9 +160,9 @@ WATCHED = (
 
 def _reports(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:
     named = {e.as_of for e in ledger_store.read_ledger(store, spec.model).entries}
-    folders = tuple(f"reports/{spec.model}/{as_of:%Y-%m-%dT%H%M}/" for as_of in named)
+    folders = tuple(f"{layout.training_reports(spec.model, as_of)}/" for as_of in named)
     oldest = now - timedelta(days=spec.retention.reports_days)
-    for key in store.list(f"reports/{spec.model}/"):
+    for key in store.list(layout.all_of("reports", spec.model)):
         if not key.startswith(folders) and _is_older(store, key, than=oldest):
             yield Removal(kind="report", name=key, remove=partial(store.delete, key))
 
@@ -170,8 +170,8 @@ def _reports(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[
 def _monitoring(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:
     """Yield old pages, what lies behind them and what servers logged, but no request."""
     oldest = now - timedelta(days=spec.retention.reports_days)
-    for kind in WATCHED:
-        for key in store.list(f"{kind}/{spec.model}/"):
+    for kind in MONITORED:
+        for key in store.list(layout.all_of(kind, spec.model)):
             if _is_older(store, key, than=oldest):
                 yield Removal(kind=kind, name=key, remove=partial(store.delete, key))
 
@@ -179,8 +179,8 @@ def _monitoring(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterat
 def _predictions(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Iterator[Removal]:
     """Yield old predictions; manifests go before their data, so no reader finds half a day."""
     oldest = now - timedelta(days=spec.retention.predictions_days)
-    keys = list(store.list(f"predictions/{spec.model}/"))
-    for key in sorted(keys, key=lambda key: not key.endswith("/manifest.json")):
+    keys = list(store.list(layout.all_of("predictions", spec.model)))
+    for key in sorted(keys, key=lambda key: not layout.is_manifest(key)):
         if _is_older(store, key, than=oldest):
             yield Removal(kind="prediction", name=key, remove=partial(store.delete, key))
 

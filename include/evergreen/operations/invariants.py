@@ -20,14 +20,16 @@ from typing import TYPE_CHECKING
 from evergreen.errors import ArtifactError
 from evergreen.modeling.smoke_test import smoke_test
 from evergreen.receipts.common import Check, ObjectRef
+from evergreen.receipts.data import PredictionsManifest
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
-from evergreen.registry.version_record import identity_key, load_identity
+from evergreen.registry.version_record import load_identity
 from evergreen.serving.observations import is_expired, live_servers
 from evergreen.spec import ModelSpec, load_spec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.opening import open_store
-from evergreen.storage.records import read_object
+from evergreen.storage.records import load_document, read_object
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -114,8 +116,8 @@ def _moved(client: MlflowClient, spec: ModelSpec, ledger: ledger_store.Ledger) -
 
 def _checkpoint_mismatches(store: ObjectStore, model: str) -> Iterator[str]:
     """Yield every checkpoint that says something else than the entries, which are the truth."""
-    keys = list(store.list(f"ledger/{model}/"))
-    for key in store.list(f"ledger_checkpoints/{model}/"):
+    keys = ledger_store.entry_keys(store, model)
+    for key in store.list(layout.all_of("ledger_checkpoints", model)):
         number = int(PurePosixPath(key).stem)
         entries = ledger_store.read_entries(
             store, keys[number - ledger_store.CHECKPOINT_EVERY : number]
@@ -210,7 +212,7 @@ def _untraced(
         for key in (
             version.tags[mlflow_registry.TAG_EVALUATION],
             version.tags[mlflow_registry.TAG_EVIDENCE],
-            identity_key(version.name, version.tags[mlflow_registry.TAG_KEY]),
+            layout.identity_record(version.name, version.tags[mlflow_registry.TAG_KEY]),
         ):
             if store.head(key) is None:
                 yield f"version {version.version}: {key} is gone"
@@ -230,11 +232,11 @@ def _broken_manifests(store: ObjectStore, spec: ModelSpec) -> Iterator[str]:
 
 
 def _manifests(store: ObjectStore, spec: ModelSpec) -> Iterator[tuple[str, list[ObjectRef]]]:
-    for key in store.list(f"predictions/{spec.model}/"):
-        if key.endswith("/manifest.json"):
-            content = json.loads(store.get(key))
-            yield key, [ObjectRef.model_validate(content[k]) for k in ("examples", "predictions")]
-    for key in store.list(f"examples/{spec.model}/windows/"):
+    for key in store.list(layout.all_of("predictions", spec.model)):
+        if layout.is_manifest(key):
+            manifest = load_document(store, key, PredictionsManifest)
+            yield key, [manifest.examples, manifest.predictions]
+    for key in store.list(f"{layout.examples_windows(spec.model)}/"):
         days = json.loads(store.get(key))["days"]
         yield key, [ObjectRef.model_validate(day["data"]) for day in days]
 

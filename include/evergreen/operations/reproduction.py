@@ -27,8 +27,9 @@ from evergreen.receipts.release import VersionIdentity
 from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import load_identity, spec_then
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import put_json_once
+from evergreen.storage.records import load_document, put_document_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,9 +61,8 @@ def reproduce_version(
         store, then, candidate=made.candidate, examples=examples, search=None, params=made.params
     )
     test = load_examples(store, then, receipt=examples, segments=("test",))
-    evaluation = EvaluationReceipt.model_validate_json(
-        store.get(mlflow_registry.tag(registered, mlflow_registry.TAG_EVALUATION))
-    )
+    record = mlflow_registry.tag(registered, mlflow_registry.TAG_EVALUATION)
+    evaluation = load_document(store, record, EvaluationReceipt)
     checks = (
         _equal(
             "model, sha256", _sha256(fitted.model, train, then), identity.challenger.artifact_sha256
@@ -85,8 +85,8 @@ def reproduce_version(
         checks=checks,
     )
     if receipt.is_identical:
-        key = f"reproductions/{spec.model}/{identity.key}.json"
-        put_json_once(store, key, receipt.model_dump(mode="json"))
+        key = layout.reproduction_record(spec.model, identity.key)
+        put_document_once(store, key, receipt)
     return receipt
 
 

@@ -54,6 +54,20 @@ class Quarantined(Frozen):
     object: ObjectRef | None
 
 
+class PredictionsManifest(Frozen):
+    """What makes the predictions of a day visible: which version made them, and of what."""
+
+    model: str
+    day: date
+    version: str
+    model_as_of: datetime
+    artifact_sha256: str
+    examples: ObjectRef
+    predictions: ObjectRef
+    rows: int
+    quarantined: tuple[Quarantined, ...] = ()
+
+
 class ScoringReceipt(Frozen):
     """One partition has predictions."""
 

@@ -20,11 +20,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from pydantic import ValidationError
-
+from evergreen.errors import ArtifactError
 from evergreen.spec.release import RolloutStage
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json
+from evergreen.storage.records import document_bytes, find_document, load_document
 from evergreen.values import Frozen
 
 #: Entries in a checkpoint.
@@ -178,7 +178,7 @@ class Ledger:
 
 def read_ledger(store: ObjectStore, model: str) -> Ledger:
     """Return the ledger of *model*."""
-    keys = list(store.list(f"ledger/{model}/"))
+    keys = entry_keys(store, model)
     entries = list[LedgerEntry]()
     for start in range(0, len(keys), CHECKPOINT_EVERY):
         part = keys[start : start + CHECKPOINT_EVERY]
@@ -188,23 +188,28 @@ def read_ledger(store: ObjectStore, model: str) -> Ledger:
     return Ledger(model=model, entries=tuple(entries))
 
 
+def entry_keys(store: ObjectStore, model: str) -> list[str]:
+    """Return the keys of the entries of *model*, oldest first."""
+    return list(store.list(layout.all_of("ledger", model)))
+
+
 def read_entries(store: ObjectStore, keys: Sequence[str]) -> tuple[LedgerEntry, ...]:
     """Return the entries under *keys*, one request each."""
-    return tuple(LedgerEntry.model_validate_json(store.get(key)) for key in keys)
+    return tuple(load_document(store, key, LedgerEntry) for key in keys)
 
 
 def read_checkpoint(store: ObjectStore, model: str, number: int) -> tuple[LedgerEntry, ...]:
     """Return the entries up to *number* that its checkpoint repeats, none if it is of no use."""
     try:
-        found = _Checkpoint.model_validate_json(store.get(_checkpoint_key(model, number)))
-    except (FileNotFoundError, ValidationError):
+        found = find_document(store, layout.ledger_checkpoint(model, number), _Checkpoint)
+    except ArtifactError:
         return ()
-    return found.entries
+    return found.entries if found else ()
 
 
 def is_newest(store: ObjectStore, ledger: Ledger) -> bool:
     """Return whether nothing was written since *ledger* was read."""
-    return len(list(store.list(f"ledger/{ledger.model}/"))) == len(ledger.entries)
+    return len(entry_keys(store, ledger.model)) == len(ledger.entries)
 
 
 def read_again(store: ObjectStore, model: str, known: Ledger | None) -> Ledger:
@@ -218,8 +223,8 @@ def append(store: ObjectStore, ledger: Ledger, entry: LedgerEntry) -> Ledger:
 
     :raises LedgerConflictError: If somebody wrote that number since *ledger* was read.
     """
-    key = f"ledger/{entry.model}/{len(ledger.entries) + 1:08d}.json"
-    if not store.put_if_absent(key, canonical_json(entry.model_dump(mode="json"))):
+    key = layout.ledger_entry(entry.model, len(ledger.entries) + 1)
+    if not store.put_if_absent(key, document_bytes(entry)):
         raise LedgerConflictError(key)
     longer = Ledger(model=ledger.model, entries=(*ledger.entries, entry))
     _keep_checkpoint(store, longer)
@@ -231,12 +236,8 @@ def _keep_checkpoint(store: ObjectStore, ledger: Ledger) -> None:
     number = len(ledger.entries) - len(ledger.entries) % CHECKPOINT_EVERY
     if number:
         repeated = _Checkpoint(entries=ledger.entries[number - CHECKPOINT_EVERY : number])
-        content = canonical_json(repeated.model_dump(mode="json"))
-        store.put_if_absent(_checkpoint_key(ledger.model, number), content)
-
-
-def _checkpoint_key(model: str, number: int) -> str:
-    return f"ledger_checkpoints/{model}/{number:08d}.json"
+        key = layout.ledger_checkpoint(ledger.model, number)
+        store.put_if_absent(key, document_bytes(repeated))
 
 
 def append_once(store: ObjectStore, entry: LedgerEntry) -> Ledger:

@@ -11,15 +11,12 @@ from evergreen.errors import ArtifactError
 from evergreen.receipts.release import VersionIdentity
 from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import load_document
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
-
-
-def identity_key(model: str, key: str) -> str:
-    """Return where the identity of the version with *key* lies in the store."""
-    return f"identities/{model}/{key}.json"
 
 
 def load_identity(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
@@ -28,9 +25,11 @@ def load_identity(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
 
     :raises ArtifactError: If nobody can say: the record is gone, or was never written.
     """
-    key = identity_key(version.name, mlflow_registry.tag(version, mlflow_registry.TAG_KEY))
+    key = layout.identity_record(
+        version.name, mlflow_registry.tag(version, mlflow_registry.TAG_KEY)
+    )
     try:
-        return VersionIdentity.model_validate_json(store.get(key))
+        return load_document(store, key, VersionIdentity)
     except FileNotFoundError:
         raise ArtifactError(
             f"{key} is gone from {store.uri}, so nobody can say what made version "

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import digest_of, put_json_once
+from evergreen.storage.records import digest_of, find_document, put_document_once
 from evergreen.values import Frozen
 
 
@@ -30,16 +31,13 @@ class RunDecision(Frozen):
 
 def find_decision(store: ObjectStore, model: str, run: str | None) -> RunDecision | None:
     """Return what an earlier try of *run* decided, or None. A run without a name decides anew."""
-    if run is None or store.head(key := _key(model, run)) is None:
-        return None
-    return RunDecision.model_validate_json(store.get(key))
+    return None if run is None else find_document(store, _key(model, run), RunDecision)
 
 
 def keep_decision(store: ObjectStore, model: str, decision: RunDecision) -> RunDecision:
     """Keep *decision* unless its run has one already, and return the one that is kept."""
-    content = decision.model_dump(mode="json")
-    return RunDecision.model_validate(put_json_once(store, _key(model, decision.run), content))
+    return put_document_once(store, _key(model, decision.run), decision)
 
 
 def _key(model: str, run: str) -> str:
-    return f"decisions/{model}/{digest_of(run)}.json"
+    return layout.decision_record(model, digest_of(run))

@@ -25,7 +25,6 @@ from pydantic import JsonValue
 from evergreen.errors import ArtifactError, PromotionError
 from evergreen.modeling.artifacts import ARTIFACT
 from evergreen.modeling.evaluation import compare, evaluation_key, keep_evaluation, load_rivals
-from evergreen.modeling.sanity import sanity_key
 from evergreen.modeling.smoke_test import smoke_test
 from evergreen.receipts.common import ObjectRef
 from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
@@ -34,13 +33,14 @@ from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.registry.champions import find_version_to_beat
 from evergreen.registry.ledger_mirror import mirror_ledger
-from evergreen.registry.version_record import identity_key, load_identity, spec_then
+from evergreen.registry.version_record import load_identity, spec_then
 from evergreen.release.decisions import RunDecision, find_decision, keep_decision
 from evergreen.release.deployment import observe
 from evergreen.release.registration import register_model
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, sha256_of
-from evergreen.storage.records import read_object
+from evergreen.storage.records import load_document, read_object
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -217,10 +217,12 @@ def _copy_objects(
             there.store.put_if_absent(ref.key, read_object(here.store, ref))
         if number % 20 == 0:
             log.info("copied %d of %d objects", number, len(refs))
-    asked = sanity_key(version.name, identity.key)
+    asked = layout.sanity_record(version.name, identity.key)
     if here.store.head(asked) is not None:
         there.store.put_if_absent(asked, here.store.get(asked))
-    key = identity_key(version.name, mlflow_registry.tag(version, mlflow_registry.TAG_KEY))
+    key = layout.identity_record(
+        version.name, mlflow_registry.tag(version, mlflow_registry.TAG_KEY)
+    )
     data = _kept(here, key)
     if not there.store.put_if_absent(key, data) and there.store.get(key) != data:
         raise ArtifactError(
@@ -301,7 +303,7 @@ def _judged(
     """Return the one judgement there of the version beside *champion*."""
     if champion is not None and champion.tags.get(mlflow_registry.TAG_KEY) == identity.key:
         kept = champion.tags[mlflow_registry.TAG_EVALUATION]  # it serves there: that verdict stands
-        return EvaluationReceipt.model_validate_json(there.store.get(kept))
+        return load_document(there.store, kept, EvaluationReceipt)
     key = evaluation_key(spec.model, identity.key, champion)
     if there.store.head(key) is None:
         models = load_rivals(
@@ -317,7 +319,7 @@ def _judged(
             champion=champion,
         )
         keep_evaluation(there.store, evaluation, details)
-    return EvaluationReceipt.model_validate_json(there.store.get(key))
+    return load_document(there.store, key, EvaluationReceipt)
 
 
 def _run(here: Environment, there: Environment, spec: ModelSpec, version: ModelVersion) -> Run:

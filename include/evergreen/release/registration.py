@@ -12,17 +12,17 @@ from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
 from evergreen.receipts.release import RegistrationReceipt, VersionIdentity
 from evergreen.registry import mlflow_registry
-from evergreen.registry.version_record import identity_key, load_identity
+from evergreen.registry.version_record import load_identity
 from evergreen.reporting.evidence import (
-    EVIDENCE_DATA,
-    EVIDENCE_PAGE,
     EvidencePack,
     keep_evidence,
     render_evidence,
 )
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import put_json_once
+from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
+from evergreen.storage.records import put_document_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,7 +51,7 @@ def register_model(
 
     The registry has no unique keys, so this converges instead: look up, create, look up again;
     the lowest version stays and the others go, except one that carries an alias. What made the
-    version is kept beside it, as one object that :mod:`evergreen.reproduction` reads.
+    version is kept beside it, as one object that :mod:`evergreen.operations.reproduction` reads.
 
     :param tags: Which run made it: an Airflow run and its bundle.
     :param note: Added to the version's description.
@@ -62,15 +62,15 @@ def register_model(
     created = not found
     if created:
         identity = _identity(store, spec, evaluation, validation, examples, drift, run=tags)
-        key = identity_key(spec.model, challenger.key)
-        made = put_json_once(store, key, identity.model_dump(mode="json"))
+        key = layout.identity_record(spec.model, challenger.key)
+        made = put_document_once(store, key, identity)
         client.create_model_version(
             spec.model,
             source=f"models:/{challenger.model_id}",
             run_id=challenger.run_id,
             model_id=challenger.model_id,
             # One call with all tags, so that there is never a half-registered version.
-            tags=_tags(VersionIdentity.model_validate(made), evaluation) | tags,
+            tags=_tags(made, evaluation) | tags,
             description=_describe(evaluation, note),
             await_creation_for=0,
         )
@@ -160,7 +160,7 @@ def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str,
         mlflow_registry.TAG_PASSED: _verdict(evaluation),
         mlflow_registry.TAG_MODEL_ID: challenger.model_id,
         mlflow_registry.TAG_BYTES: str(challenger.artifact_bytes),
-        "evergreen.identity": identity_key(identity.model, identity.key),
+        "evergreen.identity": layout.identity_record(identity.model, identity.key),
         "evergreen.examples_digest": examples.digest,
         "evergreen.examples_uri": f"{identity.store_uri}/{examples.manifest.key}",
         **{f"evergreen.{segment}_days": days for segment, days in identity.days.items()},

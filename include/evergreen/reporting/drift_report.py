@@ -14,8 +14,9 @@ from evergreen.receipts.data import ExamplesReceipt
 from evergreen.receipts.monitoring import DriftReceipt
 from evergreen.reporting.evidently_report import keep_report
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, digest_of, put_json_once
+from evergreen.storage.records import canonical_json, digest_of, find_or_make
 
 
 def report_drift(store: ObjectStore, spec: ModelSpec, *, examples: ExamplesReceipt) -> DriftReceipt:
@@ -28,9 +29,9 @@ def report_drift(store: ObjectStore, spec: ModelSpec, *, examples: ExamplesRecei
     cache_key = digest_of(
         examples.digest, canonical_json(spec.drift.model_dump(mode="json")), str(spec.seed)
     )
-    folder = f"reports/{spec.model}/{examples.as_of:%Y-%m-%dT%H%M}"
-    key = f"{folder}/{cache_key}.json"
-    if store.head(key) is None:
+    folder = layout.training_reports(spec.model, examples.as_of)
+
+    def make() -> DriftReceipt:
         older, _ = load_training(store, spec, receipt=examples)
         newer = load_examples(store, spec, receipt=examples, segments=("test",))
         reference, current = _sample(older, spec), _sample(newer, spec)
@@ -43,7 +44,7 @@ def report_drift(store: ObjectStore, spec: ModelSpec, *, examples: ExamplesRecei
             name=f"{spec.model} test days as of {examples.as_of:%Y-%m-%d}",
             at=examples.as_of,
         )
-        receipt = DriftReceipt(
+        return DriftReceipt(
             model=spec.model,
             as_of=examples.as_of,
             html=kept.html,
@@ -52,8 +53,8 @@ def report_drift(store: ObjectStore, spec: ModelSpec, *, examples: ExamplesRecei
             current_rows=len(current),
             columns=kept.columns,
         )
-        put_json_once(store, key, receipt.model_dump(mode="json"))
-    return DriftReceipt.model_validate_json(store.get(key))
+
+    return find_or_make(store, f"{folder}/{cache_key}.json", DriftReceipt, make)[0]
 
 
 def _sample(frame: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:

@@ -26,12 +26,11 @@ from evergreen.reporting.charts import Chart, charts_of
 from evergreen.reporting.ml_test_score import score_readiness
 from evergreen.reporting.templates import page_template
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import put_json_once, read_object
+from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
+from evergreen.storage.records import find_or_make, read_document
 from evergreen.values import Frozen
-
-EVIDENCE_PAGE = "evidence.html"
-EVIDENCE_DATA = "evidence.json"
 
 
 class ModelCard(Frozen):
@@ -96,11 +95,13 @@ def keep_evidence(
     ``evidence.json`` beside the page holds the same for programs.
     """
     against = evaluation.champion_version or "none"
-    folder = f"evidence/{spec.model}/{identity.key}/against-{against}"
-    if store.head(f"{folder}/{EVIDENCE_DATA}") is None:
-        pack = _collect(store, spec, version, evaluation, identity)
-        put_json_once(store, f"{folder}/{EVIDENCE_DATA}", pack.model_dump(mode="json"))
-    pack = EvidencePack.model_validate_json(store.get(f"{folder}/{EVIDENCE_DATA}"))
+    folder = layout.evidence_folder(spec.model, identity.key, against)
+    pack, _ = find_or_make(
+        store,
+        f"{folder}/{EVIDENCE_DATA}",
+        EvidencePack,
+        lambda: _collect(store, spec, version, evaluation, identity),
+    )
     store.put_if_absent(f"{folder}/{EVIDENCE_PAGE}", render_evidence(pack).encode())
     return f"{folder}/{EVIDENCE_PAGE}", pack
 
@@ -117,7 +118,7 @@ def _collect(
     evaluation: EvaluationReceipt,
     identity: VersionIdentity,
 ) -> EvidencePack:
-    details = EvaluationDetails.model_validate_json(read_object(store, evaluation.details))
+    details = read_document(store, evaluation.details, EvaluationDetails)
     score = score_readiness(store, spec, identity=identity, evaluation=evaluation, details=details)
     return EvidencePack(
         model=spec.model,

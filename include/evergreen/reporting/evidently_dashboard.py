@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
 from evergreen.spec import ModelSpec, load_spec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.opening import open_store
 
@@ -39,7 +40,7 @@ def fill_workspace(store: ObjectStore, spec: ModelSpec, *, folder: Path) -> int:
     (folder / str(project_id) / "snapshots").mkdir(exist_ok=True)  # Evidently lists no absent one
     known = {str(run) for run in workspace.list_runs(project_id)}
     new = 0
-    for key in store.list(f"reports/{spec.model}/monitor/"):
+    for key in store.list(layout.monitoring_reports(spec.model)):
         run_id = uuid5(project_id, key)
         if key.endswith(".snapshot.json.gz") and str(run_id) not in known:
             snapshot = Snapshot.loads(gzip.decompress(store.get(key)).decode())

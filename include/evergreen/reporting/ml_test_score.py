@@ -17,6 +17,7 @@ from evergreen.receipts.modeling import EvaluationDetails, EvaluationReceipt
 from evergreen.receipts.release import ScoredSection, ScoredTest, TestScore, VersionIdentity
 from evergreen.registry import ledger as ledger_store
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 
 NOT_RUN = "did not run"
@@ -87,7 +88,9 @@ def _model(
         1 if trials > 1 else 0,
         f"{trials} trials by time-ordered cross-validation" if trials > 1 else NOT_RUN,
     )
-    backtests = sum(key.endswith(".csv") for key in store.list(f"backtests/{spec.model}/"))
+    backtests = sum(
+        key.endswith(".csv") for key in store.list(layout.all_of("backtests", spec.model))
+    )
     yield _test(
         "The impact of model staleness is known",
         1 if backtests else 0,
@@ -97,11 +100,11 @@ def _model(
         "A simpler model is not better", gates, f"{spec.metric} over the linear baseline"
     )
     slices = [gate for name, gate in gates.items() if name.startswith("slice ")]
-    told = sum(gate.status != "unknown" for gate in slices)
+    measured = sum(gate.status != "unknown" for gate in slices)
     yield _test(
         "Model quality is sufficient on all important data slices",
-        1 if told else 0,
-        f"{told} of {len(slices)} slices could be told" if slices else NOT_RUN,
+        1 if measured else 0,
+        f"{measured} of {len(slices)} slices could be measured" if slices else NOT_RUN,
     )
     yield _test("The model has been tested for considerations of inclusion")
 
@@ -109,7 +112,7 @@ def _model(
 def _infrastructure(
     store: ObjectStore, spec: ModelSpec, evaluation: EvaluationReceipt
 ) -> Iterator[ScoredTest]:
-    again = sum(1 for _ in store.list(f"reproductions/{spec.model}/"))
+    again = sum(1 for _ in store.list(layout.all_of("reproductions", spec.model)))
     yield _test(
         "Training is reproducible",
         1 if again else 0,
@@ -142,7 +145,7 @@ def _monitoring(
     store: ObjectStore, spec: ModelSpec, identity: VersionIdentity, gates: dict[str, Check]
 ) -> Iterator[ScoredTest]:
     yield _test("Dependency changes result in notification")
-    scored = sum(key.endswith("/manifest.json") for key in store.list(f"predictions/{spec.model}/"))
+    scored = sum(map(layout.is_manifest, store.list(layout.all_of("predictions", spec.model))))
     yield _test(
         "Data invariants hold in training and serving inputs",
         1 if scored else 0.5,
@@ -150,19 +153,22 @@ def _monitoring(
     )
     drift = identity.drift
     columns = f"{len(drift.columns)} columns of {drift.current_rows} new rows"
-    skewed = sum(1 for _ in store.list(f"skew/{spec.model}/"))
+    skewed = sum(1 for _ in store.list(layout.all_of("skew", spec.model)))
     yield _test(
         "Training and serving features compute the same values",
         1 if skewed else 0.5,
-        f"served rows were held against their examples on {skewed} days"
+        f"served rows were compared with their examples on {skewed} days"
         if skewed
         else f"{columns} are compared with training",
     )
-    days = sum(key.endswith("/health.json") for key in store.list(f"monitoring/{spec.model}/"))
+    days = sum(
+        key.endswith(f"/{layout.HEALTH_DATA}")
+        for key in store.list(layout.all_of("monitoring", spec.model))
+    )
     yield _test(
         "Models are not too stale",
         1 if days else 0,
-        f"the champion's age was held against its limit on {days} days" if days else NOT_RUN,
+        f"the champion's age was compared with its limit on {days} days" if days else NOT_RUN,
     )
     yield _test(
         "The model is numerically stable",
@@ -175,11 +181,11 @@ def _monitoring(
         "prediction time, ms a row",
         most=0.5,
     )
-    windows = sum("/window-" in key for key in store.list(f"quality/{spec.model}/"))
+    windows = sum(map(layout.is_quality_window, store.list(layout.all_of("quality", spec.model))))
     yield _test(
         "Prediction quality has not regressed on served data",
         1 if windows else 0,
-        f"{windows} windows were measured on labels as they came" if windows else NOT_RUN,
+        f"{windows} windows were measured on labels as they arrived" if windows else NOT_RUN,
     )
 
 

@@ -14,13 +14,19 @@ from evergreen.data.window import scoring_day
 from evergreen.errors import ArtifactError
 from evergreen.modeling.artifacts import load_model
 from evergreen.modeling.prediction import are_sound, predict
-from evergreen.receipts.data import Quarantined, ScoringReceipt, ValidationReceipt
+from evergreen.receipts.data import (
+    PredictionsManifest,
+    Quarantined,
+    ScoringReceipt,
+    ValidationReceipt,
+)
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.registry.champions import scorer_of
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, put_once, read_object
+from evergreen.storage.records import put_document, put_once, read_object
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,24 +93,20 @@ def score_partition(
         model_as_of=champion_entry.as_of,
         artifact_sha256=champion_entry.artifact_sha256,
     )
-    folder = f"predictions/{spec.model}/{day}"
+    folder = layout.predictions_folder(spec.model, day)
     data = put_once(store, folder, to_parquet(predictions), suffix=".parquet")
-    store.put(
-        f"{folder}/manifest.json",
-        canonical_json(
-            {
-                "model": spec.model,
-                "day": str(day),
-                "version": champion_entry.version,
-                "model_as_of": champion_entry.as_of.isoformat(),
-                "artifact_sha256": champion_entry.artifact_sha256,
-                "examples": prepared.data.model_dump(),
-                "predictions": data.model_dump(),
-                "rows": len(predictions),
-                "quarantined": [one.model_dump(mode="json") for one in aside],
-            }
-        ),
+    manifest = PredictionsManifest(
+        model=spec.model,
+        day=day,
+        version=champion_entry.version,
+        model_as_of=champion_entry.as_of,
+        artifact_sha256=champion_entry.artifact_sha256,
+        examples=prepared.data,
+        predictions=data,
+        rows=len(predictions),
+        quarantined=tuple(aside),
     )
+    put_document(store, layout.predictions_manifest(spec.model, day), manifest)
     return ScoringReceipt(
         model=spec.model,
         as_of=as_of,

@@ -18,8 +18,9 @@ from evergreen.receipts.common import ObjectRef
 from evergreen.registry import mlflow_registry
 from evergreen.registry.ledger import LedgerEntry
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.folder import FolderStore
-from evergreen.storage.records import canonical_json, read_object
+from evergreen.storage.records import load_document, put_document, read_object
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
@@ -46,12 +47,11 @@ class ModelCache:
 
     def last_good(self, model: str) -> CachedVersion | None:
         """Return the version that served last, or None if there was none or its files are bad."""
-        return self._intact(f"serving/{model}.json")
+        return self._intact(layout.cached_champion(model))
 
     def remember(self, model: str, kept: CachedVersion) -> None:
         """Write down that *kept* serves now."""
-        data = canonical_json(kept.model_dump(mode="json"))
-        self.store.put(f"serving/{model}.json", data)
+        put_document(self.store, layout.cached_champion(model), kept)
 
     def fetch(self, client: MlflowClient, model: str, entry: LedgerEntry) -> CachedVersion:
         """
@@ -59,7 +59,7 @@ class ModelCache:
 
         :raises ArtifactError: If its bytes are not those the ledger names.
         """
-        key = _place(model, entry.version, entry.artifact_sha256)
+        key = layout.cached_version(model, entry.version, entry.artifact_sha256)
         if (found := self._intact(f"{key}.json")) is not None:
             return found
         version = client.get_model_version(model, entry.version)
@@ -76,7 +76,7 @@ class ModelCache:
                 "was not loaded."
             )
         kept = CachedVersion(version=entry.version, sha256=entry.artifact_sha256, files=files)
-        self.store.put(f"{key}.json", canonical_json(kept.model_dump(mode="json")))
+        put_document(self.store, f"{key}.json", kept)
         return kept
 
     def question(self, spec: ModelSpec, kept: CachedVersion) -> SmokeTest:
@@ -87,20 +87,16 @@ class ModelCache:
 
     def forget_others(self, model: str, keep: Iterable[CachedVersion]) -> None:
         """Remove every version of *model* but those in *keep*."""
-        kept = {_place(model, one.version, one.sha256) for one in keep}
-        for key in self.store.list(f"versions/{model}/"):
+        kept = {layout.cached_version(model, one.version, one.sha256) for one in keep}
+        for key in self.store.list(layout.cached_versions(model)):
             if not any(key.startswith((f"{one}/", f"{one}.json")) for one in kept):
                 self.store.delete(key)
 
     def _intact(self, key: str) -> CachedVersion | None:
         try:
-            found = CachedVersion.model_validate_json(self.store.get(key))
+            found = load_document(self.store, key, CachedVersion)
             for ref in found.files.values():
                 read_object(self.store, ref)
         except (FileNotFoundError, ArtifactError, ValueError):
             return None
         return found
-
-
-def _place(model: str, version: str, sha256: str) -> str:
-    return f"versions/{model}/{version}-{sha256[:16]}"

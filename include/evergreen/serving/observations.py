@@ -8,8 +8,9 @@ from typing import Literal
 
 from evergreen.registry import ledger as ledger_store
 from evergreen.spec.release import RolloutLimits
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json
+from evergreen.storage.records import load_document, put_document
 from evergreen.values import Frozen
 
 #: Upper bounds in which answering times are counted, in ms: 0.5 ms to 2 minutes, each 15 % wider.
@@ -75,22 +76,22 @@ class Heartbeat(Frozen):
 
 def keep_observation(store: ObjectStore, model: str, number: int, seen: Observation) -> None:
     """Replace what one server saw of the stage *number*."""
-    key = f"rollouts/{model}/{number:08d}/{seen.replica}.json"
-    store.put(key, canonical_json(seen.model_dump(mode="json")))
+    key = layout.stage_observation(model, number, seen.replica)
+    put_document(store, key, seen)
 
 
 def observations(store: ObjectStore, model: str, number: int) -> list[Observation]:
     """Return what every server saw of the stage *number*."""
-    keys = store.list(f"rollouts/{model}/{number:08d}/")
-    return [Observation.model_validate_json(store.get(key)) for key in keys]
+    keys = store.list(layout.stage_observations(model, number))
+    return [load_document(store, key, Observation) for key in keys]
 
 
 def live_servers(store: ObjectStore, *, now: datetime) -> list[Heartbeat]:
     """Return every model server that was heard of lately."""
     found = []
-    for key in store.list("servers/"):
+    for key in store.list(layout.heartbeats()):
         try:
-            beat = Heartbeat.model_validate_json(store.get(key))
+            beat = load_document(store, key, Heartbeat)
         except FileNotFoundError:
             continue  # it stopped since
         if now - beat.recorded_at < SILENT:

@@ -20,6 +20,7 @@ from typing import Any
 
 from evergreen.serving.inputs import RequestRows
 from evergreen.spec import ModelSpec
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -104,20 +105,22 @@ class RequestLog:
 
         for model, some in list(lines.items()):
             frame = pd.DataFrame(some).astype({"version": "str"})
-            self._put("requests", model, frame, frame["received_at"].dt.date)
+            self._put(layout.requests_folder, model, frame, frame["received_at"].dt.date)
             del lines[model]
         for model, some in list(rows.items()):
             frame = pd.DataFrame(some)
             if len(frame):
-                self._put("served", model, frame.drop(columns=EVENT_DAY), frame[EVENT_DAY])
+                self._put(
+                    layout.served_folder, model, frame.drop(columns=EVENT_DAY), frame[EVENT_DAY]
+                )
             del rows[model]
 
-    def _put(self, folder: str, model: str, frame: Any, days: Any) -> None:
+    def _put(self, folder: Callable[[str, date], str], model: str, frame: Any, days: Any) -> None:
         from evergreen.data.parquet import to_parquet
 
         for day, part in frame.groupby(days):
             name = f"{self.replica}-{self.clock():%H%M%S}-{next(self._numbers):06d}.parquet"
-            self.store.put(f"{folder}/{model}/{day}/{name}", to_parquet(part))
+            self.store.put(f"{folder(model, day)}/{name}", to_parquet(part))
 
 
 VERSION, RECEIVED_AT, EVENT_DAY = "served_version", "served_received_at", "served_event_day"

@@ -19,8 +19,9 @@ from evergreen.serving.request_log import RequestLog
 from evergreen.serving.served_version import ServingLimits
 from evergreen.serving.settings import ServerSettings
 from evergreen.spec import ModelSpec, find_specs
+from evergreen.storage import layout
 from evergreen.storage.opening import open_store
-from evergreen.storage.records import canonical_json
+from evergreen.storage.records import document_bytes
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -141,7 +142,7 @@ class ModelServer:
 
     @property
     def _beat_key(self) -> str:
-        return f"servers/{self.settings.replica}.json"
+        return layout.heartbeat(self.settings.replica)
 
     async def _beat(self) -> None:
         """Tell whoever deploys that this server is there, and what it answers with."""
@@ -156,7 +157,7 @@ class ModelServer:
                 if one.endpoint.traffic is not None
             },
         )
-        data = canonical_json(beat.model_dump(mode="json"))
+        data = document_bytes(beat)
         try:
             await asyncio.to_thread(self.store.put, self._beat_key, data)
         except OSError as error:

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evergreen.errors import EvergreenError
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.opening import open_store
 from evergreen.storage.s3 import BucketStore
@@ -54,7 +55,7 @@ def examine(store: ObjectStore) -> list[Guarantee]:
 
     A question that ends in an error is answered with no; the error says why.
     """
-    prefix = f"doctor/{uuid.uuid4().hex}"
+    prefix = layout.conformance_prefix(uuid.uuid4().hex)
     try:
         return [
             _ask(test, store, f"{prefix}/{n}")
@@ -257,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         store = open_store(asked.store)
-        next(store.list("doctor/"), None)
+        next(store.list(layout.conformance_prefix()), None)
     except (ValueError, OSError) as error:
         Console(stderr=True).print(error, highlight=False, markup=False)
         return 2

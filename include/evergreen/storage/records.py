@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from evergreen.errors import ArtifactError
 from evergreen.receipts.common import ObjectRef
 from evergreen.storage.base import ObjectStore, ref_of, sha256_of
+from evergreen.values import Frozen
+
+Document = TypeVar("Document", bound=Frozen)
+
+#: The field that says in which format a document is written, and the format of those without it.
+FORMAT_KEY, OLDEST_FORMAT = "format_version", 1
 
 
 def read_object(store: ObjectStore, ref: ObjectRef) -> bytes:
@@ -55,11 +64,99 @@ def put_if_changed(store: ObjectStore, key: str, data: bytes) -> bool:
     return True
 
 
-def put_json_once(store: ObjectStore, key: str, content: dict[str, Any]) -> dict[str, Any]:
-    """Write *content* unless *key* exists, and return what is stored: the first writer wins."""
-    store.put_if_absent(key, canonical_json(content))
-    found: dict[str, Any] = json.loads(store.get(key))
-    return found
+def find_document(store: ObjectStore, key: str, kind: type[Document]) -> Document | None:
+    """
+    Return the document under *key*, or None if there is none.
+
+    :raises ArtifactError: If it was written in another format, or is no such document.
+    """
+    try:
+        data = store.get(key)
+    except FileNotFoundError:
+        return None
+    return _parsed(data, kind, key=key, uri=store.uri)
+
+
+def load_document(store: ObjectStore, key: str, kind: type[Document]) -> Document:
+    """
+    Return the document under *key*.
+
+    :raises FileNotFoundError: If there is none.
+    :raises ArtifactError: If it was written in another format, or is no such document.
+    """
+    return _parsed(store.get(key), kind, key=key, uri=store.uri)
+
+
+def put_document(store: ObjectStore, key: str, document: Frozen) -> None:
+    """Write *document* under *key*, replacing what was there."""
+    store.put(key, document_bytes(document))
+
+
+def put_document_once(store: ObjectStore, key: str, document: Document) -> Document:
+    """Write *document* unless *key* exists, and return what is stored: the first writer wins."""
+    data = document_bytes(document)
+    if not store.put_if_absent(key, data):
+        data = store.get(key)
+    return _parsed(data, type(document), key=key, uri=store.uri)
+
+
+def find_or_make(
+    store: ObjectStore, key: str, kind: type[Document], make: Callable[[], Document]
+) -> tuple[Document, bool]:
+    """
+    Return the document under *key*, made by *make* if there is none, and whether it was made.
+
+    Safe to repeat and to run twice at once: of several that make it, all return the first one
+    written.
+
+    :raises ArtifactError: If the document was written in another format.
+    """
+    found = find_document(store, key, kind)
+    if found is not None:
+        return found, False
+    return put_document_once(store, key, make()), True
+
+
+def document_bytes(document: Frozen, *, exclude: set[str] | None = None) -> bytes:
+    """Return *document* as it is stored: its fields and the format they are written in."""
+    content = document.model_dump(mode="json", exclude=exclude)
+    return canonical_json({FORMAT_KEY: document.FORMAT} | content)
+
+
+def read_document(store: ObjectStore, ref: ObjectRef, kind: type[Document]) -> Document:
+    """
+    Return the document that *ref* names.
+
+    :raises ArtifactError: If it is gone, was changed, or was written in another format.
+    """
+    return _parsed(read_object(store, ref), kind, key=ref.key, uri=store.uri)
+
+
+def _parsed(data: bytes, kind: type[Document], *, key: str, uri: str) -> Document:
+    try:
+        content = json.loads(data)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ArtifactError(
+            f"{key} in {uri} is no JSON object, expected a {kind.__name__}. Nothing was read from "
+            "it. Restore it from a backup, or delete it and clear the task that writes it."
+        )
+    written = content.pop(FORMAT_KEY, OLDEST_FORMAT)
+    if written != kind.FORMAT:
+        raise ArtifactError(
+            f"{key} in {uri} was written in format {written} by another release; this one reads "
+            f"format {kind.FORMAT}. Nothing was read from it. Run the release that wrote it, or "
+            f"delete all records of another format with 'python -m evergreen discard-records {uri}'"
+            " and trigger the DAG that writes them: retrain for a model that has no champion then."
+        )
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise ArtifactError(
+            f"{key} in {uri} is no {kind.__name__}: {error}. Restore it from a backup, or delete "
+            "it and clear the task that writes it."
+        ) from error
 
 
 def canonical_json(content: Any) -> bytes:

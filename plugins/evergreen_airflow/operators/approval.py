@@ -13,7 +13,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from evergreen.receipts.release import ApprovalReceipt, RegistrationReceipt, registration_in
 from evergreen.release.approval import question
 from evergreen.release.deployment import reason_not_to_promote
-from evergreen.reporting.evidence import EVIDENCE_DATA, EVIDENCE_PAGE, EvidencePack
+from evergreen.reporting.evidence import EvidencePack
+from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
+from evergreen.storage.records import load_document
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.links import EvidenceLink, evidence_url
 from evergreen_airflow.operators.base import ModelOperator
@@ -92,8 +94,8 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
             if reason is not None:
                 self.log.info("Nobody is asked about version %s: %s", registration.version, reason)
                 return self._receipt(registration, actor="nobody", message=reason)
-            place = registration.evidence.removesuffix(EVIDENCE_PAGE) + EVIDENCE_DATA
-            pack = EvidencePack.model_validate_json(self.store.get(place))
+            key = registration.evidence.removesuffix(EVIDENCE_PAGE) + EVIDENCE_DATA
+            pack = load_document(self.store, key, EvidencePack)
             self.subject, self.body = question(
                 pack, evidence_url=self.evidence_url, environment=self.environment
             )

@@ -14,7 +14,7 @@ from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.serving.observations import Heartbeat
 from evergreen.spec.release import RolloutStage
-from evergreen.storage.records import canonical_json
+from evergreen.storage.records import document_bytes
 
 pytestmark = pytest.mark.integration
 
@@ -78,7 +78,7 @@ def test_a_server_that_answers_with_another_version(healthy):
         beat = Heartbeat(
             replica=replica, recorded_at=now, url="http://s", models={healthy.spec.model: version}
         )
-        data = canonical_json(beat.model_dump(mode="json"))
+        data = document_bytes(beat)
         healthy.store.put(f"servers/{replica}.json", data)
     try:
         found = errors(healthy)

@@ -8,8 +8,10 @@ from tests.support.night import NOW
 from evergreen.receipts.release import ApprovalReceipt
 from evergreen.release.approval import question
 from evergreen.release.deployment import reason_not_to_promote
-from evergreen.reporting.evidence import EVIDENCE_DATA, EVIDENCE_PAGE, EvidencePack
+from evergreen.reporting.evidence import EvidencePack
 from evergreen.spec.release import Approval, Deployment
+from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
+from evergreen.storage.records import load_document
 
 pytestmark = pytest.mark.integration
 
@@ -137,7 +139,7 @@ def test_nobody_is_asked_what_no_answer_could_change(history):
 def test_the_question_holds_the_key_numbers_and_the_way_to_the_rest(history):
     receipt = history.version(1)
     place = receipt.evidence.removesuffix(EVIDENCE_PAGE) + EVIDENCE_DATA
-    pack = EvidencePack.model_validate_json(history.store.get(place))
+    pack = load_document(history.store, place, EvidencePack)
 
     subject, body = question(pack, evidence_url="http://m/#/e")
 

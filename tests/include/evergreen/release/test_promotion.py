@@ -23,7 +23,7 @@ from evergreen.release.deployment import deploy_model
 from evergreen.release.promotion import TAG_FROM, Environment, promote_version
 from evergreen.spec.modeling import BaselineGate
 from evergreen.storage.folder import FolderStore
-from evergreen.storage.records import read_object
+from evergreen.storage.records import load_document, read_object
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -101,8 +101,8 @@ def test_the_champion_goes_with_all_that_its_identity_names(history, here, there
     identity = load_identity(there.store, arrived)
     assert identity == load_identity(here.store, source)
     assert load_verdicts(there.store, identity.validation)  # read with their digests
-    evaluation = EvaluationReceipt.model_validate_json(
-        there.store.get(arrived.tags[mlflow_registry.TAG_EVALUATION])
+    evaluation = load_document(
+        there.store, arrived.tags[mlflow_registry.TAG_EVALUATION], EvaluationReceipt
     )
     read_object(there.store, evaluation.details)
     assert there.store.head(arrived.tags[mlflow_registry.TAG_EVIDENCE]) is not None

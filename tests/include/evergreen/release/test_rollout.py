@@ -26,7 +26,7 @@ from evergreen.spec.release import (
     Shadow,
 )
 from evergreen.storage.folder import FolderStore
-from evergreen.storage.records import canonical_json
+from evergreen.storage.records import document_bytes
 
 MODEL = "m"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,7 +58,7 @@ class Rollout:
     def results(self, replica: str, *, after: timedelta) -> None:
         beat = Heartbeat(replica=replica, recorded_at=BEGAN + after, url="http://s", models={})
         key = f"servers/{replica}.json"
-        self.store.put(key, canonical_json(beat.model_dump(mode="json")))
+        self.store.put(key, document_bytes(beat))
 
     def saw(self, replica: str, **seen) -> None:
         what = {"recorded_at": BEGAN, "state": "ready"} | seen

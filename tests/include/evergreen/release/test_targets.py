@@ -17,7 +17,7 @@ from evergreen.serving.observations import (
     keep_observation,
 )
 from evergreen.spec.release import Canary, CanaryStep, Deployment, RolloutLimits, Shadow
-from evergreen.storage.records import canonical_json
+from evergreen.storage.records import document_bytes
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,7 @@ def online(new_history):
 def watch(history, *, now: datetime, state: str = "ready", failed: bool = False) -> None:
     """Do what a server does: take leave of nothing, tell what it saw of the stage."""
     beat = Heartbeat(replica="a", recorded_at=now, url="http://a", models={})
-    history.store.put("servers/a.json", canonical_json(beat.model_dump(mode="json")))
+    history.store.put("servers/a.json", document_bytes(beat))
     running = history.ledger().rollout
     if running is not None:
         tally = LatencyHistogram().plus(10, is_failed=failed)

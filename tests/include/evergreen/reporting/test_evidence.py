@@ -11,7 +11,9 @@ from tests.support.night import History
 
 from evergreen.receipts.common import Check
 from evergreen.receipts.release import ScoredSection, ScoredTest, TestScore
-from evergreen.reporting.evidence import EVIDENCE_DATA, EVIDENCE_PAGE, EvidencePack, render_evidence
+from evergreen.reporting.evidence import EvidencePack, render_evidence
+from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
+from evergreen.storage.records import load_document
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +48,7 @@ def pack(history) -> EvidencePack:
     history.deploy(history.version(1))
     receipt = history.version(2, passed=False)
     folder = receipt.evidence.removesuffix(EVIDENCE_PAGE)
-    return EvidencePack.model_validate_json(history.store.get(folder + EVIDENCE_DATA))
+    return load_document(history.store, folder + EVIDENCE_DATA, EvidencePack)
 
 
 def headings(page: str) -> list[str]:
