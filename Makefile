@@ -13,7 +13,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce evidently secrets compose-build doctor check-state test test-compose check bench bench-monitor bench-pages bench-serving docs lock
+.PHONY: help setup demo up down airflow reproduce evidently secrets compose-build doctor check-state test test-unit test-integration test-e2e test-compose check bench bench-monitor bench-pages bench-serving docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -55,9 +55,21 @@ doctor: $(SETUP)  ## Ask a store what it guarantees (STORE=s3://bucket/prefix, k
 check-state: $(SETUP)  ## Ask whether all that must hold holds (MODEL=flight_delay).
 	@$(BIN)/python -m evergreen_airflow.embedded check-state $(if $(MODEL),--model $(MODEL))
 
+# Two of the processes mostly wait for Airflow, so there are more of them than processors.
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
+
 test: $(CHECK)  ## Run every check and every test, with a real scheduler and a real MLflow.
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	$(PYTEST)
+
+test-unit: $(CHECK)  ## Run the tests that need no server and no network.
+	$(PYTEST) -n logical -m unit
+
+test-integration: $(CHECK)  ## Run the tests that need a server: MLflow, a store, a model server.
+	$(PYTEST) -m integration
+
+test-e2e: $(CHECK)  ## Run the tests that need Airflow's own services.
+	$(PYTEST) -m e2e
 
 test-compose: $(CHECK)  ## Start docker-compose.yaml on a Docker engine and run a night there (IMAGES=real).
 	$(BIN)/python -m pytest tests/compose/started_stack.py

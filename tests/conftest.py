@@ -1,17 +1,14 @@
-"""Make the tree importable the way a running Airflow does, and start the servers tests talk to."""
+"""Make the tree importable the way a running Airflow does, and share what tests have in common."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -20,9 +17,24 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
 
+from tests.support import budgets, run, tiers  # noqa: E402
+from tests.support.servers import (  # noqa: E402
+    answers,
+    copy_mlflow,
+    free_port,
+    mlflow_server,
+    start_mlflow,
+    wait_until,
+)
+
+__all__ = ["answers", "copy_mlflow", "free_port", "mlflow_server", "wait_until"]
+
+run.begin()
 # Set before anything imports Airflow: it reads its configuration once, at import.
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-tests-")
+os.environ["AIRFLOW_HOME"] = str(run.folder() / f"airflow-{os.getpid()}")
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(ROOT / "dags")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(ROOT / "plugins")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
@@ -33,6 +45,9 @@ os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "1"
+# Tests run side by side: more threads only contend (FACTS, "Execution").
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ[f"{library}_NUM_THREADS"] = "1"
 
 for folder in ("plugins", "include"):
     sys.path.insert(0, str(ROOT / folder))
@@ -45,51 +60,104 @@ from evergreen.storage.folder import FolderStore  # noqa: E402
 #: The instant the small runs of the tests live at, and how many days before it have data.
 AS_OF = datetime(2013, 3, 1, tzinfo=UTC)
 LANDED_DAYS = 24
-#: The tests that only one process may run: two stacks at once are too much for two cores.
-STACKS = "stacks"
 
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--enforce-budgets", action="store_true", help="fail if a tier takes too long (.ci/run)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if run.is_first_process():
+        config.pluginmanager.register(budgets.Report(config), "budgets")
+    elif hasattr(config, "workerinput"):
+        run.register_worker()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    run.end()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest reads -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what starts a stack first; of this, what shares one last: it idles beside no other."""
-    items.sort(key=lambda item: (_group(item.nodeid) != STACKS, _shares_stack(item)))
+    """Mark each test with its tier; what takes longest begins first."""
+    for item in items:
+        item.add_marker(tiers.tier_of(item.fixturenames))
+    items.sort(key=_place)
+    lanes = {item.nodeid: tiers.lane_of(item.fixturenames) for item in items}
+    run.publish("lanes", {name: lane for name, lane in lanes.items() if lane})
 
 
-def _shares_stack(item: pytest.Item) -> bool:
-    return "stack" in getattr(item, "fixturenames", ())
+def _place(item: pytest.Item) -> tuple[int, str, bool]:
+    """Sort by tier, lane and what a test has to wait for; else as they are collected."""
+    tier, lane = tiers.tier_of(item.fixturenames), tiers.lane_of(item.fixturenames)
+    is_last = item.get_closest_marker("last_in_lane") is not None
+    return (-tiers.TIERS.index(tier), lane or "", is_last)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    """Give one process all that starts a stack, and the others a module at a time."""
+    """
+    Give one process a whole lane of e2e tests, and the others a module at a time.
+
+    xdist's own groups (``xdist_group``) have no effect here: xdist 3.8 appends a group to a test's
+    id, which pytest 9.2 does not let it change. Only the workers know the fixtures of a test, so
+    they publish the lanes.
+    """
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return _group(nodeid)
+            return lanes().get(nodeid) or nodeid.partition("::")[0]
+
+    @cache
+    def lanes() -> dict[str, str]:
+        return dict(run.published("lanes"))
 
     return Scheduling(config, log)
 
 
-@cache
-def _starts_stack(module: str) -> bool:
-    return "pytest.mark.e2e" in (ROOT / module).read_text()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with _limits_of(item):
+        return (yield)
 
 
-def _group(nodeid: str) -> str:
-    module = nodeid.partition("::")[0]
-    return STACKS if _starts_stack(module) else module
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with _limits_of(item):
+        return (yield)
+
+
+def _limits_of(item: pytest.Item) -> AbstractContextManager[None]:
+    is_unit = tiers.tier_of(item.fixturenames) == tiers.UNIT
+    return tiers.without_network() if is_unit else nullcontext()
 
 
 @pytest.fixture(scope="session")
-def raw_days(tmp_path_factory) -> Path:
+def network() -> None:
+    """Permit servers and connections; whatever asks for this is an integration test."""
+
+
+@pytest.fixture(scope="session")
+def airflow_services(network) -> None:
+    """Permit Airflow's own services; whatever asks for this is an e2e test."""
+
+
+@pytest.fixture(scope="session")
+def raw_days() -> Path:
     """A store with real flights and weather before AS_OF, and one day after it; never written."""
     from models.flight_delay import feed
 
-    root = tmp_path_factory.mktemp("raw")
-    first = AS_OF.date() - timedelta(days=LANDED_DAYS)
-    days = [first + timedelta(days=n) for n in range(LANDED_DAYS + 1)]
-    feed.land_days(FolderStore(root), days, replace=frozenset())
-    return root
+    def land(root: Path) -> str:
+        first = AS_OF.date() - timedelta(days=LANDED_DAYS)
+        days = [first + timedelta(days=n) for n in range(LANDED_DAYS + 1)]
+        feed.land_days(FolderStore(root), days, replace=frozenset())
+        return str(root)
+
+    return Path(run.once("raw", land))
 
 
 @pytest.fixture
@@ -100,7 +168,7 @@ def store(raw_days, tmp_path) -> FolderStore:
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
+def s3(network) -> Iterator[str]:
     """The address of a server that speaks S3."""
     from tests.support.s3 import s3_server
 
@@ -142,21 +210,26 @@ def rewrite(store) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def mlflow_home(tmp_path_factory) -> Path:
+def mlflow_uri(network) -> str:
+    """A real MLflow server on SQLite, as the embedded stack starts it; one for the whole run."""
+
+    def start(home: Path) -> str:
+        url, server = start_mlflow(home)
+        run.detach(server)
+        return url
+
+    return str(run.once("mlflow", start))
+
+
+@pytest.fixture(scope="session")
+def mlflow_home(mlflow_uri) -> Path:
     """Where the MLflow server keeps its database and artifacts."""
-    return tmp_path_factory.mktemp("mlflow")
+    return run.folder() / "mlflow"
 
 
 @pytest.fixture(scope="session")
 def mlflow_artifacts(mlflow_home) -> Path:
     return mlflow_home / "artifacts"
-
-
-@pytest.fixture(scope="session")
-def mlflow_uri(mlflow_home) -> Iterator[str]:
-    """A real MLflow server on SQLite, as the embedded stack starts it."""
-    with mlflow_server(mlflow_home) as url:
-        yield url
 
 
 def embedded_environment() -> dict[str, str]:
@@ -178,27 +251,6 @@ def said_by_python(code: str, **environ: str) -> str:
     return done.stdout
 
 
-@contextmanager
-def mlflow_server(home: Path) -> Iterator[str]:
-    home.mkdir(exist_ok=True)
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-               "-w", "1", "--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--serve-artifacts",
-               "--artifacts-destination", str(home / "artifacts")]  # fmt: skip
-    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (
-        (home / "log").open("w") as log,
-        subprocess.Popen(
-            command, env=env, stdout=log, stderr=log, start_new_session=True
-        ) as server,
-    ):
-        try:
-            wait_until(lambda: answers(port), within_s=120, what=f"MLflow, see {home}/log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(server.pid, 15)
-
-
 @pytest.fixture(scope="session")
 def client(mlflow_uri):
     from mlflow import MlflowClient
@@ -217,12 +269,19 @@ def night(store, client, spec):
 @pytest.fixture(scope="session")
 def trained(raw_days, client, tmp_path_factory):
     """One real night and its judgement; cheap versions are registered from what it logged."""
+    from evergreen.receipts.modeling import EvaluationReceipt
     from tests.support.night import Night
 
-    root = tmp_path_factory.mktemp("trained") / "store"
-    shutil.copytree(raw_days, root)
-    night = Night(FolderStore(root), client, small(load_spec("flight_delay")))
-    return night, night.evaluation(night.examples())
+    spec = small(load_spec("flight_delay"))
+
+    def train(root: Path) -> str:
+        shutil.copytree(raw_days, root / "store")
+        night = Night(FolderStore(root / "store"), client, spec)
+        return night.evaluation(night.examples()).model_dump_json()
+
+    evaluation = EvaluationReceipt.model_validate_json(run.once("trained", train))
+    store = _own_copy("trained", tmp_path_factory)
+    return Night(store, client, spec), evaluation
 
 
 @pytest.fixture(scope="session")
@@ -231,11 +290,20 @@ def serving(trained, tmp_path_factory):
     from tests.support.night import Night
 
     night, _ = trained
-    root = tmp_path_factory.mktemp("serving") / "store"
-    shutil.copytree(night.store.root, root)
-    night = Night(FolderStore(root), night.client, night.spec)
-    night.deployment()
-    return night
+
+    def deploy(root: Path) -> str:
+        shutil.copytree(run.folder() / "trained" / "store", root / "store")
+        return Night(FolderStore(root / "store"), night.client, night.spec).deployment().version
+
+    run.once("serving", deploy)
+    return Night(_own_copy("serving", tmp_path_factory), night.client, night.spec)
+
+
+def _own_copy(name: str, tmp_path_factory) -> FolderStore:
+    """Copy a store that the run shares, for this process to write to."""
+    root = tmp_path_factory.mktemp(name) / "store"
+    shutil.copytree(run.folder() / name / "store", root)
+    return FolderStore(root)
 
 
 @pytest.fixture
@@ -243,22 +311,4 @@ def new_history(trained):
     """Begin the history of a model that no other test knows."""
     from tests.support.night import History
 
-    return lambda: History(trained, f"history_{next(_numbers)}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_until(is_true: Callable[[], bool], *, within_s: float, what: str) -> None:
-    give_up = time.monotonic() + within_s
-    while not is_true():
-        assert time.monotonic() < give_up, f"waited {within_s} s for {what}"
-        time.sleep(0.2)
+    return lambda: History(trained, f"history_{os.getpid()}_{next(_numbers)}")

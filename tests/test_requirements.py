@@ -328,7 +328,7 @@ def test_every_requirement_is_exercised():
 
 
 @pytest.mark.parametrize("name", sorted(EXERCISES))
-def test_it_works_beside_the_others(name, tmp_path, monkeypatch):
+def test_it_works_beside_the_others(name, network, tmp_path, monkeypatch):
     exercise, given = EXERCISES[name], {"tmp_path": tmp_path, "monkeypatch": monkeypatch}
     exercise(*(given[n] for n in exercise.__code__.co_varnames[: exercise.__code__.co_argcount]))
 

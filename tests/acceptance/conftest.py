@@ -7,7 +7,6 @@ night takes seconds; everything else is as it is shipped.
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import psycopg2
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -30,10 +30,12 @@ from evergreen.storage.folder import FolderStore
 from evergreen_airflow.embedded import database
 from evergreen_airflow.embedded.api import FINISHED
 from evergreen_airflow.embedded.runs import run_dag
+from evergreen_airflow.embedded.settings import ensure_secrets
 from evergreen_airflow.embedded.stack import variables
 from tests.conftest import ROOT, wait_until
-from tests.e2e.conftest import Stack, running_stack
-from tests.support.hooks import listening
+from tests.support.hooks import listening, pager_to
+from tests.support.past import make_nights
+from tests.support.stack import Stack, running_stack
 
 MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried", "seen",
           "refused", "greedy")  # fmt: skip
@@ -74,20 +76,22 @@ def poor(examples: Examples, *, seed: int) -> Pipeline:
     return Pipeline([("columns", columns), ("model", LogisticRegression(random_state=seed))])
 '''
 
+#: A candidate whose fit waits until a test makes the file ``release`` in the project.
+HELD = '''
+
+def held(examples: Examples, *, seed: int) -> Pipeline:
+    """The poor one, as soon as it may."""
+    import time
+    from pathlib import Path
+
+    while not (Path(__file__).parents[3] / "release").exists():
+        time.sleep(0.05)
+    return poor(examples, seed=seed)
+'''
+
 #: What is appended to the ``pipeline.py`` of some of them.
 PIPELINE = {
-    "greedy": """
-
-import time
-
-
-def slow(examples: Examples, *, seed: int) -> Pipeline:
-    time.sleep(10)
-    return poor(examples, seed=seed)
-
-
-slow_0 = slow_1 = slow_2 = slow_3 = slow_4 = slow_5 = slow
-"""
+    "greedy": HELD + "\n\nslow_0 = slow_1 = slow_2 = slow_3 = slow_4 = slow_5 = held\n",
 }
 
 #: What is appended to the ``prepare.py`` of some of them.
@@ -103,6 +107,14 @@ def prepare(raw: dict[str, pd.DataFrame], day: date) -> pd.DataFrame:
     return examples.assign(dest=examples["dest"].replace("ATL", {HOSTILE!r}))
 """
 }
+
+#: Deadlines of failed runs; each is dealt with once its callback has ended.
+DEADLINES = """
+SELECT count(*), count(*) FILTER (WHERE callback.state NOT IN ('success', 'failed'))
+FROM deadline JOIN callback ON callback.id = deadline.callback_id
+JOIN dag_run ON dag_run.id = deadline.dagrun_id
+WHERE dag_run.dag_id LIKE %s AND dag_run.state = 'failed'
+"""
 
 TOKEN_OF = """
 import sys
@@ -134,6 +146,17 @@ class Workflow:
     def client(self) -> MlflowClient:
         url = self.stack.settings.mlflow_url
         return MlflowClient(url, url)
+
+    def release(self) -> None:
+        """Let the candidates go on that are held (see HELD)."""
+        (self.project / "release").touch()
+
+    def past(self, *nights: tuple[int, str]) -> list[dict]:
+        """Make nights with one candidate each without a scheduler; return their deployments."""
+        return make_nights(
+            self.project, self.model, [(night(n), [candidate]) for n, candidate in nights],
+            store=self.store.uri, mlflow=self.stack.settings.mlflow_url,
+        )  # fmt: skip
 
     @property
     def spec(self) -> ModelSpec:
@@ -213,6 +236,36 @@ class Workflow:
         )
         failed = [r["dag_run_id"] for r in self.runs(workflow) if r["state"] == "failed"]
         assert failed == []
+
+    def can_be_answered(self, run_id: str) -> bool:
+        """
+        Return whether an answer to the question of a run would be kept.
+
+        Airflow loses an answer that comes before its scheduler has read from the executor that the
+        task which asks has ended; then it asks again (docs/gates.md).
+        """
+        tasks = {t["task_id"]: t["state"] for t in self.tasks("retrain", run_id)}
+        log = (self.stack.settings.logs / "scheduler.log").read_text(errors="replace")
+        events = [line for line in log.splitlines() if "executor event with state success" in line]
+        key = f"dag_id='{self.model}__retrain', task_id='approve_promotion', run_id='{run_id}'"
+        return tasks.get("approve_promotion") == "awaiting_input" and any(
+            key in line for line in events
+        )
+
+    def open_deadlines(self) -> tuple[int, int]:
+        """Count the deadlines of failed runs, and how many Airflow has not dealt with yet."""
+        settings = self.stack.settings
+        password = ensure_secrets(settings)[0]["database_password"]
+        with (
+            psycopg2.connect(
+                host="127.0.0.1", port=settings.postgres.number, user=database.USER,
+                password=password, dbname=database.NAME,
+            ) as connection,
+            connection.cursor() as cursor,
+        ):  # fmt: skip
+            cursor.execute(DEADLINES, [f"{self.model}__%"])
+            count, left = cursor.fetchone()
+            return count, left
 
     def _backfills(self, workflow: str) -> list[dict]:
         found = self.stack.api.get("/backfills", dag_id=f"{self.model}__{workflow}")
@@ -295,23 +348,17 @@ def copy_project(root: Path, models: dict[str, dict]) -> Path:
 
 
 @pytest.fixture(scope="package")
-def hook() -> Iterator[tuple[int, list[dict]]]:
+def hook(network) -> Iterator[tuple[int, list[dict]]]:
     """A web hook that people's alerts go to: its port, and what it heard."""
     with listening() as results:
         yield results
 
 
 @pytest.fixture(scope="package")
-def stack(project, hook) -> Iterator[Stack]:
+def stack(airflow_services, project, hook) -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_PAGER", pager_to(hook[0]))
         yield from stack_of(project, EVERGREEN_SERVING="on")
-
-
-def pager_to(port: int) -> str:
-    """Return an Airflow connection that tells the web hook at *port*."""
-    there = {"path": f"json://127.0.0.1:{port}/alert", "tag": "all"}
-    return json.dumps({"conn_type": "apprise", "extra": {"config": there}})
 
 
 def stack_of(project: Path, *, more_days: int = 0, **environ: str) -> Iterator[Stack]:

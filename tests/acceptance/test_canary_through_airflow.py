@@ -11,8 +11,6 @@ import pytest
 from evergreen_airflow.embedded.settings import ensure_secrets
 from tests.conftest import wait_until
 
-pytestmark = pytest.mark.e2e
-
 
 @pytest.fixture
 def asking(stack):
@@ -52,7 +50,8 @@ def asking(stack):
 
 def test_a_version_proves_itself_deferred_and_reaches_everybody(workflow, stack, asking):
     model = workflow("canaried")
-    model.retrain(1, candidates=["poor"])
+    (first,) = model.past((1, "poor"))
+    assert first["moved"]
     token = ensure_secrets(stack.settings)[0]["serving_token"]
     bearer = {"Authorization": f"Bearer {token}"}
     ready = f"{stack.settings.serving_url}/v2/models/canaried/ready"

@@ -24,15 +24,12 @@ from tests.acceptance.conftest import (
     Workflow,
     copy_project,
     night,
-    pager_to,
     stack_of,
 )
 from tests.conftest import wait_until
-from tests.e2e.conftest import Stack
 from tests.support.browser import chromium, logged_in, picture
-from tests.support.hooks import listening
-
-pytestmark = pytest.mark.e2e
+from tests.support.hooks import listening, pager_to
+from tests.support.stack import Stack
 
 MODEL = "watched"
 SPEC = {
@@ -51,14 +48,14 @@ DRIFTED = range(5, 10)
 
 
 @pytest.fixture(scope="module")
-def hook():
+def hook(network):
     """A web hook of this module's own: its port, and what it heard."""
     with listening() as results:
         yield results
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory, hook):
+def watched(airflow_services, tmp_path_factory, hook):
     """A champion of night 1, five drifted days, and a server that logs; schedules are on."""
     root = copy_project(tmp_path_factory.mktemp("monitored"), SPEC)
     shutil.rmtree(root / "include" / "models" / "flight_delay")
@@ -70,7 +67,8 @@ def watched(tmp_path_factory, hook):
             stack.api.http.post("/connections", json=warehouse(stack)).raise_for_status()
             for number in DRIFTED:
                 drift(model, number)
-            model.retrain(1)
+            (first,) = model.past((1, "linear"))
+            assert first["moved"]
             yield model
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 import pandas as pd
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
-from evergreen.reporting import evidently_report
 from tests.acceptance.conftest import HOSTILE, night
 from tests.conftest import ROOT, wait_until
 from tests.support.browser import chromium, logged_in, picture
-
-pytestmark = pytest.mark.e2e
 
 MODEL = "seen"
 ROUTES = ("models", f"model/{MODEL}__retrain", f"run/{MODEL}__retrain/night-1",
@@ -49,12 +44,9 @@ def wait_for_question(model, run_id: str) -> None:
         assert not ended, "\n".join(model.log("retrain", run_id, task) for task in ended)
         if tasks.get("approve_promotion") == "success":
             pytest.fail(model.log("retrain", run_id, "approve_promotion"))
-        return tasks.get("approve_promotion") == "awaiting_input"
+        return bool(model.can_be_answered(run_id))
 
     wait_until(is_asked, within_s=240, what="the question")
-    # A person reads it first. Airflow loses an answer that comes before its executor has said that
-    # the task which asks has ended; then it asks again (docs/gates.md).
-    time.sleep(3)
 
 
 def approve_by_api(model, run_id: str) -> None:
@@ -277,6 +269,10 @@ def test_no_other_object_is_given_out(model, key):
 
 def test_evidently_would_run_what_the_sample_names_its_column(page, model, monkeypatch):
     """Not cleaned, the report of such data runs it; in our sandbox it does not."""
+    from evergreen.reporting import (
+        evidently_report,  # seconds, in every process that collects this module
+    )
+
     rows = pd.DataFrame({HOSTILE: [1.0, 2.0, 3.0] * 40, "dest": ["ORD", HOSTILE, "BOS"] * 40})
     monkeypatch.setattr(evidently_report, "HARMLESS", {})
     kept = evidently_report.keep_report(

@@ -29,28 +29,18 @@ from evergreen.registry import mlflow_registry
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.layout import EVIDENCE_DATA
 from evergreen_airflow.embedded.api import FINISHED
-from tests.acceptance.conftest import WINDOW, Workflow, copy_project, night
+from tests.acceptance.conftest import HELD, WINDOW, Workflow, copy_project, night
 from tests.conftest import ROOT, mlflow_server, wait_until
 from tests.support.models import warehouse
 from tests.support.postgres import USER
 from tests.support.production import running_production, stack_of
 from tests.test_compose import expressions
 
-pytestmark = pytest.mark.e2e
-
 MODEL = "shipped"
 #: The second model: a regression that reads a database and writes its predictions back.
 SECOND = "air_time"
-#: A candidate that takes long enough to be killed in the middle.
-SLOW = '''
-
-def slow(examples: Examples, *, seed: int) -> Pipeline:
-    """The poor one, after a while."""
-    import time
-
-    time.sleep(8)
-    return poor(examples, seed=seed)
-'''
+#: A candidate that is killed while it is fitted.
+SLOW = HELD + "\n\nslow = held\n"
 #: Nights that are run, and days before the first that monitor compares with.
 NIGHTS, MORE_DAYS = 3, 38
 
@@ -65,7 +55,7 @@ class Shipped(Workflow):
 
 
 @pytest.fixture(scope="module")
-def production(tmp_path_factory):
+def production(airflow_services, tmp_path_factory):
     spec = {
         "candidates": ["linear", "poor", "slow"], "start_date": "2025-01-01",
         "schedule": "0 6 29 2 *", "deployment": {"target": "server"},
@@ -243,6 +233,7 @@ def test_a_worker_that_dies_while_it_trains_costs_only_time(first_night, product
 
     wait_until(is_fitting, within_s=120, what="the slow candidate")
     production.kill(busy[0])
+    first_night.release()
     wait_until(
         lambda: first_night.stack.api.state(f"{MODEL}__retrain", "night-2") in FINISHED,
         within_s=300,

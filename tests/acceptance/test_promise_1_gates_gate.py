@@ -38,8 +38,6 @@ from tests.support.equal_pairs import (
 )
 from tests.support.night import Night
 
-pytestmark = pytest.mark.integration
-
 MARCH, JULY = datetime(2013, 3, 1, tzinfo=UTC), datetime(2013, 7, 15, tzinfo=UTC)
 WINDOW = WindowSpec(train_days=16, validation_days=4, gap_days=1, test_days=7)
 PIPELINES = """

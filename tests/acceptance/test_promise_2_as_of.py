@@ -15,8 +15,6 @@ import pytest
 
 from tests.acceptance.conftest import night
 
-pytestmark = pytest.mark.e2e
-
 
 @pytest.fixture(scope="module")
 def known(workflow):

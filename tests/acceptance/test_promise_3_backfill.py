@@ -11,8 +11,6 @@ import pytest
 
 from tests.acceptance.conftest import night
 
-pytestmark = pytest.mark.e2e
-
 KEPT = ("examples", "evaluations", "identities", "ledger", "reports", "candidates")
 
 

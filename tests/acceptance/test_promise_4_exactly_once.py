@@ -16,10 +16,8 @@ from evergreen.modeling.training import train_candidate
 from evergreen.operations.invariants import check_invariants
 from evergreen.receipts.modeling import CandidateReceipt
 from tests.conftest import AS_OF
-from tests.support.errors import forked, killed_after_each_effect
+from tests.support.failures import forked, killed_after_each_effect
 from tests.support.night import NOW, History, Night
-
-pytestmark = pytest.mark.integration
 
 
 def errors(night: Night) -> list[str]:

@@ -11,8 +11,6 @@ from evergreen_airflow.embedded import processes
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import Workflow, night
 
-pytestmark = pytest.mark.e2e
-
 
 def test_a_task_killed_by_the_kernel_is_done_once_by_its_retry(workflow):
     """In Airflow: SIGKILL while a run of MLflow is open, as the out-of-memory killer would."""

@@ -147,6 +147,11 @@ def year(flights) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+@pytest.fixture(scope="module")
+def told_of_year(year) -> list[list[str]]:
+    return told(year, rows=900)
+
+
 def is_ordinary(day: date) -> bool:
     return not any(a <= str(day) <= b for a, b in NOT_ORDINARY.values())
 
@@ -160,9 +165,9 @@ def evidently_default(flights: dict[date, pd.DataFrame], day: date) -> int:
     return sum(found[c] / scale.get(c, 1.0) >= 0.1 for c in reference if c in found)
 
 
-def test_ordinary_days_of_real_flights_ask_for_next_to_no_retrain(flights, year):
+def test_ordinary_days_of_real_flights_ask_for_next_to_no_retrain(flights, year, told_of_year):
     days = list(year.index[HISTORY:])
-    alarms = pd.Series([bool(f) for f in told(year, rows=900)], index=days)
+    alarms = pd.Series([bool(f) for f in told_of_year], index=days)
     asked, last = [], date.min
     for day, many in alarms.rolling(5, min_periods=1).sum().items():
         if many >= 3 and (day - last).days >= 7:
@@ -219,12 +224,14 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_on_a_quiet_day_is_found_on_that_day_and_nothing_else_is(flights, year, error):
+def test_a_fault_on_a_quiet_day_is_found_on_that_day_and_nothing_else_is(
+    flights, year, told_of_year, error
+):
     """On every fourth ordinary day without an alarm of its own, April to December."""
     inject, guilty, least = FAULTS[error]
     quiet = [
         year.index[HISTORY + n]
-        for n, found in enumerate(told(year, rows=900))
+        for n, found in enumerate(told_of_year)
         if not found and is_ordinary(year.index[HISTORY + n])
     ][::8]
     found = {}

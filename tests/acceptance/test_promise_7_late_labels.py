@@ -26,8 +26,6 @@ from models.flight_delay import feed
 from tests.conftest import AS_OF
 from tests.support.night import Night
 
-pytestmark = pytest.mark.integration
-
 FIRST = AS_OF.date()
 SCORED = [FIRST + timedelta(days=n) for n in range(10)]
 

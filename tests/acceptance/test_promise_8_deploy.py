@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +18,11 @@ from sklearn.pipeline import Pipeline
 
 from evergreen.data.preparation import load_examples
 from evergreen.receipts.modeling import CandidateReceipt
-from evergreen.receipts.release import DeploymentReceipt
 from evergreen.release.targets import Waiting
 from evergreen.spec import load_spec
 from tests.conftest import ROOT, small, wait_until
 from tests.support.night import History
 from tests.support.serving import calling, live_rows, model_server, split
-
-pytestmark = pytest.mark.integration
 
 MODEL = "online"
 DEPLOYMENT = {
@@ -102,14 +98,6 @@ class Online(History):
         inputs = frame[list(examples.features)]
         return self.log(model.fit(inputs, labels(frame[examples.label])), inputs)
 
-    def roll_out(self, registration, *, within_s: float = 120) -> DeploymentReceipt:
-        """Do what the operator does: ask, wait, ask again."""
-        give_up = time.monotonic() + within_s
-        while isinstance(done := self.deploy(registration, now=datetime.now(UTC)), Waiting):
-            assert time.monotonic() < give_up, done.message
-            time.sleep(0.3)
-        return done
-
     def way(self, version: str) -> list[str]:
         """Return the stages and the end of a version, in order."""
         entries = self.ledger().entries
@@ -124,7 +112,7 @@ def online(include, trained, tmp_path_factory):
         history = Online(trained, MODEL)
         wanted = load_spec(MODEL, models_dir=include / "models")
         history.spec = small(wanted)
-        assert history.roll_out(history.version(0, logged=history.fitted())).moved
+        assert history.roll_out(history.version(0, logged=history.fitted()), within_s=120).moved
         cache = tmp_path_factory.mktemp("cache")
         with model_server(
             history.store.uri, history.client.tracking_uri, cache, include=include, models=MODEL
@@ -159,8 +147,8 @@ def test_a_bad_challenger_ends_on_the_old_version_and_no_request_is_lost(online,
     registration = online.version(1 + [*CHALLENGERS].index(error), logged=online.fitted(**made))
 
     with calling(online.server, MODEL, rows) as callers:
-        receipt = online.roll_out(registration)
-        time.sleep(0.5)
+        receipt = online.roll_out(registration, within_s=120)
+        callers.wait_for_more(10)
 
     assert (receipt.moved, receipt.is_backed_out) == (False, True)
     assert re.search(message, receipt.reason), receipt.reason
@@ -169,7 +157,7 @@ def test_a_bad_challenger_ends_on_the_old_version_and_no_request_is_lost(online,
     assert_all_answered(callers)
     assert set(callers.versions) == {(before,)}  # nobody ever saw its answers
     # Asked again, it stays as it is: nothing is tried twice on people.
-    assert online.roll_out(registration).reason.startswith("it backed out before")
+    assert online.roll_out(registration, within_s=120).reason.startswith("it backed out before")
 
 
 def test_a_good_challenger_reaches_everybody_and_no_request_is_lost(online, rows):
@@ -177,9 +165,12 @@ def test_a_good_challenger_reaches_everybody_and_no_request_is_lost(online, rows
     registration = online.version(8, logged=online.fitted())
 
     with calling(online.server, MODEL, rows) as callers:
-        receipt = online.roll_out(registration)
-        time.sleep(2)
-        assert online.server.about(MODEL)["champion"] == registration.version
+        receipt = online.roll_out(registration, within_s=120)
+        wait_until(
+            lambda: online.server.about(MODEL)["champion"] == registration.version,
+            within_s=60, what="the new champion on the server",
+        )  # fmt: skip
+        callers.wait_for_more(10)
 
     assert receipt.moved
     stages = ["load", "shadow", "canary 20%", "canary 60%", "intent", "outcome"]
@@ -200,14 +191,17 @@ def test_a_challenger_that_turns_bad_under_canary_backs_out(online, rows):
     registration = online.version(9, logged=online.fitted(how="raise"))
     harmless = rows.assign(distance=rows["distance"] - 0.5)
     with calling(online.server, MODEL, harmless) as callers:
-        while "canary 20%" not in online.way(registration.version):
+
+        def is_under_canary() -> bool:
             assert isinstance(online.deploy(registration, now=datetime.now(UTC)), Waiting)
-            time.sleep(0.2)
+            return "canary 20%" in online.way(registration.version)
+
+        wait_until(is_under_canary, within_s=120, what="the canary stage")
     assert_all_answered(callers)
 
     with calling(online.server, MODEL, rows) as callers:
-        receipt = online.roll_out(registration)
-        time.sleep(0.5)
+        receipt = online.roll_out(registration, within_s=120)
+        callers.wait_for_more(10)
 
     assert receipt.is_backed_out
     assert receipt.reason.startswith("it backed out: canary")
@@ -224,12 +218,11 @@ def test_the_same_entity_is_answered_by_the_same_version_and_a_larger_step_only_
     def stage_is_on() -> bool:
         return online.server.about(MODEL)["stage"] == online.way(registration.version)[-1]
 
-    with calling(online.server, MODEL, rows) as callers:
-        while isinstance(online.deploy(registration, now=datetime.now(UTC)), Waiting):
-            stage = online.way(registration.version)[-1]
-            if stage in seen or not stage.startswith("canary"):
-                time.sleep(0.2)
-                continue
+    def ask_in_each_stage() -> bool:
+        if not isinstance(online.deploy(registration, now=datetime.now(UTC)), Waiting):
+            return True
+        stage = online.way(registration.version)[-1]
+        if stage not in seen and stage.startswith("canary"):
             # Nobody asks for the next stage meanwhile, so this one stays on.
             wait_until(stage_is_on, within_s=90, what=f"{stage} on the model server")
             seen[stage] = {}
@@ -237,6 +230,10 @@ def test_the_same_entity_is_answered_by_the_same_version_and_a_larger_step_only_
                 one = split(rows.iloc[n : n + 1])
                 said = http.post(f"/models/{MODEL}/invocations", json=one).json()
                 seen[stage].setdefault(str(n), set()).update(said["model_versions"])
+        return False
+
+    with calling(online.server, MODEL, rows) as callers:
+        wait_until(ask_in_each_stage, within_s=300, what="the last stage")
     assert_all_answered(callers)
 
     new = {stage: {n for n, by in found.items() if by == {registration.version}}

@@ -8,7 +8,6 @@ What was broken to turn these red is in docs/promises.md.
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from playwright.sync_api import Page
@@ -18,8 +17,6 @@ from evergreen.receipts.data import ExamplesReceipt
 from tests.acceptance.conftest import Workflow, night
 from tests.conftest import wait_until
 from tests.support.browser import chromium, logged_in
-
-pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +30,8 @@ def ask(model: Workflow, number: int, **conf) -> str:
     """Start a night and return its run when a person's word is awaited."""
     run_id = f"night-{number}"
     model.start("retrain", run_id, as_of=night(number).isoformat(), **conf)
-    wait_until(
-        lambda: state_of(model, run_id, "approve_promotion") == "awaiting_input",
-        within_s=240,
-        what="the question",
-    )
+    wait_until(lambda: model.can_be_answered(run_id), within_s=240, what="the question")
     return run_id
-
-
-def state_of(model: Workflow, run_id: str, task_id: str) -> str | None:
-    return next(t["state"] for t in model.tasks("retrain", run_id) if t["task_id"] == task_id)
 
 
 def answer(page: Page, model: Workflow, run_id: str, *, button: str, message: str) -> str:
@@ -53,7 +42,6 @@ def answer(page: Page, model: Workflow, run_id: str, *, button: str, message: st
     )
     page.locator("[name=element_message]").fill(message)
     shown = page.inner_text("body")
-    time.sleep(3)  # to read it, see test_pages.wait_for_question
     page.get_by_role("button", name=button, exact=True).click()
     model.wait_for("retrain", run_id)
     return shown

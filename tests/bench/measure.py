@@ -15,7 +15,7 @@ from datetime import datetime
 from statistics import median
 
 import psutil
-from tests.e2e.conftest import Stack
+from tests.support.stack import Stack
 
 from evergreen_airflow.embedded import processes
 

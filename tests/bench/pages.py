@@ -22,7 +22,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.e2e.conftest import running_stack
+from tests.support.stack import running_stack
 
 from evergreen.registry import ledger as ledger_store
 from evergreen.storage.folder import FolderStore

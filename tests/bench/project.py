@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 from rich.console import Console
 from tests.conftest import ROOT
-from tests.e2e.conftest import Stack, running_stack
+from tests.support.stack import Stack, running_stack
 
 from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.storage.base import ObjectStore

@@ -29,3 +29,9 @@ def listening() -> Iterator[tuple[int, list[dict]]]:
             yield server.server_port, results
         finally:
             server.shutdown()
+
+
+def pager_to(port: int) -> str:
+    """Return an Airflow connection that tells the web hook at *port*."""
+    there = {"path": f"json://127.0.0.1:{port}/alert", "tag": "all"}
+    return json.dumps({"conn_type": "apprise", "extra": {"config": there}})

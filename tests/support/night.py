@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +26,10 @@ from evergreen.release.reevaluation import reevaluate
 from evergreen.release.registration import register_model
 from evergreen.release.rollback import roll_back_model
 from evergreen.release.targets import Waiting
+from evergreen.spec.modeling import BASELINE
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, ref_of
-from tests.conftest import AS_OF
+from tests.conftest import AS_OF, wait_until
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +53,12 @@ def drift_of(store: ObjectStore, model: str, as_of: datetime) -> DriftReceipt:
 class Night:
     """The stages of one run, in order, each callable again."""
 
-    def __init__(self, store, client, spec, as_of=AS_OF) -> None:
+    def __init__(self, store, client, spec, as_of=AS_OF, *, only: Sequence[str] = ()) -> None:
+        """
+        :param only: The candidates of this run, as a person chooses them; by default all.
+        """
         self.store, self.client, self.spec, self.as_of = store, client, spec, as_of
+        self.only = only
 
     def validation(self) -> ValidationReceipt:
         window = training_window(self.as_of, self.spec.window)
@@ -68,6 +74,7 @@ class Night:
                 self.store, self.client, self.spec, candidate=name, examples=examples, tags={}
             )
             for name in self.spec.candidate_names
+            if not self.only or name in (*self.only, BASELINE)
         ]
 
     def evaluation(self, examples: ExamplesReceipt) -> EvaluationReceipt:
@@ -98,6 +105,17 @@ class Night:
             self.store, self.client, self.spec, registration=registration,
             reevaluate=lambda: self.reevaluate(registration), **asked,
         )  # fmt: skip
+
+    def roll_out(self, registration: RegistrationReceipt, *, within_s: float) -> DeploymentReceipt:
+        """Do what the operator does: ask, wait, ask again."""
+        answers: list[DeploymentReceipt | Waiting] = []
+
+        def is_done() -> bool:
+            answers.append(self.deploy(registration, now=datetime.now(UTC)))
+            return not isinstance(answers[-1], Waiting)
+
+        wait_until(is_done, within_s=within_s, what="the end of the stages", every_s=0.3)
+        return answers[-1]
 
     def reevaluate(self, registration: RegistrationReceipt) -> RegistrationReceipt:
         return reevaluate(self.store, self.client, self.spec, registration=registration, tags={})

@@ -37,6 +37,7 @@ from evergreen_airflow.embedded.settings import MARK
 from evergreen_airflow.production import make_secrets
 from tests.conftest import ROOT, free_port, wait_until
 from tests.support.postgres import USER, make_cluster, wait_for_postgres
+from tests.support.run import register_session
 from tests.support.s3 import CONFIG, boto3
 
 COMPOSE = ROOT / "docker-compose.yaml"
@@ -136,6 +137,7 @@ class Production:
             command, env=environ, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             cwd="/", **more,
         )  # fmt: skip
+        register_session(self.processes[name].pid)
 
     def check(self, service: str, **environ: str) -> subprocess.CompletedProcess:
         """Run a service's own health check once."""

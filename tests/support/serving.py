@@ -110,6 +110,14 @@ class Callers:
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def wait_for_more(self, count: int, *, within_s: float = 60) -> None:
+        """Wait until *count* more requests were sent and answered."""
+        wanted = self.sent + count
+        wait_until(
+            lambda: self.statuses.total() + len(self.errors) >= wanted, within_s=within_s,
+            what=f"{count} more answers",
+        )  # fmt: skip
+
     def _call(self, number: int) -> None:
         http = self.server.http
         while not self._stop.is_set():

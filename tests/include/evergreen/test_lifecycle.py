@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from tests.conftest import AS_OF
-from tests.support.errors import killed_after_each_effect
+from tests.support.failures import killed_after_each_effect
 from tests.support.night import Night
 
 from evergreen.data.parquet import from_parquet
@@ -22,8 +22,6 @@ from evergreen.reporting.drift_report import report_drift
 from evergreen.reporting.evidently_report import harmless
 from evergreen.scoring.scoring import score_partition
 from evergreen.spec.modeling import CandidateSpec, Search
-
-pytestmark = pytest.mark.integration
 
 
 def test_the_first_night_ends_with_a_champion(night):

@@ -15,8 +15,6 @@ from evergreen.scoring.scoring import score_partition
 from evergreen.spec.data import Examples
 from evergreen.spec.modeling import CandidateSpec, Gates, SliceGate
 
-pytestmark = pytest.mark.integration
-
 A_DAY = timedelta(days=1)
 
 PIPELINES = """

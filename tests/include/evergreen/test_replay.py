@@ -14,8 +14,6 @@ from evergreen.operations.backtest import backtest
 from evergreen.operations.reproduction import reproduce_version
 from evergreen.spec.modeling import BaselineGate, CandidateSpec, Gates
 
-pytestmark = pytest.mark.integration
-
 
 def reproduced(of, version: str) -> dict[str, str]:
     receipt = reproduce_version(of.store, of.client, of.spec, version=version)

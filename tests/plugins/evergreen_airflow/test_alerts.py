@@ -9,15 +9,17 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk._shared.secrets_masker import _secrets_masker
-from tests.acceptance.conftest import pager_to
 from tests.conftest import ROOT
-from tests.support.hooks import listening
+from tests.support.hooks import listening, pager_to
 
 from evergreen.errors import DataContractError
 from evergreen.spec import load_spec
 from evergreen.spec.operations import Alerts
 from evergreen.spec.release import Approval, Deployment
 from evergreen_airflow import alerts
+
+# A web hook listens in most of them.
+pytestmark = pytest.mark.usefixtures("network")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ AS_OF = datetime(2013, 2, 11, 6, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def engine():
+def engine(network):
     with running_postgres() as url:
         found = create_engine(url)
         yield found

@@ -27,7 +27,7 @@ def forest(examples: Examples, *, seed: int) -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(network):
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
     ) as found:
@@ -85,7 +85,7 @@ def test_where_it_is_fitted_does_not_change_what_it_is(spec):
     assert spec_digest(moved) == spec_digest(spec)
 
 
-def test_nobody_who_answers_is_an_error_that_says_so(monkeypatch):
+def test_nobody_who_answers_is_an_error_that_says_so(network, monkeypatch):
     monkeypatch.setattr("evergreen.modeling.dask_backend.CONNECT_WITHIN_S", 1)
 
     with (
@@ -95,7 +95,7 @@ def test_nobody_who_answers_is_an_error_that_says_so(monkeypatch):
         pytest.fail("nothing may be fitted")
 
 
-def test_a_cluster_without_workers_is_an_error_that_says_so():
+def test_a_cluster_without_workers_is_an_error_that_says_so(network):
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty,
         pytest.raises(ConnectionError, match="has no worker"),

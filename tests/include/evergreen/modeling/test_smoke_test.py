@@ -19,8 +19,6 @@ import pytest
 from evergreen.errors import ArtifactError
 from evergreen.modeling import artifacts, smoke_test
 
-pytestmark = pytest.mark.integration
-
 
 def in_store(mlflow_artifacts: Path, challenger) -> Path:
     found = list(mlflow_artifacts.rglob(f"{challenger.model_id}/artifacts/{artifacts.ARTIFACT}"))

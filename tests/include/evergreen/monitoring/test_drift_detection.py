@@ -31,8 +31,6 @@ from evergreen.spec.monitoring import Drift
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.records import read_object
 
-pytestmark = pytest.mark.integration
-
 #: The tests have 24 days: each is held against the week before it.
 DRIFT = Drift(reference_weeks=1, same_weekday=False, history_days=14, persistence=(2, 3))
 DAY = AS_OF.date()

@@ -27,8 +27,6 @@ from evergreen.receipts.monitoring import (
 )
 from evergreen.spec.monitoring import Service
 
-pytestmark = pytest.mark.integration
-
 NOTHING = ObjectRef(key="reports/none", sha256="0" * 64, size=0)
 
 

@@ -14,8 +14,6 @@ from evergreen.monitoring.retrain_requests import consider_retrain, requests
 from evergreen.monitoring.staleness import allowed_days, measure_staleness
 from evergreen.spec.monitoring import Staleness
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 def history(new_history):

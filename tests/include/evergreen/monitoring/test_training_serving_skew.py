@@ -22,8 +22,6 @@ from evergreen.serving.request_log import RequestLog
 from evergreen.spec.monitoring import Service
 from evergreen.storage.folder import FolderStore
 
-pytestmark = pytest.mark.integration
-
 #: The run that watches the first day the champion scores.
 WATCHED_AT = AS_OF + timedelta(days=1)
 

@@ -12,8 +12,6 @@ from evergreen.operations.invariants import check_invariants
 from evergreen.registry import mlflow_registry
 from evergreen.spec.operations import Retention
 
-pytestmark = pytest.mark.integration
-
 LATER = NOW + timedelta(days=4000)
 
 

@@ -16,8 +16,6 @@ from evergreen.serving.observations import Heartbeat
 from evergreen.spec.release import RolloutStage
 from evergreen.storage.records import document_bytes
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 def healthy(new_history) -> History:

@@ -13,8 +13,6 @@ from evergreen.spec.release import Approval, Deployment
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
 from evergreen.storage.records import load_document
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture
 def history(new_history):

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from mlflow import MlflowClient
 from tests.conftest import mlflow_server
-from tests.support.errors import killed_after_each_effect
+from tests.support.failures import killed_after_each_effect
 
 from evergreen.data.preparation import load_examples
 from evergreen.data.validation import load_verdicts
@@ -29,7 +29,7 @@ NOW = datetime(2026, 2, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def other_client(tmp_path_factory):
+def other_client(network, tmp_path_factory):
     with mlflow_server(tmp_path_factory.mktemp("prod-mlflow")) as url:
         yield MlflowClient(url, url)
 

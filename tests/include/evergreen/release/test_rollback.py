@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.errors import forked, killed_after_each_effect
+from tests.support.failures import forked, killed_after_each_effect
 from tests.support.night import NOW, History
 
 from evergreen.errors import AliasMovedError, ArtifactError, RollbackError
 from evergreen.release import deployment
 from evergreen.release.decisions import RunDecision, keep_decision
-
-pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

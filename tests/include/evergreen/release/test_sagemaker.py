@@ -21,8 +21,6 @@ from evergreen.release.targets import BackedOutError, Proven, Waiting
 from evergreen.spec.release import Deployment, SageMaker
 from evergreen.storage.folder import FolderStore
 
-pytestmark = pytest.mark.integration
-
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ASKED = SageMaker(
     endpoint="flights", role="arn:aws:iam::123456789012:role/sm", image="evergreen:1",

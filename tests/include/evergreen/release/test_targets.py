@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.errors import killed_after_each_effect
+from tests.support.failures import killed_after_each_effect
 
 from evergreen.errors import RolloutError
 from evergreen.receipts.release import DeploymentReceipt
@@ -18,8 +18,6 @@ from evergreen.serving.observations import (
 )
 from evergreen.spec.release import Canary, CanaryStep, Deployment, RolloutLimits, Shadow
 from evergreen.storage.records import document_bytes
-
-pytestmark = pytest.mark.integration
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STAGED = Deployment(

@@ -15,8 +15,6 @@ from evergreen.reporting.evidence import EvidencePack, render_evidence
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
 from evergreen.storage.records import load_document
 
-pytestmark = pytest.mark.integration
-
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}'
 
 

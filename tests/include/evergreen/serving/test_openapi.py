@@ -15,8 +15,6 @@ from tests.support.serving import TOKEN, model_server
 from evergreen.serving.inputs import MAX_NUMBER
 from evergreen.spec import load_spec
 
-pytestmark = pytest.mark.integration
-
 #: Questions per page and kind of data; enough to try each field, few enough for every test run.
 EXAMPLES = 100
 INPUTS = load_spec("flight_delay").examples

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pandas as pd
 import pytest
-from tests.conftest import free_port, mlflow_server, wait_until
+from tests.conftest import copy_mlflow, free_port, mlflow_server, wait_until
 from tests.support.serving import TOKEN, calling, live_rows, model_server, split
 
 from evergreen.data.parquet import from_parquet
@@ -23,8 +23,6 @@ from evergreen.monitoring.service_levels import measure_service
 from evergreen.scoring.scoring import load_scorer
 from evergreen.serving.settings import read_server_settings
 from evergreen.storage.folder import FolderStore
-
-pytestmark = pytest.mark.integration
 
 MODEL = "flight_delay"
 
@@ -228,17 +226,17 @@ def test_prometheus_finds_its_numbers(server, rows, serves):
 
 def test_a_killed_process_is_replaced_and_no_request_is_lost(server, rows, serves):
     with calling(server, MODEL, rows, callers=2) as callers:
-        time.sleep(1)
+        callers.wait_for_more(20)
         for child in workers_of(server.process.pid):
             os.kill(child, signal.SIGKILL)
-        time.sleep(6)
+        restarted = f'restarts_total{{model="flight_delay",version="{serves}"}} 1.0'
+        wait_until(
+            lambda: restarted in server.http.get("/metrics").text, within_s=60, what="a restart"
+        )
+        callers.wait_for_more(20)
 
     assert callers.errors == []
     assert callers.statuses == {200: callers.sent}
-    assert (
-        f'restarts_total{{model="flight_delay",version="{serves}"}} 1.0'
-        in server.http.get("/metrics").text
-    )
 
 
 def test_told_to_stop_it_answers_everything_it_took(serving, mlflow_uri, rows, tmp_path):
@@ -247,7 +245,7 @@ def test_told_to_stop_it_answers_everything_it_took(serving, mlflow_uri, rows, t
         url = f"servers/{json.loads(server.http.get('/v2').text)['replica']}.json"
         assert serving.store.head(url) is not None
         with calling(server, MODEL, rows, callers=2) as callers:
-            time.sleep(1)
+            callers.wait_for_more(20)
             server.process.terminate()
             wait_until(lambda: not server.ready(), within_s=2, what="not ready")
         workers = workers_of(server.process.pid)
@@ -265,7 +263,7 @@ def test_registry_and_store_down_it_starts_again_and_serves(
     """The last good version comes from the server's own disk, its digest checked."""
     shutil.copytree(serving.store.root, tmp_path / "store")
     store = FolderStore(tmp_path / "store")
-    shutil.copytree(mlflow_home, tmp_path / "mlflow")
+    copy_mlflow(mlflow_home, tmp_path / "mlflow")
     port = free_port()
     with (
         mlflow_server(tmp_path / "mlflow") as registry,
@@ -328,7 +326,7 @@ def test_what_it_cannot_start_with_is_named(asked, message):
     assert "short" not in str(error.value)  # a token reaches no log
 
 
-def test_it_does_not_start_open_to_all_by_itself(tmp_path):
+def test_it_does_not_start_open_to_all_by_itself(network, tmp_path):
     with model_server("file:///s", "http://127.0.0.1:9", tmp_path, wait=False, tokens="") as server:
         assert server.process.wait(30) == 1
 

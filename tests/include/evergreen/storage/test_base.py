@@ -23,12 +23,11 @@ MINIMUM = 5 * 1024 * 1024
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def store(request, tmp_path) -> ObjectStore:
+def store(request, tmp_path, s3) -> ObjectStore:
     if request.param == "folder":
         return FolderStore(tmp_path)
-    url = request.getfixturevalue("s3")
     name = f"bucket-{abs(hash(request.node.nodeid))}"
-    return bucket_at(url, name, part_bytes=MINIMUM, page_keys=2)
+    return bucket_at(s3, name, part_bytes=MINIMUM, page_keys=2)
 
 
 def test_what_is_put_is_what_is_got(store):

@@ -10,10 +10,10 @@ from evergreen.storage.folder import FolderStore
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def store(request, tmp_path):
+def store(request, tmp_path, s3):
     if request.param == "folder":
         return FolderStore(tmp_path)
-    return bucket_at(request.getfixturevalue("s3"), "examined")
+    return bucket_at(s3, "examined")
 
 
 def test_a_good_store_is_fit_and_as_empty_as_before(store):

@@ -100,7 +100,7 @@ def test_a_bucket_that_is_not_there_says_so(s3):
         BucketStore("s3://never-made/x", client_of(s3)).put("k", b"x")
 
 
-def test_nobody_who_answers_says_where_to_look(monkeypatch):
+def test_nobody_who_answers_says_where_to_look(network, monkeypatch):
     from botocore.config import Config
 
     monkeypatch.setattr("tests.support.s3.CONFIG", Config(retries={"max_attempts": 1}))

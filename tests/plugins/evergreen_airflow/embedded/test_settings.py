@@ -35,7 +35,7 @@ def test_a_port_that_is_none_is_explained(value):
         read_stack_settings({"EVERGREEN_MLFLOW_PORT": value})
 
 
-def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path):
+def test_a_taken_port_is_named_with_the_variable_that_moves_it(network, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

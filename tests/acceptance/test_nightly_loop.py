@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,9 +16,6 @@ from evergreen_airflow.embedded import database, demo, stack
 from evergreen_airflow.embedded.api import FINISHED, AirflowApi
 from evergreen_airflow.embedded.runs import run_dag
 from tests.conftest import wait_until
-from tests.e2e.conftest import running_stack
-
-pytestmark = pytest.mark.e2e
 
 AS_OF = datetime(2013, 7, 1, tzinfo=UTC)
 MODEL = "flight_delay"
@@ -54,11 +50,11 @@ class Loop:
 
 
 @pytest.fixture(scope="module")
-def loop() -> Iterator[Loop]:
-    with running_stack(EVERGREEN_SERVING="on") as running:
-        console = Console(file=running.page, width=200)
-        demo.run_demo(running.settings, password=running.password, as_of=AS_OF, console=console)
-        yield Loop(running.settings, running.api, running.page.getvalue())
+def loop(stack) -> Loop:
+    page = io.StringIO()
+    console = Console(file=page, width=200)
+    demo.run_demo(stack.settings, password=stack.password, as_of=AS_OF, console=console)
+    return Loop(stack.settings, stack.api, page.getvalue())
 
 
 def test_the_demo_ends_with_a_champion_predictions_and_a_report(loop):
@@ -67,8 +63,8 @@ def test_the_demo_ends_with_a_champion_predictions_and_a_report(loop):
         "intent",
         "outcome",
     ]
-    assert list(loop.bytes_below("predictions/"))
-    assert [key for key in loop.bytes_below("reports/") if key.endswith(".html")]
+    assert list(loop.bytes_below(f"predictions/{MODEL}/"))
+    assert [key for key in loop.bytes_below(f"reports/{MODEL}/") if key.endswith(".html")]
     assert list(loop.bytes_below("monitoring/flight_delay/2013-07-01/health.html"))
 
 
