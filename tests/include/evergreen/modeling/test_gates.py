@@ -13,7 +13,7 @@ from tests.conftest import AS_OF
 from evergreen.modeling import gates as rules
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import trivial_baseline
-from evergreen.modeling.evaluation import rank
+from evergreen.modeling.evaluation import select_challenger
 from evergreen.modeling.gates import GateInputs, ModelScores, check_gates
 from evergreen.modeling.metrics import Labels
 from evergreen.receipts.modeling import CandidateReceipt, Importance
@@ -281,6 +281,6 @@ def receipt(candidate: str, roc_auc: float) -> CandidateReceipt:
 
 
 def test_the_best_on_the_validation_days_is_the_challenger(spec):
-    found = rank(spec, [receipt("a", 0.6), receipt("b", 0.7), receipt("baseline", 0.9)])
+    found = select_challenger(spec, [receipt("a", 0.6), receipt("b", 0.7), receipt("baseline", 0.9)])
 
     assert found.candidate == "b"

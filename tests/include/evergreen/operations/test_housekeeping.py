@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from tests.support.night import NOW, History
 
-from evergreen.operations.housekeeping import WATCHED, apply_retention
+from evergreen.operations.housekeeping import MONITORED, apply_retention
 from evergreen.operations.invariants import check_invariants
 from evergreen.registry import mlflow_registry
 from evergreen.spec.operations import Retention
@@ -93,7 +93,7 @@ def test_what_was_just_made_stays_however_old_the_day_it_speaks_of(old):
     assert old.store.head(key) is None
 
 
-@pytest.mark.parametrize("kind", WATCHED)
+@pytest.mark.parametrize("kind", MONITORED)
 def test_what_monitor_kept_goes_when_it_is_old_and_what_it_asked_for_stays(old, kind):
     key = f"{kind}/{old.spec.model}/2013-03-05/x.json"
     asked = f"retrain_requests/{old.spec.model}/2013-03-05T060000.json"
