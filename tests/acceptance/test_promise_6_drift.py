@@ -223,7 +223,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("error", FAULTS)
 def test_a_fault_on_a_quiet_day_is_found_on_that_day_and_nothing_else_is(
     flights, year, told_of_year, error
 ):

@@ -140,7 +140,7 @@ CHALLENGERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", CHALLENGERS)
+@pytest.mark.parametrize("error", CHALLENGERS)
 def test_a_bad_challenger_ends_on_the_old_version_and_no_request_is_lost(online, rows, error):
     made, lived_through, message = CHALLENGERS[error]
     before = online.champion()
