@@ -193,7 +193,7 @@ class Workflow:
     def airflow(self, *arguments: str) -> str:
         """Run Airflow's own command line against the stack; it must succeed."""
         done = subprocess.run(
-            [sys.executable, "-m", "evergreen_airflow.embedded", "airflow", *arguments],
+            [sys.executable, "-m", "evergreen_airflow", "airflow", *arguments],
             env=self.stack.environ, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

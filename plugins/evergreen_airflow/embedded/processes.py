@@ -165,7 +165,7 @@ def _config(settings: Settings, chosen: database.Database) -> str:
         f"--artifacts-destination {home}/mlflow-artifacts "
         f"--allowed-hosts 127.0.0.1:{settings.mlflow.number},localhost:{settings.mlflow.number}",
         **{name: f"{airflow} {name}" for name in SERVICES},
-        MODEL_SERVER: f"{python} -m evergreen.serving",
+        MODEL_SERVER: f"{python} -m evergreen serve",
     }
     programs = {
         name: _program(settings, name, commands[name], priority=n, autostart=name == MLFLOW)
