@@ -258,7 +258,7 @@ class Workflow:
         password = ensure_secrets(settings)[0]["database_password"]
         with (
             psycopg2.connect(
-                host="127.0.0.1", port=settings.postgres.number, user=database.USER,
+                host="127.0.0.1", port=settings.postgres_port, user=database.USER,
                 password=password, dbname=database.NAME,
             ) as connection,
             connection.cursor() as cursor,
