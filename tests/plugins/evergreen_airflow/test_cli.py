@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
+from tests.conftest import ROOT
 from typer.testing import CliRunner
 
 from evergreen.errors import StackError
@@ -142,3 +146,23 @@ def test_what_it_is_not_asked_rightly_ends_with_2():
 
 def test_the_commands_without_airflow_are_there_too():
     assert run("schema").exit_code == 0
+
+
+def test_the_generated_client_of_airflow_is_not_imported():
+    """It would triple what a command costs before it does anything (ADR 16)."""
+    program = (
+        "import sys\n"
+        "from evergreen_airflow import cli\n"
+        "from evergreen_airflow.embedded import demo, inspection, stack\n"
+        "print('airflow_client' in sys.modules)"
+    )
+    path = os.pathsep.join(str(ROOT / name) for name in ("include", "plugins"))
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout == "False\n"
