@@ -23,25 +23,25 @@ setup: $(SETUP)  ## Make the virtual environment.
 
 demo: export EVERGREEN_SCHEDULES ?= off
 demo: $(SETUP)  ## Run the nightly loop once, from data to champion (AS_OF=2013-07-01T00:00:00Z).
-	@$(BIN)/python -m evergreen_airflow.embedded demo $(if $(AS_OF),--as-of $(AS_OF))
+	@$(BIN)/python -m evergreen_airflow demo $(if $(AS_OF),--as-of $(AS_OF))
 
 up: $(SETUP)  ## Start Airflow, MLflow and the store on this machine.
-	@$(BIN)/python -m evergreen_airflow.embedded up
+	@$(BIN)/python -m evergreen_airflow up
 
 down: $(SETUP)  ## Stop exactly what up or demo started; data stays in .evergreen.
-	@$(BIN)/python -m evergreen_airflow.embedded down
+	@$(BIN)/python -m evergreen_airflow down
 
 airflow: $(SETUP)  ## Run Airflow's own command line against the stack (ARGS="dags list").
-	@$(BIN)/python -m evergreen_airflow.embedded airflow $(ARGS)
+	@$(BIN)/python -m evergreen_airflow airflow $(ARGS)
 
 reproduce: $(SETUP)  ## Make a version again and compare (VERSION=1, MODEL=flight_delay).
-	@$(BIN)/python -m evergreen_airflow.embedded reproduce --version $(VERSION) $(if $(MODEL),--model $(MODEL))
+	@$(BIN)/python -m evergreen_airflow reproduce --version $(VERSION) $(if $(MODEL),--model $(MODEL))
 
 evidently: $(SETUP)  ## Open the drift reports in Evidently's dashboard (MODEL=flight_delay, PORT=8001).
-	@$(BIN)/python -m evergreen_airflow.embedded evidently $(if $(MODEL),--model $(MODEL)) $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m evergreen_airflow evidently $(if $(MODEL),--model $(MODEL)) $(if $(PORT),--port $(PORT))
 
 secrets: $(SETUP)  ## Write .env with random passwords for docker-compose.yaml, once.
-	@$(BIN)/python -m evergreen_airflow.production secrets
+	@$(BIN)/python -m evergreen_airflow secrets
 
 # An image has no .git: without these two, its versions do not know their commit.
 compose-build:  ## Build the images of docker-compose.yaml, which know their commit.
@@ -50,10 +50,10 @@ compose-build:  ## Build the images of docker-compose.yaml, which know their com
 	docker compose build
 
 doctor: $(SETUP)  ## Ask a store what it guarantees (STORE=s3://bucket/prefix, keys from AWS_*).
-	@$(BIN)/python -m evergreen.storage.conformance $(STORE)
+	@$(BIN)/python -m evergreen doctor $(STORE)
 
 check-state: $(SETUP)  ## Ask whether all that must hold holds (MODEL=flight_delay).
-	@$(BIN)/python -m evergreen_airflow.embedded check-state $(if $(MODEL),--model $(MODEL))
+	@$(BIN)/python -m evergreen_airflow check-state $(if $(MODEL),--model $(MODEL))
 
 # Two of the processes mostly wait for Airflow, so there are more of them than processors.
 PYTEST := $(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
@@ -93,7 +93,7 @@ bench-monitor: $(CHECK)  ## Monitor the flights of 2013 day by day and draw the 
 	$(BIN)/python tests/bench/monitored_year.py
 
 docs: $(CHECK)  ## Generate what is generated in docs/: the schema, and pictures of the pages.
-	@$(BIN)/python -m evergreen.spec > docs/model.schema.json
+	@$(BIN)/python -m evergreen schema > docs/model.schema.json
 	EVERGREEN_PICTURES=docs/pictures $(BIN)/python -m pytest tests/acceptance/test_pages.py \
 		tests/acceptance/test_monitoring.py
 

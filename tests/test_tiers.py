@@ -95,7 +95,7 @@ def test_a_listening_server_is_refused_in_a_unit_test():
     "command",
     [
         [sys.executable, "-m", "mlflow", "server"],
-        [sys.executable, "-m", "evergreen.serving"],
+        [sys.executable, "-m", "evergreen", "serve"],
         ["/usr/lib/postgresql/15/bin/postgres", "-D", "x"],
         [sys.executable, "-m", "supervisor.supervisord", "-c", "x"],
     ],

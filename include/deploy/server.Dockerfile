@@ -19,4 +19,4 @@ ENV PYTHONPATH=/opt/evergreen/include GIT_SHA=$GIT_SHA GIT_DIRTY=$GIT_DIRTY
 USER 50000:50000
 WORKDIR /home/server
 EXPOSE 8088
-CMD ["python", "-m", "evergreen.serving"]
+CMD ["python", "-m", "evergreen", "serve"]

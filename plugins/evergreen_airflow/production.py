@@ -1,24 +1,22 @@
 """
 What docker-compose.yaml needs done: its secrets before the first start, its stores at every start.
 
-``python -m evergreen_airflow.production secrets|setup``
+``python -m evergreen_airflow secrets`` and ``setup`` call this module.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from evergreen.errors import EvergreenError, StackError
+from evergreen.errors import StackError
 from evergreen.storage.s3 import BucketStore
-from evergreen_airflow.embedded.settings import BACKFILL_POOL, PROJECT, write_private
+from evergreen_airflow.embedded.settings import BACKFILL_POOL, write_private
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 
 #: Tasks of backfills that may run at once; the nightly runs keep the rest of the workers.
@@ -75,26 +73,3 @@ def _airflow(*arguments: str) -> None:
     done = subprocess.run([command, *arguments])
     if done.returncode:
         raise StackError(f"airflow {' '.join(arguments)} ended with {done.returncode}.")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 1 if it could not be done."""
-    parser = argparse.ArgumentParser(prog="evergreen_airflow.production", description=__doc__)
-    parser.add_argument("command", choices=["secrets", "setup"])
-    asked = parser.parse_args(arguments)
-    try:
-        if asked.command == "setup":
-            setup()
-        else:
-            file = PROJECT / ".env"
-            made = make_secrets(file)
-            password = json.loads(made["AIRFLOW_PASSWORDS"])["admin"]
-            sys.stdout.write(f"Wrote {file}. Airflow: user admin, password {password}\n")
-    except EvergreenError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -77,10 +77,14 @@ LIBRARIES = (
 )
 
 
+#: The command line and what only it imports; no task uses them.
+COMMAND_LINE = ("evergreen.__main__", "evergreen.cli", "evergreen.settings")
+
+
 def modules_in(package: ModuleType) -> Iterator[str]:
-    """Name the modules of a package, its subpackages left out."""
+    """Name the modules of a package that tasks use, its subpackages left out."""
     for found in pkgutil.iter_modules(package.__path__, prefix=f"{package.__name__}."):
-        if not found.ispkg:
+        if not found.ispkg and found.name not in COMMAND_LINE:
             yield found.name
 
 

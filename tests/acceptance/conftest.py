@@ -193,7 +193,7 @@ class Workflow:
     def airflow(self, *arguments: str) -> str:
         """Run Airflow's own command line against the stack; it must succeed."""
         done = subprocess.run(
-            [sys.executable, "-m", "evergreen_airflow.embedded", "airflow", *arguments],
+            [sys.executable, "-m", "evergreen_airflow", "airflow", *arguments],
             env=self.stack.environ, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -258,7 +258,7 @@ class Workflow:
         password = ensure_secrets(settings)[0]["database_password"]
         with (
             psycopg2.connect(
-                host="127.0.0.1", port=settings.postgres.number, user=database.USER,
+                host="127.0.0.1", port=settings.postgres_port, user=database.USER,
                 password=password, dbname=database.NAME,
             ) as connection,
             connection.cursor() as cursor,

@@ -77,7 +77,7 @@ def warehouse(stack: Stack) -> dict:
     password = json.loads((stack.settings.home / "secrets.json").read_text())["database_password"]
     return {
         "connection_id": "warehouse", "conn_type": "postgres", "host": "127.0.0.1",
-        "port": stack.settings.postgres.number, "schema": NAME, "login": USER,
+        "port": stack.settings.postgres_port, "schema": NAME, "login": USER,
         "password": password,
     }  # fmt: skip
 

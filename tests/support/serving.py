@@ -52,7 +52,7 @@ def model_server(
     store: str, mlflow: str, cache: Path, *, include: Path = ROOT / "include", wait: bool = True,
     port: int | None = None, **asked: object,
 ) -> Iterator[Server]:  # fmt: skip
-    """Start ``python -m evergreen.serving``; *asked* are more of its settings."""
+    """Start ``python -m evergreen serve``; *asked* are more of its settings."""
     port = port or free_port()
     chosen = {"store": store, "mlflow": mlflow, "cache": cache, "tokens": TOKEN, "port": port,
               "poll_s": 0.2, "flush_s": 0.5} | asked  # fmt: skip
@@ -60,7 +60,7 @@ def model_server(
     env |= {f"EVERGREEN_SERVING_{name.upper()}": str(value) for name, value in chosen.items()}
     cache.mkdir(parents=True, exist_ok=True)
     log = cache / "server.log"
-    command = [sys.executable, "-m", "evergreen.serving"]
+    command = [sys.executable, "-m", "evergreen", "serve"]
     with (
         log.open("a") as page,
         subprocess.Popen(command, env=env, stdout=page, stderr=page) as process,

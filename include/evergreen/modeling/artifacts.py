@@ -7,14 +7,13 @@ is about to load (FACTS, "MLflow").
 
 from __future__ import annotations
 
-import io
 import json
 import tempfile
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evergreen.errors import ArtifactError
+from evergreen.modeling.canonical_skops import canonical_skops
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import Examples
 from evergreen.storage.base import sha256_of
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 ARTIFACT = "model.skops"
-SCHEMA = "schema.json"
 EXAMPLE = "input_example.json"
 EXPECTED = "example_predictions.json"
 
@@ -80,40 +78,6 @@ def save_model(
     data = canonical_skops((folder / ARTIFACT).read_bytes())
     (folder / ARTIFACT).write_bytes(data)
     return sha256_of(data), len(data)
-
-
-def canonical_skops(data: bytes) -> bytes:
-    """
-    Return the skops file *data* so that the same model always gives the same bytes.
-
-    skops names its members by addresses in memory and stamps them with the time of day, so that
-    the digest of a model that is fitted again would always differ. Addresses become numbers in the
-    order in which they appear; members are compressed, which skops leaves off.
-    """
-    with ZipFile(io.BytesIO(data)) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    schema = json.loads(members.pop(SCHEMA))
-    numbers: dict[int, int] = {}
-    names: dict[str, str] = {}
-
-    def rename(node: Any) -> Any:
-        if isinstance(node, list):
-            return [rename(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        if isinstance(node.get("__id__"), int):
-            node = node | {"__id__": numbers.setdefault(node["__id__"], len(numbers))}
-        if (file := node.get("file")) in members:
-            suffix = PurePosixPath(str(file)).suffix
-            node = node | {"file": names.setdefault(str(file), f"{len(names)}{suffix}")}
-        return {key: rename(value) for key, value in node.items()}
-
-    text = json.dumps(rename(schema), indent=1).encode()
-    page = io.BytesIO()
-    with ZipFile(page, "w") as archive:
-        for name, content in [(SCHEMA, text), *((new, members[old]) for old, new in names.items())]:
-            archive.writestr(ZipInfo(name), content, compress_type=ZIP_DEFLATED)  # dated 1980
-    return page.getvalue()
 
 
 def load_model(

@@ -128,11 +128,11 @@ def _unweighted(limit: float, worth: pd.Series) -> pd.Series:
 
 
 def _quantile_of_maximum(maxima: NDArray[np.float64], level: float) -> float:
+    """Return the quantile *level* of a Gumbel distribution through the quartiles of *maxima*."""
     low, middle, high = np.quantile(maxima, [0.25, 0.5, 0.75])
-
-    def gumbel(share: float) -> float:
-        return -float(np.log(-np.log(share)))
-
-    scale = (high - low) / (gumbel(0.75) - gumbel(0.25))
+    standard_low, standard_middle, standard_high, wanted = stats.gumbel_r.ppf(
+        [0.25, 0.5, 0.75, level]
+    )
+    scale = (high - low) / (standard_high - standard_low)
     stretch = 1 + MIN_THRESHOLD_DAYS / len(maxima)
-    return max(float(middle + stretch * scale * (gumbel(level) - gumbel(0.5))), 1.0)
+    return max(float(middle + stretch * scale * (wanted - standard_middle)), 1.0)

@@ -2,18 +2,16 @@
 What must hold at any time, whatever crashed, was repeated or came twice.
 
 Tests, housekeeping and ``make check-state`` ask the same questions. By hand, and without Airflow:
-``python -m evergreen.operations.invariants --model flight_delay --store file:///srv/evergreen
+``python -m evergreen check-invariants --model flight_delay --store file:///srv/evergreen
 --mlflow URL``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -25,10 +23,9 @@ from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import load_identity
 from evergreen.serving.observations import is_expired, live_servers
-from evergreen.spec import ModelSpec, load_spec
+from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.opening import open_store
 from evergreen.storage.records import load_document, read_object
 
 if TYPE_CHECKING:
@@ -256,28 +253,3 @@ def _corrupt(
             read_object(store, ObjectRef.model_validate(day["data"]))
     except ArtifactError as error:
         yield str(error)
-
-
-def main(arguments: list[str]) -> int:
-    """Print every invariant of a model; return 0 if all hold, else 1."""
-    from mlflow import MlflowClient
-    from rich.console import Console
-    from rich.table import Table
-
-    parser = argparse.ArgumentParser(prog="python -m evergreen.operations.invariants")
-    for name in ("model", "store", "mlflow"):
-        parser.add_argument(f"--{name}", required=True)
-    asked = parser.parse_args(arguments)
-    client = MlflowClient(tracking_uri=asked.mlflow, registry_uri=asked.mlflow)
-    checks = check_invariants(
-        open_store(asked.store), client, load_spec(asked.model), now=datetime.now(UTC)
-    )
-    table = Table("invariant", "found", "verdict", title=f"State of {asked.model}")
-    for check in checks:
-        table.add_row(check.name, check.measured, check.status)
-    Console().print(table)
-    return int(any(check.status == "failed" for check in checks))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import sys
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
-from evergreen.spec import ModelSpec, load_spec
+from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.opening import open_store
 
 
 def fill_workspace(store: ObjectStore, spec: ModelSpec, *, folder: Path) -> int:
@@ -47,19 +44,3 @@ def fill_workspace(store: ObjectStore, spec: ModelSpec, *, folder: Path) -> int:
             workspace.state.write_snapshot(project_id, run_id, snapshot.to_snapshot_model())
             new += 1
     return new
-
-
-def main(arguments: list[str]) -> int:
-    """Fill a workspace, and say how many reports are new in it."""
-    parser = argparse.ArgumentParser(prog="evergreen.reporting.evidently_dashboard")
-    for name in ("--model", "--store", "--folder"):
-        parser.add_argument(name, required=True)
-    asked = parser.parse_args(arguments)
-    folder = Path(asked.folder)
-    new = fill_workspace(open_store(asked.store), load_spec(asked.model), folder=folder)
-    sys.stdout.write(f"{new} new reports of {asked.model} in {folder}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

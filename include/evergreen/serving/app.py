@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from evergreen.serving.endpoint import Endpoint, NotServingError, PredictionResult
 from evergreen.serving.index_page import render_index
 from evergreen.serving.inputs import InputError, check
-from evergreen.serving.middleware import Guard
+from evergreen.serving.middleware import Guard, describe_security
 from evergreen.serving.protocol import (
     InferRequest,
     InvocationsRequest,
@@ -84,6 +84,8 @@ def make_app(server: ModelServer) -> FastAPI:
 def _openapi(app: FastAPI, server: ModelServer) -> dict[str, Any]:
     """Return the page with the models that are here now, and a question each of them can answer."""
     page = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    if server.settings.auth:
+        describe_security(page)
     models = sorted(server.followers)
     for methods in page["paths"].values():
         for operation in methods.values():

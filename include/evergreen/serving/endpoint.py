@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evergreen.serving.inputs import RequestRows
-from evergreen.serving.observations import LatencyHistogram
+from evergreen.serving.observations import LatencyCounter
 from evergreen.serving.served_version import OverloadedError, PredictionError, ServedVersion
 from evergreen.spec import ModelSpec
 from evergreen.spec.release import RolloutStage
@@ -48,7 +48,7 @@ class StageStats:
     """What one stage showed so far on this server; only the event loop's thread touches it."""
 
     def __init__(self) -> None:
-        self.challenger = self.champion = LatencyHistogram()
+        self.challenger, self.champion = LatencyCounter(), LatencyCounter()
         self.difference = self.scale = 0.0
         self.compared = 0
         self.error: str | None = None
@@ -131,7 +131,7 @@ class Endpoint:
             is_failed = False
             return answer
         finally:
-            seen.champion = seen.champion.plus(_ms_since(started), is_failed=is_failed)
+            seen.champion.add(_ms_since(started), is_failed=is_failed)
 
     async def _in_shadow(
         self,
@@ -214,7 +214,7 @@ class Endpoint:
                     f"champion {', '.join(self.champion.classes)}"
                 ),
             )
-        seen.challenger = seen.challenger.plus(_ms_since(started), is_failed=scores is None)
+        seen.challenger.add(_ms_since(started), is_failed=scores is None)
         seen.error = failure or seen.error
         return scores
 

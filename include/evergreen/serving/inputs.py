@@ -8,11 +8,12 @@ was expected.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from evergreen.spec.data import Examples
 
@@ -22,6 +23,19 @@ Columns = Mapping[str, Sequence[Any]]
 MAX_NUMBER = 3.4028234e38
 MAX_TEXT = 1_000
 MAX_ERRORS = 20
+
+#: What a column may hold. Strict: a truth value or a text is no number, a number no text.
+NUMBERS = TypeAdapter(
+    list[
+        Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-MAX_NUMBER, le=MAX_NUMBER)]
+        | None
+    ]
+)
+TEXTS = TypeAdapter(list[Annotated[str, Field(strict=True, max_length=MAX_TEXT)] | None])
+EXPECTED = {
+    True: "a number within 32 bits, or null",
+    False: f"a string of at most {MAX_TEXT} characters, or null",
+}
 
 
 class InputError(Exception):
@@ -114,28 +128,15 @@ def _shape(
 
 
 def _values(name: str, values: Sequence[Any], *, is_numeric: bool) -> Iterator[dict[str, Any]]:
-    is_usable = _is_number if is_numeric else _is_text
-    expected = (
-        "a number within 32 bits, or null"
-        if is_numeric
-        else (f"a string of at most {MAX_TEXT} characters, or null")
-    )
-    for row, value in enumerate(values):
-        if not is_usable(value):
-            found = f"{type(value).__name__} {str(value)[:50]!r}"
-            yield {"row": row, "column": name, "found": found, "expected": expected}
-
-
-def _is_number(value: Any) -> bool:
-    if type(value) is float:
-        return math.isfinite(value) and abs(value) <= MAX_NUMBER
-    if type(value) is int:
-        return abs(value) <= MAX_NUMBER
-    return value is None
-
-
-def _is_text(value: Any) -> bool:
-    return value is None or (type(value) is str and len(value) <= MAX_TEXT)
+    column = NUMBERS if is_numeric else TEXTS
+    try:
+        # Without its result: a caller's integer stays one in the text that names an entity.
+        column.validator.validate_python(values)
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_context=False):
+            row = int(one["loc"][0])
+            found = f"{type(values[row]).__name__} {str(values[row])[:50]!r}"
+            yield {"row": row, "column": name, "found": found, "expected": EXPECTED[is_numeric]}
 
 
 def _headline(errors: Sequence[dict[str, Any]]) -> str:

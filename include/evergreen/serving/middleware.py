@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
-import json
+import secrets
 from collections.abc import Sequence
+from typing import Any
 
+from fastapi.exceptions import HTTPException
+from fastapi.security import HTTPBasic, HTTPBearer
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Asked by load balancers and container engines, which have no token; they say nothing of models.
 OPEN = ("/v2/health/live", "/v2/health/ready", "/ping")
+BEARER = HTTPBearer(auto_error=False, description="One of the tokens of the server.")
 #: Makes a browser ask a person for the token.
-ASK = b'Basic realm="Evergreen model server: the token as password"'
+BASIC = HTTPBasic(
+    auto_error=False,
+    realm="Evergreen model server: the token as password",
+    description="Any user name, one of the tokens of the server as password.",
+)
 
 
 class Guard:
     """
-    Let a request through if it may come and is not too large.
+    Let a request through if it has a known token and is not too large.
+
+    A middleware and not a dependency of the pages: FastAPI parses a body before it calls
+    dependencies, and calls none for unknown pages and for its own, such as ``/docs``.
 
     :param tokens: Any of these opens the server; none opens it to all.
     :param max_bytes: Of a request's body, whether its length is announced or not.
@@ -32,31 +43,28 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        if self.tokens and scope["path"] not in OPEN and not self._may(headers):
+        if self.tokens and scope["path"] not in OPEN and not await self._may(Request(scope)):
             message = "send a known token as 'Authorization: Bearer <token>', or as a password"
-            await _refuse(send, 401, message, extra=[(b"www-authenticate", ASK)])
+            refusal = JSONResponse({"error": message}, 401, BASIC.make_authenticate_headers())
+            await refusal(scope, receive, send)
             return
-        body = await self._body(headers, receive)
+        body = await self._body(dict(scope["headers"]), receive)
         if body is None:
             limit = f"the body is larger than {self.max_bytes} bytes; send fewer rows at a time"
-            await _refuse(send, 413, limit, extra=[(b"connection", b"close")])
+            refusal = JSONResponse({"error": limit}, 413, {"Connection": "close"})
+            await refusal(scope, receive, send)
             return
         await self.app(scope, _replay(body, receive), send)
 
-    def _may(self, headers: dict[bytes, bytes]) -> bool:
-        kind, _, given = headers.get(b"authorization", b"").partition(b" ")
-        token = given.strip()
-        if kind.lower() == b"basic":  # a browser: any name, the token as password
-            try:
-                token = base64.b64decode(token, validate=True).partition(b":")[2]
-            except ValueError:
-                return False
-        elif kind.lower() != b"bearer":
+    async def _may(self, request: Request) -> bool:
+        given = await _token(request)
+        if given is None:
             return False
+        token = given.encode("latin-1")  # as it was sent: headers are decoded as this
         # Each comparison takes the same time whatever is given, so that no token can be guessed
         # letter by letter.
-        return any([hmac.compare_digest(token, known) for known in self.tokens])  # noqa: C419 - all
+        known = [secrets.compare_digest(token, one) for one in self.tokens]
+        return any(known)
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
         length = headers.get(b"content-length", b"0")
@@ -87,10 +95,25 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return source
 
 
-async def _refuse(
-    send: Send, status: int, message: str, *, extra: Sequence[tuple[bytes, bytes]]
-) -> None:
-    data = json.dumps({"error": message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *extra]})
-    await send({"type": "http.response.body", "body": data})
+async def _token(request: Request) -> str | None:
+    """Return what a request sends as bearer token, or as password of any user."""
+    if (bearer := await BEARER(request)) is not None:
+        return bearer.credentials
+    try:
+        basic = await BASIC(request)
+    except HTTPException:  # not base64, or without a colon
+        return None
+    return basic.password if basic is not None else None
+
+
+def describe_security(page: dict[str, Any]) -> None:
+    """Add both ways to send a token to the OpenAPI *page*, for every path that needs one."""
+    schemes = (BEARER, BASIC)
+    page.setdefault("components", {})["securitySchemes"] = {
+        scheme.scheme_name: scheme.model.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for scheme in schemes
+    }
+    for path, operations in page["paths"].items():
+        if path not in OPEN:
+            for operation in operations.values():
+                operation["security"] = [{scheme.scheme_name: []} for scheme in schemes]

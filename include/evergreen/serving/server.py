@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -78,12 +78,12 @@ class ModelServer:
         await asyncio.gather(*(one.begin() for one in self.followers.values()))
         await self._beat()
         self._tasks = [
-            asyncio.create_task(self._often(self._look, self.settings.poll_s)),
-            asyncio.create_task(self._often(self.log.flush, self.settings.flush_s)),
+            asyncio.create_task(self._repeat(self._look, self.settings.poll_s)),
+            asyncio.create_task(self._repeat(self.log.flush, self.settings.flush_s)),
         ]
 
     async def stop(self) -> None:
-        """Answer what waits, write the log, take leave."""
+        """Answer what waits, write the log, delete the heartbeat."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -92,7 +92,7 @@ class ModelServer:
         try:
             await asyncio.to_thread(self.store.delete, self._beat_key)
         except OSError as error:
-            log.warning("took no leave: %s", error)
+            log.warning("could not delete this server's heartbeat: %s", error)
 
     async def _look(self) -> None:
         self._add_models()
@@ -100,12 +100,12 @@ class ModelServer:
         self.has_looked = True
         await self._beat()
 
-    async def _often(self, work: Callable[[], object], seconds: float) -> None:
+    async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:
             try:
-                await work()  # type: ignore[misc]
+                await work()
             except Exception:
-                log.exception("goes on")
+                log.exception("background task failed; it runs again in %s s", seconds)
             await asyncio.sleep(seconds)
 
     def _add_models(self) -> None:

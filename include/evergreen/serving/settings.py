@@ -1,4 +1,4 @@
-"""What a model server is told by environment variables, checked before it starts."""
+"""Settings of a model server, read from environment variables and checked before it starts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from evergreen.errors import StackError
-from evergreen.values import Frozen
-
-PREFIX = "EVERGREEN_SERVING_"
+from evergreen.settings import EnvironmentSettings
 
 
-class ServerSettings(Frozen):
+def _split(text: object) -> object:
+    return tuple(text.split(",")) if isinstance(text, str) else text
+
+
+def _new_replica() -> str:
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
+
+
+#: Values separated by commas.
+Listed = NoDecode, BeforeValidator(_split)
+Token = Annotated[str, Field(min_length=16)]
+
+
+class ServerSettings(EnvironmentSettings):
     """
-    One model server. Every field is read from ``EVERGREEN_SERVING_<FIELD>``.
+    One model server. Every field is read from ``EVERGREEN_SERVING_<FIELD>``; empty is missing.
 
     ``store`` and ``mlflow`` say what to follow, ``cache`` where to keep models so that a restart
     needs neither. ``tokens``, separated by commas, open everything but the health pages; ``auth``
@@ -26,15 +38,17 @@ class ServerSettings(Frozen):
     ``log_share`` of the requests and at most ``log_rows`` of the rows a ``flush_s`` go to the log.
     """
 
+    model_config = SettingsConfigDict(env_prefix="EVERGREEN_SERVING_", env_ignore_empty=True)
+
     store: str = Field(pattern=r"^\w+://")
     mlflow: str = Field(pattern=r"^https?://")
     cache: Path
-    tokens: tuple[Annotated[str, Field(min_length=16)], ...] = ()
+    tokens: Annotated[tuple[Token, ...], *Listed] = ()
     auth: bool = True
-    models: tuple[str, ...] = ()
+    models: Annotated[tuple[str, ...], *Listed] = ()
     host: str = "127.0.0.1"
     port: int = Field(default=8088, ge=1, le=65535)
-    replica: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
+    replica: str = Field(default_factory=_new_replica, pattern=r"^[A-Za-z0-9._-]*$")
     workers: int = Field(default=1, ge=1, le=64)
     poll_s: float = Field(default=2, gt=0)
     timeout_s: float = Field(default=30, gt=0)
@@ -54,23 +68,19 @@ def read_server_settings(environ: Mapping[str, str]) -> ServerSettings:
 
     :raises StackError: If one is missing, or is not what it must be; all faults are named at once.
     """
-    given: dict[str, object] = {}
-    for name in ServerSettings.model_fields:
-        if (text := environ.get(PREFIX + name.upper(), "")) != "":
-            given[name] = tuple(text.split(",")) if name in ("tokens", "models") else text
-    given.setdefault("replica", f"{socket.gethostname()}-{secrets.token_hex(4)}")
     try:
-        found = ServerSettings.model_validate(given)
+        found = ServerSettings.read(environ)
     except ValidationError as error:
         errors = (
-            f"{PREFIX}{'_'.join(map(str, e['loc'][:1])).upper()}: {_explain(e['type'], e['msg'])}"
+            f"{ServerSettings.variable(str(e['loc'][0]))}: {_explain(e['type'], e['msg'])}"
             for e in error.errors(include_input=False)  # a token must not reach a log
         )
         raise StackError("\n".join(["The model server was not started:", *errors])) from None
     if found.auth and not found.tokens:
         raise StackError(
-            f"The model server was not started: {PREFIX}TOKENS is empty. Give one or more tokens "
-            f"of at least 16 characters, joined by commas, or open it to all with {PREFIX}AUTH=off."
+            f"The model server was not started: {ServerSettings.variable('tokens')} is empty. Give "
+            "one or more tokens of at least 16 characters, joined by commas, or open it to all "
+            f"with {ServerSettings.variable('auth')}=off."
         )
     return found
 

@@ -83,7 +83,7 @@ class SageMaker(Frozen):
     """
     An endpoint that Amazon SageMaker runs, shifts traffic on and rolls back by CloudWatch alarms.
 
-    ``image`` is a container with this project that starts ``python -m evergreen.serving``; ``data``
+    ``image`` is a container with this project that starts ``python -m evergreen serve``; ``data``
     an ``s3://`` prefix for model archives. Without an alarm SageMaker never rolls back, so at least
     one is asked for.
     """

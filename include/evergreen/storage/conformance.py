@@ -1,7 +1,7 @@
 """
 Ask a store what it keeps of what Evergreen relies on.
 
-``python -m evergreen.storage.conformance <uri>``
+``python -m evergreen doctor <uri>``
 
 Servers that speak S3 differ in what happens when two write at once, and some say yes and do
 otherwise (FACTS, "Storage"). Everything is tried for real below a prefix of its own, which is
@@ -10,9 +10,7 @@ removed at the end.
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +19,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
 from rich.table import Table
 
 from evergreen.errors import EvergreenError
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.opening import open_store
 from evergreen.storage.s3 import BucketStore
 
 Outcome = Literal["yes", "no"]
@@ -249,25 +245,3 @@ def report(found: Sequence[Guarantee], *, uri: str) -> Iterator[Table | str]:
         if is_fit(found)
         else "This store does not keep what Evergreen relies on: see above."
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Examine one store; 1 if something needed is missing, 2 if it cannot be opened."""
-    parser = argparse.ArgumentParser(prog="evergreen.doctor", description=__doc__)
-    parser.add_argument("store", help="file:///folder or s3://bucket/prefix (keys from AWS_*)")
-    asked = parser.parse_args(arguments)
-    try:
-        store = open_store(asked.store)
-        next(store.list(layout.conformance_prefix()), None)
-    except (ValueError, OSError) as error:
-        Console(stderr=True).print(error, highlight=False, markup=False)
-        return 2
-    found = examine(store)
-    console = Console()
-    for part in report(found, uri=store.uri):
-        console.print(part, highlight=False)
-    return 0 if is_fit(found) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -66,9 +66,7 @@ def choose(settings: Settings) -> Database:
 def url(settings: Settings, database: Database, *, password: str) -> str:
     """Return the address Airflow connects to."""
     if database.is_postgres:
-        return (
-            f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{settings.postgres.number}/{NAME}"
-        )
+        return f"postgresql+psycopg2://{USER}:{password}@127.0.0.1:{settings.postgres_port}/{NAME}"
     return f"sqlite:///{_sqlite_file(settings)}"
 
 
@@ -116,7 +114,7 @@ def create_cluster(settings: Settings, database: Database, *, password: str) -> 
 def server_command(settings: Settings, database: Database) -> str:
     """Return how the private server is started: on loopback only, without a socket file."""
     return (
-        f"{database.programs}/postgres -D {folder(settings)} -p {settings.postgres.number} "
+        f"{database.programs}/postgres -D {folder(settings)} -p {settings.postgres_port} "
         "-c listen_addresses=127.0.0.1 -c unix_socket_directories="
     )
 
@@ -132,7 +130,7 @@ def wait_until_ready(settings: Settings, *, password: str) -> None:
         try:
             connection = psycopg2.connect(
                 host="127.0.0.1",
-                port=settings.postgres.number,
+                port=settings.postgres_port,
                 user=USER,
                 password=password,
                 dbname="postgres",

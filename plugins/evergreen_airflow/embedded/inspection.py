@@ -23,7 +23,8 @@ def check_state(settings: Settings, *, model: str) -> int:
     command = [
         sys.executable,
         "-m",
-        "evergreen.operations.invariants",
+        "evergreen",
+        "check-invariants",
         "--model",
         model,
         "--store",
@@ -41,7 +42,8 @@ def open_evidently(settings: Settings, *, model: str, port: int) -> int:
     fill = [
         sys.executable,
         "-m",
-        "evergreen.reporting.evidently_dashboard",
+        "evergreen",
+        "evidently-workspace",
         "--model",
         model,
         "--store",

@@ -160,12 +160,12 @@ def _config(settings: Settings, chosen: database.Database) -> str:
     commands = {
         # One worker: with four, a slow machine makes uvicorn kill its own children (FACTS).
         MLFLOW: f"{python} -m mlflow server --host 127.0.0.1 "
-        f"--port {settings.mlflow.number} -w 1 "
+        f"--port {settings.mlflow_port} -w 1 "
         f"--backend-store-uri sqlite:///{home}/mlflow.db --serve-artifacts "
         f"--artifacts-destination {home}/mlflow-artifacts "
-        f"--allowed-hosts 127.0.0.1:{settings.mlflow.number},localhost:{settings.mlflow.number}",
+        f"--allowed-hosts 127.0.0.1:{settings.mlflow_port},localhost:{settings.mlflow_port}",
         **{name: f"{airflow} {name}" for name in SERVICES},
-        MODEL_SERVER: f"{python} -m evergreen.serving",
+        MODEL_SERVER: f"{python} -m evergreen serve",
     }
     programs = {
         name: _program(settings, name, commands[name], priority=n, autostart=name == MLFLOW)

@@ -8,14 +8,15 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal
 
 from cryptography.fernet import Fernet
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import SettingsConfigDict
 
 from evergreen.errors import StackError
-from evergreen_airflow.warm_workers import OFF, ON, VARIABLE
-
-T = TypeVar("T", bound=str)
+from evergreen.settings import EnvironmentSettings
+from evergreen_airflow.warm_workers import OFF, ON
 
 PROJECT = Path(__file__).parents[3]
 #: Every process of the stack carries this variable, so that ``down`` finds exactly those.
@@ -37,49 +38,77 @@ class Port:
     number: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+def _parse_switch(value: object) -> object:
+    if isinstance(value, bool):
+        return value
+    if value not in (ON, OFF):
+        raise ValueError
+    return value == ON
+
+
+Folder = Annotated[Path, AfterValidator(Path.resolve), Field(description="a folder")]
+#: Its description completes the error message "found ..., expected ...", as those of the others do.
+PortNumber = Annotated[int, Field(ge=1024, le=65535, description="a port from 1024 to 65535")]
+Switch = Annotated[bool, BeforeValidator(_parse_switch), Field(description=f"one of {ON}, {OFF}")]
+
+
+class Settings(EnvironmentSettings):
     """
-    All choices of one stack.
+    All choices of one stack. Every field is read from ``EVERGREEN_<FIELD>``.
 
     ``project`` is the folder with dags, plugins and include. With ``schedules`` off only triggered
     runs are made; with ``serving`` off there is no model server; without ``warm_workers`` each task
     imports its libraries itself.
     """
 
-    home: Path
-    project: Path
-    airflow: Port
-    mlflow: Port
-    worker_logs: Port
-    triggerer_logs: Port
-    postgres: Port
-    model_server: Port
-    schedules: bool
-    serving: bool
-    warm_workers: bool
-    database: Literal["auto", "postgres", "sqlite"]
+    model_config = SettingsConfigDict(env_prefix="EVERGREEN_")
+
+    home: Folder = PROJECT / ".evergreen"
+    project: Folder = PROJECT
+    airflow_port: PortNumber = 8080
+    mlflow_port: PortNumber = 5000
+    worker_log_port: PortNumber = 8793
+    triggerer_log_port: PortNumber = 8794
+    postgres_port: PortNumber = 5433
+    serving_port: PortNumber = 8088
+    schedules: Switch = True
+    serving: Switch = True
+    warm_workers: Switch = True
+    database: Literal["auto", "postgres", "sqlite"] = Field(
+        default="auto", description="one of auto, postgres, sqlite"
+    )
 
     @property
     def ports(self) -> tuple[Port, ...]:
         """Every port that must be free before the start."""
-        always = (self.airflow, self.mlflow, self.worker_logs, self.triggerer_logs, self.postgres)
-        return (*always, *([self.model_server] if self.serving else []))
+        names = {
+            "airflow_port": "Airflow",
+            "mlflow_port": "MLflow",
+            "worker_log_port": "task logs",
+            "triggerer_log_port": "triggerer logs",
+            "postgres_port": "PostgreSQL",
+        }
+        if self.serving:
+            names["serving_port"] = "the model server"
+        return tuple(
+            Port(name=name, variable=self.variable(field), number=getattr(self, field))
+            for field, name in names.items()
+        )
 
     @property
     def airflow_url(self) -> str:
         """Address of Airflow's UI and API."""
-        return f"http://127.0.0.1:{self.airflow.number}"
+        return f"http://127.0.0.1:{self.airflow_port}"
 
     @property
     def mlflow_url(self) -> str:
         """Address of MLflow's UI and API."""
-        return f"http://127.0.0.1:{self.mlflow.number}"
+        return f"http://127.0.0.1:{self.mlflow_port}"
 
     @property
     def serving_url(self) -> str:
         """Address of the model server."""
-        return f"http://127.0.0.1:{self.model_server.number}"
+        return f"http://127.0.0.1:{self.serving_port}"
 
     @property
     def store(self) -> Path:
@@ -101,29 +130,19 @@ def read_stack_settings(environ: Mapping[str, str]) -> Settings:
     """
     Return the settings that *environ* asks for, with defaults for the rest.
 
-    :raises StackError: If a port is not a number between 1024 and 65535.
+    :raises StackError: If one is wrong; the message names every wrong one.
     """
-
-    def port(name: str, variable: str, default: int) -> Port:
-        text = environ.get(variable, str(default))
-        if not (text.isdigit() and 1024 <= int(text) <= 65535):
-            raise StackError(f"{variable} is {text!r}, expected a port from 1024 to 65535.")
-        return Port(name=name, variable=variable, number=int(text))
-
-    return Settings(
-        home=Path(environ.get("EVERGREEN_HOME", PROJECT / ".evergreen")).resolve(),
-        project=Path(environ.get("EVERGREEN_PROJECT", PROJECT)).resolve(),
-        airflow=port("Airflow", "EVERGREEN_AIRFLOW_PORT", 8080),
-        mlflow=port("MLflow", "EVERGREEN_MLFLOW_PORT", 5000),
-        worker_logs=port("task logs", "EVERGREEN_WORKER_LOG_PORT", 8793),
-        triggerer_logs=port("triggerer logs", "EVERGREEN_TRIGGERER_LOG_PORT", 8794),
-        postgres=port("PostgreSQL", "EVERGREEN_POSTGRES_PORT", 5433),
-        model_server=port("the model server", "EVERGREEN_SERVING_PORT", 8088),
-        serving=_choice(environ, "EVERGREEN_SERVING", ("on", "off")) == "on",
-        warm_workers=_choice(environ, VARIABLE, (ON, OFF)) == ON,
-        schedules=_choice(environ, "EVERGREEN_SCHEDULES", ("on", "off")) == "on",
-        database=_choice(environ, "EVERGREEN_DATABASE", ("auto", "postgres", "sqlite")),
-    )
+    try:
+        return Settings.read(environ)
+    except ValidationError as error:
+        fields = Settings.model_fields
+        raise StackError(
+            "\n".join(
+                f"{Settings.variable(str(e['loc'][0]))} is {e['input']!r}, expected "
+                f"{fields[str(e['loc'][0])].description}."
+                for e in error.errors()
+            )
+        ) from None
 
 
 def ensure_secrets(settings: Settings) -> tuple[dict[str, str], bool]:
@@ -179,7 +198,7 @@ def stack_environment(
         "API__SECRET_KEY": known["api_secret_key"],
         "API_AUTH__JWT_SECRET": known["jwt_secret"],
         "API__HOST": "127.0.0.1",
-        "API__PORT": settings.airflow.number,
+        "API__PORT": settings.airflow_port,
         "API__BASE_URL": settings.airflow_url,
         "API__WORKERS": 1,
         "DATABASE__SQL_ALCHEMY_CONN": database_url,
@@ -196,8 +215,8 @@ def stack_environment(
         # question that was parked meanwhile is taken for a fault: it is lost, and asked again.
         "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
         "LOGGING__BASE_LOG_FOLDER": home / "airflow" / "logs",
-        "LOGGING__WORKER_LOG_SERVER_PORT": settings.worker_logs.number,
-        "LOGGING__TRIGGER_LOG_SERVER_PORT": settings.triggerer_logs.number,
+        "LOGGING__WORKER_LOG_SERVER_PORT": settings.worker_log_port,
+        "LOGGING__TRIGGER_LOG_SERVER_PORT": settings.triggerer_log_port,
         "EVERGREEN__ALLOW_BACKFILLS": not database_url.startswith("sqlite"),
         "EVERGREEN__BACKFILL_POOL": BACKFILL_POOL,
     }
@@ -206,7 +225,7 @@ def stack_environment(
         "MLFLOW": settings.mlflow_url,
         "CACHE": home / "serving",
         "TOKENS": known["serving_token"],
-        "PORT": settings.model_server.number,
+        "PORT": settings.serving_port,
     }
     return {
         **{f"AIRFLOW__{key}": str(value) for key, value in airflow.items()},
@@ -229,12 +248,3 @@ def stack_environment(
         "PYTHONPATH": path,
         MARK: str(home),
     }
-
-
-def _choice(environ: Mapping[str, str], variable: str, choices: tuple[T, ...]) -> T:
-    """Return the one of *choices* that *variable* names, by default the first."""
-    text = environ.get(variable, choices[0])
-    for choice in choices:
-        if choice == text:
-            return choice
-    raise StackError(f"{variable} is {text!r}, expected one of {', '.join(choices)}.")

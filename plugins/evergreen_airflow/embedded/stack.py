@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -59,7 +59,9 @@ def up(settings: Settings, console: Console) -> dict[str, str]:
             processes.stop(settings)  # leave nothing half started behind
             raise
     with console.status("Starting") as status:
-        _wait_until_healthy(settings, say=lambda waiting: status.update(f"Waiting for {waiting}"))
+        _wait_until_healthy(
+            settings, report=lambda waiting: status.update(f"Waiting for {waiting}")
+        )
     AirflowApi(settings, password=known["admin_password"]).ensure_pool(
         BACKFILL_POOL, slots=BACKFILL_SLOTS, description="Backfills; leaves room for the nightly"
     )
@@ -134,10 +136,10 @@ def _migrate(env: dict[str, str]) -> None:
         raise StackError(f"Airflow's database could not be prepared:\n{tail}")
 
 
-def _wait_until_healthy(settings: Settings, *, say: object) -> None:
+def _wait_until_healthy(settings: Settings, *, report: Callable[[str], None]) -> None:
     give_up = time.monotonic() + HEALTHY_WITHIN_S
     while waiting := _unhealthy(settings):
-        say(", ".join(waiting))  # type: ignore[operator]
+        report(", ".join(waiting))
         found = processes.states(settings)
         if fatal := [
             name for name, state in found.items() if state in ("FATAL", "EXITED", "STOPPED")

@@ -116,6 +116,12 @@ def test_the_embedded_stack_is_switched_by_the_same_variable():
     assert read_stack_settings({VARIABLE: OFF}).warm_workers is False
 
 
+def test_the_command_line_is_left_out():
+    assert not [name for name in MODULES if name.startswith("evergreen.") and "cli" in name]
+    assert "evergreen.__main__" not in MODULES
+    assert "evergreen.errors" in MODULES
+
+
 def test_no_other_process_of_the_stack_is_told_of_them():
     shared = embedded_environment()
 

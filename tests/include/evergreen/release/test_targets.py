@@ -12,7 +12,7 @@ from evergreen.receipts.release import DeploymentReceipt
 from evergreen.release.targets import Waiting
 from evergreen.serving.observations import (
     Heartbeat,
-    LatencyHistogram,
+    LatencyCounter,
     Observation,
     keep_observation,
 )
@@ -43,7 +43,9 @@ def watch(history, *, now: datetime, state: str = "ready", failed: bool = False)
     history.store.put("servers/a.json", document_bytes(beat))
     running = history.ledger().rollout
     if running is not None:
-        tally = LatencyHistogram().plus(10, is_failed=failed)
+        counter = LatencyCounter()
+        counter.add(10, is_failed=failed)
+        tally = counter.histogram
         seen = Observation(
             replica="a", recorded_at=now, state=state, error="it broke" if failed else None,
             challenger=tally, champion=tally, difference=0, scale=1, compared=1,

@@ -48,6 +48,18 @@ def test_schemathesis_finds_no_fault_of_the_server(server, tmp_path):
     assert 'status="500"' not in page
 
 
+def test_the_page_says_where_a_token_is_needed(server):
+    page = server.http.get("/openapi.json").json()
+
+    assert sorted(page["components"]["securitySchemes"]) == ["HTTPBasic", "HTTPBearer"]
+    open_to_all = {
+        path
+        for path, operations in page["paths"].items()
+        if not all(one.get("security") for one in operations.values())
+    }
+    assert open_to_all == {"/v2/health/live", "/v2/health/ready", "/ping"}
+
+
 numbers = st.none() | st.floats(-MAX_NUMBER, MAX_NUMBER) | st.integers(-(10**38), 10**38)
 texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 rows = st.fixed_dictionaries(

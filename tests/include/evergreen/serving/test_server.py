@@ -17,11 +17,9 @@ from tests.conftest import copy_mlflow, free_port, mlflow_server, wait_until
 from tests.support.serving import TOKEN, calling, live_rows, model_server, split
 
 from evergreen.data.parquet import from_parquet
-from evergreen.errors import StackError
 from evergreen.modeling.prediction import predict
 from evergreen.monitoring.service_levels import measure_service
 from evergreen.scoring.scoring import load_scorer
-from evergreen.serving.settings import read_server_settings
 from evergreen.storage.folder import FolderStore
 
 MODEL = "flight_delay"
@@ -303,27 +301,6 @@ def test_a_model_that_rotted_on_disk_is_not_served(serving, tmp_path, rows):
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == "2"
         assert "no version of flight_delay is loaded yet" in answer.json()["error"]
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        ({"tokens": ""}, "EVERGREEN_SERVING_TOKENS is empty"),
-        ({"tokens": "short"}, "EVERGREEN_SERVING_TOKENS: String should have at least 16"),
-        ({"cache": ""}, "EVERGREEN_SERVING_CACHE: missing; set it"),
-        ({"port": "http"}, "EVERGREEN_SERVING_PORT: Input should be a valid integer"),
-        ({"auth": "perhaps"}, "EVERGREEN_SERVING_AUTH: Input should be a valid boolean"),
-    ],
-)
-def test_what_it_cannot_start_with_is_named(asked, message):
-    given = {"store": "file:///s", "mlflow": "http://127.0.0.1:9", "cache": "/c", "tokens": TOKEN}
-    environ = {f"EVERGREEN_SERVING_{k.upper()}": v for k, v in (given | asked).items()}
-
-    with pytest.raises(StackError) as error:
-        read_server_settings(environ)
-
-    assert message in str(error.value)
-    assert "short" not in str(error.value)  # a token reaches no log
 
 
 def test_it_does_not_start_open_to_all_by_itself(network, tmp_path):

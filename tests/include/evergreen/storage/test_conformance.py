@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.s3 import bucket_at
 
-from evergreen.storage.conformance import examine, is_fit, main
+from evergreen.storage.conformance import examine, is_fit
 from evergreen.storage.folder import FolderStore
 
 
@@ -52,10 +52,3 @@ def test_a_store_that_does_not_keep_its_word_is_found_out(kind, question, tmp_pa
 
     assert not is_fit(found)
     assert any(question in one.name and one.answer == "no" and one.message for one in found)
-
-
-def test_the_command_prints_a_table_and_says_it_with_its_exit_code(tmp_path, capsys):
-    assert main([tmp_path.as_uri()]) == 0
-    assert "keeps what Evergreen relies on" in capsys.readouterr().out
-    assert main(["ftp://x"]) == 2
-    assert "Expected file:///" in capsys.readouterr().err

@@ -26,13 +26,50 @@ def settings(tmp_path):
 def test_ports_come_from_the_environment_with_defaults(tmp_path):
     found = read_stack_settings({"EVERGREEN_HOME": str(tmp_path), "EVERGREEN_MLFLOW_PORT": "5001"})
 
-    assert (found.airflow.number, found.mlflow.number) == (8080, 5001)
+    assert (found.airflow_port, found.mlflow_port) == (8080, 5001)
 
 
 @pytest.mark.parametrize("value", ["", "x", "80", "70000", "-1"])
 def test_a_port_that_is_none_is_explained(value):
     with pytest.raises(StackError, match=r"EVERGREEN_MLFLOW_PORT is .* expected a port"):
         read_stack_settings({"EVERGREEN_MLFLOW_PORT": value})
+
+
+@pytest.mark.parametrize("name", ["SERVING", "SCHEDULES", "WARM_WORKERS"])
+def test_a_switch_is_on_or_off_and_nothing_else(name):
+    field, variable = name.lower(), f"EVERGREEN_{name}"
+
+    assert getattr(read_stack_settings({}), field) is True
+    assert getattr(read_stack_settings({variable: "on"}), field) is True
+    assert getattr(read_stack_settings({variable: "off"}), field) is False
+    for wrong in ("", "yes", "1", "true", "OFF"):
+        with pytest.raises(StackError) as error:
+            read_stack_settings({variable: wrong})
+        assert str(error.value) == f"{variable} is {wrong!r}, expected one of on, off."
+
+
+def test_every_wrong_setting_is_named_at_once():
+    wrong = {
+        "EVERGREEN_AIRFLOW_PORT": "80",
+        "EVERGREEN_DATABASE": "mysql",
+        "EVERGREEN_SERVING": "no",
+    }
+
+    with pytest.raises(StackError) as error:
+        read_stack_settings(wrong)
+
+    assert str(error.value).splitlines() == [
+        "EVERGREEN_AIRFLOW_PORT is '80', expected a port from 1024 to 65535.",
+        "EVERGREEN_SERVING is 'no', expected one of on, off.",
+        "EVERGREEN_DATABASE is 'mysql', expected one of auto, postgres, sqlite.",
+    ]
+
+
+def test_a_folder_is_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert read_stack_settings({"EVERGREEN_HOME": "here"}).home == tmp_path / "here"
+    assert read_stack_settings({}).home.is_absolute()
 
 
 def test_a_taken_port_is_named_with_the_variable_that_moves_it(network, tmp_path):

@@ -1,16 +1,15 @@
-"""``python -m evergreen.serving``: run the model server until it is told to stop."""
+"""Run the model server under uvicorn until SIGTERM."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
+from collections.abc import MutableMapping
 from types import FrameType
 
 import uvicorn
 
-from evergreen.errors import StackError
 from evergreen.serving.settings import read_server_settings
 
 #: What waits is answered; a caller that reads slowly is not waited for any longer.
@@ -31,20 +30,21 @@ class DrainingServer(uvicorn.Server):
         asyncio.get_running_loop().call_later(wait, super().handle_exit, sig, frame)
 
 
-def main() -> int:
-    """Serve until SIGTERM; return 0, or 1 with the reason if it cannot start."""
-    try:
-        settings = read_server_settings(os.environ)
-    except StackError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+def run_server(environ: MutableMapping[str, str]) -> None:
+    """
+    Serve until SIGTERM.
+
+    :param environ: Holds the settings; the limits of MLflow's own retries are added to it.
+    :raises StackError: If a setting is missing or wrong; nothing was started.
+    """
+    settings = read_server_settings(environ)
     # MLflow asks seven times and for minutes; while it does, nothing newer can be followed.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
     )
-    # The processes of the versions start from this module too and need none of this.
+    # Heavy imports, after the settings: a wrong setting is reported at once.
     from evergreen.serving.app import make_app
     from evergreen.serving.server import ModelServer
 
@@ -58,8 +58,3 @@ def main() -> int:
         server_header=False,
     )
     DrainingServer(config).run()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

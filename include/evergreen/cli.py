@@ -1,0 +1,139 @@
+"""
+Define the commands that need no Airflow.
+
+``python -m evergreen`` starts them where Airflow is not installed, such as in the image of the
+model server. ``python -m evergreen_airflow`` has the same commands and those of Airflow.
+Libraries are imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from evergreen.errors import EvergreenError
+
+if TYPE_CHECKING:
+    from typer._click import Context  # typer bundles its own copy of click
+
+#: Where the commands of this module stand in ``--help``.
+PANEL = "Commands without Airflow"
+
+ModelOption = Annotated[str, typer.Option(help="Name of the model, a folder of include/models.")]
+StoreOption = Annotated[str, typer.Option(help="file:///folder or s3://bucket/prefix.")]
+
+
+class CommandGroup(TyperGroup):
+    """Commands that end with exit code 1 and the message, if Evergreen raises one of its errors."""
+
+    def invoke(self, ctx: Context) -> object:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except EvergreenError as error:
+            print_error(str(error))
+            raise typer.Exit(1) from None
+
+
+def print_error(message: str) -> None:
+    """Print *message* in red to stderr, as it is."""
+    Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Keep machine-learning models fresh and safe in production.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command(rich_help_panel=PANEL)
+def serve() -> None:
+    """Run the model server until SIGTERM. Settings: EVERGREEN_SERVING_*, see docs/serving.md."""
+    from evergreen.serving.uvicorn_server import run_server
+
+    run_server(os.environ)
+
+
+@app.command(rich_help_panel=PANEL)
+def doctor(
+    store: Annotated[str, typer.Argument(help="file:///folder or s3://bucket/prefix (AWS_*).")],
+) -> None:
+    """
+    Try what a store guarantees.
+
+    Exit code 1 if something that is needed is missing, 2 if the store cannot be opened.
+    """
+    from evergreen.storage import layout
+    from evergreen.storage.conformance import examine, is_fit, report
+    from evergreen.storage.opening import open_store
+
+    try:
+        opened = open_store(store)
+        next(opened.list(layout.conformance_prefix()), None)
+    except (ValueError, OSError) as error:
+        print_error(str(error))
+        raise typer.Exit(2) from None
+    found = examine(opened)
+    for part in report(found, uri=opened.uri):
+        Console().print(part, highlight=False)
+    raise typer.Exit(0 if is_fit(found) else 1)
+
+
+@app.command(rich_help_panel=PANEL)
+def check_invariants(
+    *,
+    model: ModelOption,
+    store: StoreOption,
+    mlflow: Annotated[str, typer.Option(help="Address of the MLflow server.")],
+) -> None:
+    """Check every invariant of a model. Exit code 1 if one does not hold."""
+    from mlflow import MlflowClient
+    from rich.table import Table
+
+    from evergreen.operations import invariants
+    from evergreen.spec import load_spec
+    from evergreen.storage.opening import open_store
+
+    client = MlflowClient(tracking_uri=mlflow, registry_uri=mlflow)
+    checks = invariants.check_invariants(
+        open_store(store), client, load_spec(model), now=datetime.now(UTC)
+    )
+    table = Table("invariant", "found", "verdict", title=f"State of {model}")
+    for check in checks:
+        table.add_row(check.name, check.measured, check.status)
+    Console().print(table)
+    raise typer.Exit(int(any(check.status == "failed" for check in checks)))
+
+
+@app.command(rich_help_panel=PANEL)
+def evidently_workspace(
+    *,
+    model: ModelOption,
+    store: StoreOption,
+    folder: Annotated[Path, typer.Option(help="Folder of the Evidently workspace.")],
+) -> None:
+    """Copy the stored drift reports of a model into a workspace of Evidently."""
+    from evergreen.reporting.evidently_dashboard import fill_workspace
+    from evergreen.spec import load_spec
+    from evergreen.storage.opening import open_store
+
+    new = fill_workspace(open_store(store), load_spec(model), folder=folder)
+    typer.echo(f"{new} new reports of {model} in {folder}")
+
+
+@app.command(rich_help_panel=PANEL)
+def schema() -> None:
+    """Print the JSON Schema of model.yaml, for editors."""
+    from evergreen.spec import ModelSpec
+
+    typer.echo(json.dumps(ModelSpec.model_json_schema(), indent=1, ensure_ascii=False))
