@@ -71,7 +71,7 @@ class ModelHistory:
 
     @property
     def quality(self) -> dict[date, tuple[float | None, float | None]]:
-        """The deciding metric of each window by its last day: what came true, what was said to."""
+        """The deciding metric of each window by its last day: observed and estimated."""
         found: dict[date, tuple[float | None, float | None]] = {}
         for one in self.days:  # a later day knows more labels of the same window
             for last, real, estimated in one.windows:

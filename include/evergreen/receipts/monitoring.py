@@ -103,7 +103,7 @@ class DetectionReceipt(MonitorReceipt):
 
 class QualityWindow(Frozen):
     """
-    Scored days together: what came true of what was said, and what the scores promised.
+    Scored days together: the metrics observed with labels, and those estimated without.
 
     ``labelled`` of ``rows`` have a label; ``metrics`` are None where there are too few of them or
     all are alike, ``estimated`` where the scores say nothing of their own confidence.

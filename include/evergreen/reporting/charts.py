@@ -46,7 +46,7 @@ def charts_of(spec: ModelSpec, details: EvaluationDetails) -> Iterable[Chart]:
     )
     yield Chart(
         title="Calibration",
-        axes=("predicted", "came true" if not is_number else "came"),
+        axes=("predicted", "observed rate" if not is_number else "observed"),
         low=f"{low:g}" if not is_number else f"{low:.3g}",
         high=f"{high:g}" if not is_number else f"{high:.3g}",
         lines=tuple(

@@ -241,7 +241,7 @@ def _describe(server: ModelServer, model: str) -> dict[str, Any]:
             "stage": str(traffic.stage) if traffic and traffic.stage else None,
             "entity_key": list(examples.entity_key),
             "event_time": examples.event_time,
-            "trouble": server.followers[model].problem,
+            "problem": server.followers[model].problem,
         },
     }
 

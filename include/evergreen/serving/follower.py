@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RECOVERED = "recovered: following the ledger again"
+
 
 class Follower:
     """
@@ -75,7 +77,7 @@ class Follower:
         log.info("%s serves, from disk", champion.name)
 
     async def look(self) -> None:
-        """Do once what the ledger asks for; trouble is remembered, and nothing changes then."""
+        """Do once what the ledger asks for; a problem is remembered, and nothing changes then."""
         try:
             problem = await self._look()
         except ArtifactError as error:
@@ -85,7 +87,7 @@ class Follower:
         if problem != self.problem:  # once, not every two seconds
             serves = self.endpoint.traffic
             still = f"; version {serves.champion.version} goes on serving" if serves else ""
-            log.warning("%s: %s%s", self.spec.model, problem or "the trouble is over", still)
+            log.warning("%s: %s%s", self.spec.model, problem or RECOVERED, still)
         self.problem = problem
 
     async def close(self) -> None:

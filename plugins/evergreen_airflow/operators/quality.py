@@ -46,7 +46,7 @@ class MeasureQualityOperator(MonitorOperator):
             )
             for w in reversed(found.windows[-10:])
         ]
-        windows = ("first", "last", "with a label", "rows", f"{metric}, came true", "estimated")
+        windows = ("first", "last", "with a label", "rows", f"{metric}, observed", "estimated")
         log_table(self.log, "Windows, newest first", windows, rows)
         versions = [
             (v.version, v.rows, _shown(v.offline), _shown(v.realised)) for v in found.versions

@@ -281,6 +281,7 @@ def receipt(candidate: str, roc_auc: float) -> CandidateReceipt:
 
 
 def test_the_best_on_the_validation_days_is_the_challenger(spec):
-    found = select_challenger(spec, [receipt("a", 0.6), receipt("b", 0.7), receipt("baseline", 0.9)])
+    candidates = [receipt("a", 0.6), receipt("b", 0.7), receipt("baseline", 0.9)]
+    found = select_challenger(spec, candidates)
 
     assert found.candidate == "b"

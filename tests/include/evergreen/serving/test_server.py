@@ -274,12 +274,12 @@ def test_registry_and_store_down_it_starts_again_and_serves(
 
     with model_server(store.uri, registry, tmp_path / "cache", models=MODEL) as server:
         said = server.http.post(f"/v2/models/{MODEL}/infer", json=tensors(rows)).json()
-        wait_until(lambda: server.about(MODEL)["trouble"], within_s=60, what="trouble")
+        wait_until(lambda: server.about(MODEL)["problem"], within_s=60, what="problem")
 
         assert said["outputs"][0]["data"] == pytest.approx(truth, rel=1e-9)
         assert server.about(MODEL)["champion"] == before["champion"]
-        assert "names no champion; is it the right one?" in server.about(MODEL)["trouble"]
-        assert 'evergreen_trouble{model="flight_delay"} 1.0' in server.http.get("/metrics").text
+        assert "names no champion; is it the right one?" in server.about(MODEL)["problem"]
+        assert 'evergreen_server_problem{model="flight_delay"} 1.0' in server.http.get("/metrics").text
 
 
 def test_a_model_that_rotted_on_disk_is_not_served(serving, tmp_path, rows):
