@@ -75,7 +75,7 @@ class _State(Collector):
             "evergreen_process_restarts", "Processes that died or hung.", labels=both
         )
         problem = GaugeMetricFamily(
-            "evergreen_server_problem", "1 if the ledger or registry cannot be followed.", labels=["model"]
+            "evergreen_problem", "1 if the ledger or registry cannot be followed.", labels=["model"]
         )
         fallbacks = CounterMetricFamily(
             "evergreen_fallbacks",

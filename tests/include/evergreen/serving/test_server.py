@@ -279,7 +279,7 @@ def test_registry_and_store_down_it_starts_again_and_serves(
         assert said["outputs"][0]["data"] == pytest.approx(truth, rel=1e-9)
         assert server.about(MODEL)["champion"] == before["champion"]
         assert "names no champion; is it the right one?" in server.about(MODEL)["problem"]
-        assert 'evergreen_server_problem{model="flight_delay"} 1.0' in server.http.get("/metrics").text
+        assert 'evergreen_problem{model="flight_delay"} 1.0' in server.http.get("/metrics").text
 
 
 def test_a_model_that_rotted_on_disk_is_not_served(serving, tmp_path, rows):
