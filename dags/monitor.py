@@ -36,18 +36,15 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup, TriggerRule, dag
 
+from evergreen.monitoring.monitors import monitors_of
 from evergreen.spec import ModelSpec
 from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.assets import predictions, retrain_requests
 from evergreen_airflow.building import build_dags
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, tags_of
-from evergreen_airflow.operators.drift_detection import DetectDriftOperator
 from evergreen_airflow.operators.extraction import extract_data
 from evergreen_airflow.operators.health import AssessHealthOperator
-from evergreen_airflow.operators.quality import MeasureQualityOperator
-from evergreen_airflow.operators.service import MeasureServiceOperator
-from evergreen_airflow.operators.skew import MeasureSkewOperator
-from evergreen_airflow.operators.staleness import MeasureStalenessOperator
+from evergreen_airflow.operators.monitoring import MonitorOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
 from evergreen_airflow.run_context import AS_OF, REASON
 from evergreen_airflow.sensors.data import WaitForDataSensor
@@ -84,33 +81,25 @@ def monitor(spec: ModelSpec) -> None:
         validate = ValidateDataOperator(
             task_id="validate_data", model=spec.model, run=run, scope="monitoring"
         )
-        with TaskGroup("watchers", tooltip="What moved?", prefix_group_id=False):
-            drift = DetectDriftOperator(task_id="detect_drift", model=spec.model, run=run)
-            quality = MeasureQualityOperator(task_id="measure_quality", model=spec.model, run=run)
-            staleness = MeasureStalenessOperator(
-                task_id="measure_staleness", model=spec.model, run=run
-            )
-            service = skew = None
-            if spec.service:
-                service = MeasureServiceOperator(
-                    task_id="measure_service", model=spec.model, run=run
+        monitors = monitors_of(spec)
+        with TaskGroup("monitors", tooltip="What is measured every day", prefix_group_id=False):
+            measured = {
+                monitor.name: MonitorOperator(
+                    task_id=monitor.task_id, model=spec.model, monitor=monitor.name, run=run
                 )
-            if spec.service and spec.service.watches_skew:
-                skew = MeasureSkewOperator(task_id="measure_skew", model=spec.model, run=run)
+                for monitor in monitors
+            }
         assess = AssessHealthOperator(
             task_id="assess_health",
             model=spec.model,
-            drift=drift.output,
-            quality=quality.output,
-            service=service.output if service else None,
-            skew=skew.output if skew else None,
-            staleness=staleness.output,
-            trigger_rule=TriggerRule.ALL_DONE,  # a watcher that failed is what it must tell
+            results={name: task.output for name, task in measured.items()},
+            trigger_rule=TriggerRule.ALL_DONE,  # a monitor that failed is part of the result
             outlets=[retrain_requests(spec)],
         )
 
-        extract >> wait >> validate >> [drift, quality] >> assess
-        wait >> [staleness, *(task for task in (service, skew) if task)] >> assess
+        extract >> wait >> validate
+        for monitor in monitors:
+            (validate if monitor.reads_raw else wait) >> measured[monitor.name] >> assess
 
     build()
 

@@ -9,7 +9,7 @@ the same every night and still says what was read on this one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.providers.openlineage.extractors import OperatorLineage
@@ -27,34 +27,36 @@ from evergreen.receipts.data import ScoringReceipt, ValidationReceipt
 from evergreen.receipts.monitoring import DetectionReceipt, StalenessReceipt
 from evergreen.receipts.release import DeploymentReceipt, RegistrationReceipt, RollbackReceipt
 from evergreen.spec import ModelSpec
+from evergreen.storage.base import ObjectStore
 from evergreen.values import Frozen
-
-if TYPE_CHECKING:
-    from evergreen_airflow.operators.base import StageOperator
 
 #: Receipts whose version was made or moved, and receipts whose version was looked at.
 WRITES_VERSION = (RegistrationReceipt, DeploymentReceipt, RollbackReceipt)
 READS_VERSION = (ScoringReceipt, DetectionReceipt, StalenessReceipt)
 
 
-def lineage_of(operator: StageOperator) -> OperatorLineage[Dataset, Any]:
+def lineage_of(
+    given: list[Any], receipt: Frozen | None, *, spec: ModelSpec, store: ObjectStore, registry: str
+) -> OperatorLineage[Dataset, Any]:
     """
     Return the datasets of a stage: what is in the receipts it was given, and in the one it returns.
 
-    Without a receipt, because the stage failed, there are inputs only.
+    :param given: The templated arguments of the stage.
+    :param receipt: What it returned; None if it failed, and then there are inputs only.
+    :param registry: Address of MLflow, as people open it.
     """
-    given = [getattr(operator, name) for name in operator.template_fields]
-    receipt, store = operator.receipt, operator.store.url("x").removesuffix("/x")
-    inputs: list[Dataset] = [_read(store, ref) for ref in refs_in(given)]
+    uri = store.url("x").removesuffix("/x")
+    model = (registry.rstrip("/"), f"models/{spec.model}")
+    inputs: list[Dataset] = [_read(uri, ref) for ref in refs_in(given)]
     outputs: list[Dataset] = []
     if isinstance(receipt, ValidationReceipt):
-        inputs += _raw_tables(store, operator.spec, receipt)
+        inputs += _raw_tables(uri, spec, receipt)
     if receipt is not None:
-        outputs += [_written(store, ref, receipt) for ref in refs_in(receipt.model_dump())]
+        outputs += [_written(uri, ref, receipt) for ref in refs_in(receipt.model_dump())]
     if isinstance(receipt, READS_VERSION):
-        inputs.append(InputDataset(*_model(operator), facets=_version(receipt.version)))
+        inputs.append(InputDataset(*model, facets=_version(receipt.version)))
     if isinstance(receipt, WRITES_VERSION):
-        outputs.append(OutputDataset(*_model(operator), facets=_version(receipt.version)))
+        outputs.append(OutputDataset(*model, facets=_version(receipt.version)))
     return OperatorLineage(inputs=inputs, outputs=outputs)
 
 
@@ -118,7 +120,3 @@ def _raw_tables(store: str, spec: ModelSpec, receipt: ValidationReceipt) -> Iter
             *_place(store, table.path.rpartition("/")[0]),
             inputFacets={"dataQualityAssertions": facet},
         )
-
-
-def _model(operator: StageOperator) -> tuple[str, str]:
-    return operator.registry_url.rstrip("/"), f"models/{operator.model}"

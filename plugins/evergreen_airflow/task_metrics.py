@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from airflow.sdk.observability.stats import Stats
 
 from evergreen.monitoring.health import SEVERITY_ORDER, Report
+from evergreen.monitoring.monitors import MONITORS
 from evergreen.receipts.monitoring import HealthReceipt
 from evergreen.storage.base import ObjectStore
 
@@ -72,20 +73,14 @@ def report_health(found: HealthReceipt, report: Report) -> None:
     """
     Hand the health of a day to Airflow's metrics.
 
-    The state is its place in :data:`STATES`, drift the largest share of a limit that was used.
+    The state is its place in :data:`STATES`; each monitor adds its own numbers.
     """
     tags = {"model": found.model}
     Stats.gauge("evergreen.model_state", STATES.index(found.colour), tags=tags)
-    if report.drift is not None and report.drift.columns:
-        share = max(column.share for column in report.drift.columns)
-        Stats.gauge("evergreen.model_drift", share, tags=tags)
-    if report.quality is not None:
-        real = [w.metrics.get(report.quality.metric) for w in report.quality.windows]
-        known = [value for value in real if value is not None]
-        if known:
-            Stats.gauge("evergreen.model_quality", known[-1], tags=tags)
-    if report.staleness is not None:
-        Stats.gauge("evergreen.champion_days", report.staleness.champion_days, tags=tags)
+    for name, result in report.results.items():
+        if result is not None:
+            for gauge, value in MONITORS[name].gauges(result):
+                Stats.gauge(f"evergreen.{gauge}", value, tags=tags)
 
 
 def _cpu_seconds() -> float:

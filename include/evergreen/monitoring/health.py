@@ -1,8 +1,8 @@
 """
-One decision per model and day: what every watcher found, in a colour, with what is done about it.
+One decision per model and day: what every monitor found, as a colour, and what is done about it.
 
-A watcher without a result makes the day unknown and the run fail; what is known is written and told
-all the same.
+A monitor without a result makes the day unknown and the run fail. What is known is written to the
+page and alerted all the same.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SerializeAsAny, field_validator
 
 from evergreen.data.window import scoring_day
+from evergreen.monitoring.monitors import MONITORS, monitors_of
 from evergreen.monitoring.retrain_requests import consider_retrain
 from evergreen.receipts.monitoring import (
     Colour,
-    DetectionReceipt,
     HealthReceipt,
     MonitorReceipt,
-    QualityReceipt,
-    ServiceReceipt,
-    SkewReceipt,
-    StalenessReceipt,
 )
 from evergreen.reporting.templates import page_template
 from evergreen.spec import ModelSpec
@@ -37,28 +35,30 @@ if TYPE_CHECKING:
 
 #: Days before this one that its page shows.
 SHOWN_DAYS = 60
-#: The least colour that holds for the whole day is the first of these that any watcher has.
+#: The least colour that holds for the whole day is the first of these that any monitor has.
 SEVERITY_ORDER: tuple[Colour, ...] = ("red", "unknown", "amber", "green")
 
 
 class Report(Frozen):
-    """What every watcher said of one day; None where one is not asked for, or gave no result."""
+    """
+    What the monitors measured on one day, by name in the order of the page.
 
-    drift: DetectionReceipt | None = None
-    quality: QualityReceipt | None = None
-    service: ServiceReceipt | None = None
-    skew: SkewReceipt | None = None
-    staleness: StalenessReceipt | None = None
+    None stands for a monitor that the model does not have, or that gave no result.
+    """
 
-    @property
-    def watched(self) -> dict[str, MonitorReceipt | None]:
-        """The same by name, in the order of the page."""
+    results: dict[str, SerializeAsAny[MonitorReceipt] | None]
+
+    @field_validator("results", mode="before")
+    @classmethod
+    def _receipts(cls, results: dict[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(results) - set(MONITORS))
+        if unknown:
+            raise ValueError(f"unknown monitors {unknown}; known are {sorted(MONITORS)}")
         return {
-            "drift": self.drift,
-            "quality": self.quality,
-            "service": self.service,
-            "skew": self.skew,
-            "staleness": self.staleness,
+            name: None
+            if (result := results.get(name)) is None
+            else monitor.receipt.model_validate(result)
+            for name, monitor in MONITORS.items()
         }
 
 
@@ -87,15 +87,6 @@ class HealthPage(Frozen):
     past: tuple[PastDay, ...]
 
 
-def monitors(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the names of what must be heard; the server only of a model that has one."""
-    online = [
-        *(["service"] if spec.service else []),
-        *(["skew"] if spec.service and spec.service.watches_skew else []),
-    ]
-    return ("drift", "quality", *online, "staleness")
-
-
 def assess_health(
     store: ObjectStore,
     client: MlflowClient,
@@ -111,10 +102,10 @@ def assess_health(
 
     Safe to repeat: the page of the day is replaced, and a request stays the one it was.
 
-    :param is_replay: The run replays a past day: nobody is told and nothing is started.
+    :param is_replay: The run replays a past day: no alert is sent and no retrain is started.
     """
     day = scoring_day(as_of)
-    results = {name: report.watched[name] for name in monitors(spec)}
+    results = {monitor.name: report.results[monitor.name] for monitor in monitors_of(spec)}
     missing = tuple(name for name, found in results.items() if found is None)
     found = [one for one in results.values() if one is not None]
     # What is not known whole is no ground to start anything.

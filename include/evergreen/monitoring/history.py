@@ -143,7 +143,7 @@ class _ParsedObjects(Generic[T]):
 
 
 def _day(key: str, found: Any) -> DayOfHealth:
-    report = found["report"]
+    report = found["report"]["results"]
     quality, drift = report["quality"] or {}, report["drift"] or {}
     metric = quality.get("metric")
     columns = [Finding.model_validate(column) for column in drift.get("columns") or ()]

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from evergreen.monitoring.monitors import MONITORS
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.operations import HousekeepingReceipt
 from evergreen.registry import ledger as ledger_store
@@ -145,16 +146,11 @@ def _runs_of(store: ObjectStore, version: ModelVersion) -> dict[str, str]:
     return {candidate.run_id: candidate.key for candidate in found.candidates}
 
 
-#: Folders of what was measured and logged day by day.
+#: Kinds of objects that monitors, their pages and the model servers keep by day.
 MONITORED: tuple[layout.Kind, ...] = (
     "monitoring",
-    "distances",
-    "quality",
-    "service",
-    "skew",
-    "requests",
-    "served",
     "rollouts",
+    *(folder for monitor in MONITORS.values() for folder in monitor.folders),
 )
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from evergreen.receipts.common import RunReceipt
 from evergreen.spec import ModelSpec, load_spec
 from evergreen.storage.base import ObjectStore
 from evergreen.values import Frozen
+from evergreen.workspace import Workspace
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.run_context import is_backfill, validate_conf
@@ -71,6 +70,11 @@ class ModelOperator(BaseOperator):
         return self._registry.client
 
     @property
+    def workspace(self) -> Workspace:
+        """Return what the core works with."""
+        return Workspace(self.store, self.client, self.spec)
+
+    @property
     def registry_url(self) -> str:
         """Return where people see the registry's pages."""
         return self._registry.ui_url
@@ -104,29 +108,14 @@ class StageOperator(ModelOperator):
         """Return what the stage read and wrote; asked for by Airflow's OpenLineage provider."""
         from evergreen_airflow.lineage import lineage_of  # needs that provider
 
-        return lineage_of(self)
+        return lineage_of(
+            [getattr(self, name) for name in self.template_fields],
+            self.receipt,
+            spec=self.spec,
+            store=self.store,
+            registry=self.registry_url,
+        )
 
     @abstractmethod
     def run_stage(self, context: Context) -> Frozen:
         """Parse the receipts, ask the core, log what it said, return its receipt."""
-
-
-class MonitorOperator(StageOperator):
-    """
-    Watch one day of one model; a subclass says in :meth:`run_stage` what it finds.
-
-    :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
-    """
-
-    template_fields: Sequence[str] = ("model", "run")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"run": "json"}
-    ui_color = "#efe6f7"
-
-    def __init__(self, *, run: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.run = run
-
-    @property
-    def as_of(self) -> datetime:
-        """Return the instant the run lives at."""
-        return RunReceipt.model_validate(self.run).as_of

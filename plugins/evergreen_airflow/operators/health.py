@@ -1,4 +1,4 @@
-"""Decide how a model is, tell people, and ask for a retrain."""
+"""Decide on the health of a model, alert, and request a retrain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from evergreen.errors import MonitoringError
 from evergreen.monitoring.health import Report, assess_health
-from evergreen.receipts.monitoring import HealthReceipt
+from evergreen.receipts.monitoring import HealthReceipt, MonitorReceipt
 from evergreen.registry import ledger as ledger_store
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.assets import request_retrain
@@ -24,57 +24,36 @@ if TYPE_CHECKING:
 
 class AssessHealthOperator(StageOperator):
     """
-    Make one decision of what every watcher found; run it whatever became of them.
+    Make one decision of what every monitor found; it runs whether they succeeded or not.
 
-    Safe to retry: the day's page is replaced, and a retrain that was asked for and has not come is
-    asked for again as the same request.
+    Safe to retry: the day's page is replaced, and a retrain that was requested and has not run is
+    requested again as the same request.
 
-    :param drift: Receipt of ``detect_drift``; None if it gave none. (templated)
-    :param quality: Receipt of ``measure_quality``, likewise. (templated)
-    :param service: Receipt of ``measure_service``, likewise; only for a model with a server.
-        (templated)
-    :param skew: Receipt of ``measure_skew``, likewise. (templated)
-    :param staleness: Receipt of ``measure_staleness``, likewise. (templated)
+    :param results: The receipt of each monitor by its name; pass their ``.output``. (templated)
     :return: A :class:`~evergreen.receipts.monitoring.HealthReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "drift", "quality", "service", "skew", "staleness")
-    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields[1:], "json")
+    template_fields: Sequence[str] = ("model", "results")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"results": "json"}
     ui_color = "#fbe5e1"
 
     def __init__(
         self,
         *,
-        drift: dict[str, Any] | None = None,
-        quality: dict[str, Any] | None = None,
-        service: dict[str, Any] | None = None,
-        skew: dict[str, Any] | None = None,
-        staleness: dict[str, Any] | None = None,
+        results: dict[str, Any],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.drift = drift
-        self.quality = quality
-        self.service = service
-        self.skew = skew
-        self.staleness = staleness
+        self.results = results
 
     def run_stage(self, context: Context) -> HealthReceipt:
-        """Decide, write the page, tell people, ask for a retrain; fail if a watcher was silent."""
+        """Decide, write the page, alert, request a retrain; fail if a monitor gave no result."""
         now = datetime.now(UTC)
         as_of = as_of_of(context, now=now)
         skip_before_champion(self.store, self.spec, as_of=as_of)
         latest_as_of = ledger_store.read_ledger(self.store, self.model).latest_as_of
         is_replay = is_backfill(context) or (latest_as_of is not None and as_of < latest_as_of)
-        report = Report.model_validate(
-            {
-                "drift": self.drift,
-                "quality": self.quality,
-                "service": self.service,
-                "skew": self.skew,
-                "staleness": self.staleness,
-            }
-        )
+        report = Report(results=self.results)
         found = assess_health(
             self.store,
             self.client,
@@ -89,25 +68,22 @@ class AssessHealthOperator(StageOperator):
         self.log.info("Page: %s", self.store.url(found.page))
         for reason in found.reasons:
             self.log.warning("%s", reason)
-        watched = [
-            (name, "no result" if name in found.missing else of.colour if of else "not watched")
-            for name, of in report.watched.items()
-        ]
-        log_table(self.log, f"How {found.model} was on {found.day}", ("watched", "state"), watched)
+        states = [(name, _state(name, result, found)) for name, result in report.results.items()]
+        log_table(self.log, f"{found.model} on {found.day}", ("monitor", "state"), states)
         if not is_replay:
             report_health(found, report)
-            self._tell(context, found)
+            self._send_alert(context, found)
         if found.missing:
             raise MonitoringError(
-                f"{', '.join(found.missing)} gave no result for {found.day}, so nobody knows how "
-                f"{found.model} is. {found.page} says what is known, and nothing was asked for. "
-                "Look at the failed task of this run, mend what it names, and clear it with the "
-                "tasks after it."
+                f"{', '.join(found.missing)} produced no result for {found.day}; the health of "
+                f"{found.model} is unknown. {found.page} shows what is known, and no retrain was "
+                "requested. Look at the failed task of this run, correct what it names, and clear "
+                "it with the tasks after it."
             )
         return found
 
-    def _tell(self, context: Context, found: HealthReceipt) -> None:
-        """Alert on red and unknown every day, on amber when something new is the matter."""
+    def _send_alert(self, context: Context, found: HealthReceipt) -> None:
+        """Alert on red and unknown every day, on amber when there is a new reason."""
         if found.request is not None:
             request_retrain(context, self.spec, found.request)
         if found.reasons and (found.colour in ("red", "unknown") or found.new_reasons):
@@ -118,3 +94,9 @@ class AssessHealthOperator(StageOperator):
                 title=f"{found.colour.upper()}: {found.model} on {found.day}",
                 body="\n".join([*lines, "", f"Retrain: {found.retrain}."]),
             )
+
+
+def _state(name: str, result: MonitorReceipt | None, found: HealthReceipt) -> str:
+    if name in found.missing:
+        return "no result"
+    return "not monitored" if result is None else result.colour

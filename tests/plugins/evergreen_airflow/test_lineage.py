@@ -13,7 +13,6 @@ from tests.conftest import AS_OF
 from evergreen.receipts.common import ObjectRef
 from evergreen.receipts.data import ScoringReceipt
 from evergreen.receipts.release import RegistrationReceipt
-from evergreen_airflow.lineage import lineage_of
 from evergreen_airflow.operators.preparation import PrepareExamplesOperator
 from evergreen_airflow.operators.registration import RegisterModelOperator
 from evergreen_airflow.operators.scoring import ScorePartitionOperator
@@ -111,7 +110,7 @@ def test_a_stage_that_failed_still_says_what_it_was_given(connected, spec):
     given = {"record": ObjectRef(key="validation/m/r.json", sha256="0" * 64, size=1).model_dump()}
     operator = PrepareExamplesOperator(task_id="t", model=spec.model, validation=given)
 
-    found = lineage_of(operator)
+    found = operator.get_openlineage_facets_on_complete(None)
 
     assert [d.name for d in found.inputs] == [f"{connected.root}/validation/m"]
     assert found.outputs == []

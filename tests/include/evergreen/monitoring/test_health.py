@@ -38,7 +38,7 @@ def history(new_history):
 
 
 class Day:
-    """What the watchers of one day say; quiet unless a test says otherwise."""
+    """What the monitors of one day say; quiet unless a test says otherwise."""
 
     def __init__(self, history, day: int = 1) -> None:
         self.history, self.as_of = history, AS_OF + timedelta(days=day)
@@ -46,13 +46,13 @@ class Day:
         common = {"model": history.spec.model, "as_of": self.as_of, "day": self.day,
                   "colour": "green", "reasons": ()}  # fmt: skip
         kept = KeptReport(html=NOTHING, json_report=NOTHING, snapshot=NOTHING, columns={})
-        self.report = Report(
-            drift=DetectionReceipt(
+        self.results = {
+            "drift": DetectionReceipt(
                 **common, version="1", rows=900, reference_days=(self.day,), reference_rows=3600,
                 history_days=60, alarms=(DayAlarm(day=self.day, is_known=True, findings=()),),
                 columns=(Finding(name="temp", distance=9, usual=8, limit=40),), report=kept,
             ),
-            quality=QualityReceipt(
+            "quality": QualityReceipt(
                 **common, metric="roc_auc", remeasured=1, slices=(), late=(), unmatched=0,
                 windows=(QualityWindow(first=self.day, last=self.day, rows=900, labelled=880,
                                 metrics={"roc_auc": 0.68}, estimated={"roc_auc": 0.69}),),
@@ -60,25 +60,24 @@ class Day:
                                          realised=0.68),),
                 trivial=0.5, estimate_error=0.01, calibration_error=0.03, table=NOTHING,
             ),
-            staleness=StalenessReceipt(
+            "staleness": StalenessReceipt(
                 **common, version="1", champion_days=1, champion_limit=14, data_days=6,
                 data_limit=19, challenged_days=1, limit_from="no backtest yet",
             ),
-        )  # fmt: skip
+        }  # fmt: skip
 
-    def say(self, watcher: str, **changes) -> Day:
-        said = getattr(self.report, watcher).model_copy(update=changes)
-        self.report = self.report.model_copy(update={watcher: said})
+    def say(self, monitor: str, **changes) -> Day:
+        self.results[monitor] = self.results[monitor].model_copy(update=changes)
         return self
 
-    def silence(self, watcher: str) -> Day:
-        self.report = self.report.model_copy(update={watcher: None})
+    def silence(self, monitor: str) -> Day:
+        self.results[monitor] = None
         return self
 
     def assess(self, *, is_replay: bool = False, **spec):
         return assess_health(
             self.history.store, self.history.client, self.history.spec.model_copy(update=spec),
-            as_of=self.as_of, report=self.report, is_replay=is_replay, now=NOW,
+            as_of=self.as_of, report=Report(results=self.results), is_replay=is_replay, now=NOW,
         )  # fmt: skip
 
     def page(self, name: str = "health.html") -> str:
@@ -106,22 +105,22 @@ def test_a_quiet_day_is_green_and_asks_for_nothing(history):
 )
 def test_the_gravest_colour_is_that_of_the_day(history, colours, all_day):
     day = Day(history)
-    for watcher, colour in zip(("drift", "quality", "staleness"), colours, strict=True):
-        day.say(watcher, colour=colour)
+    for monitor, colour in zip(("drift", "quality", "staleness"), colours, strict=True):
+        day.say(monitor, colour=colour)
 
     assert day.assess().colour == all_day
 
 
-@pytest.mark.parametrize("watcher", ["drift", "quality", "staleness"])
-def test_a_watcher_without_a_result_is_unknown_and_starts_nothing(history, watcher):
-    day = Day(history).silence(watcher)
-    for other in {"drift", "quality", "staleness"} - {watcher}:
+@pytest.mark.parametrize("monitor", ["drift", "quality", "staleness"])
+def test_a_monitor_without_a_result_is_unknown_and_starts_nothing(history, monitor):
+    day = Day(history).silence(monitor)
+    for other in {"drift", "quality", "staleness"} - {monitor}:
         day.say(other, colour="red", requests_retrain=True, reasons=(f"{other}: bad",))
 
     found = day.assess()
 
-    assert found.missing == (watcher,)
-    assert f"{watcher}: gave no result" in found.reasons
+    assert found.missing == (monitor,)
+    assert f"{monitor}: gave no result" in found.reasons
     assert found.request is None
     assert "no result" in day.page()
 
@@ -131,7 +130,7 @@ def test_a_server_must_be_heard_where_the_spec_has_one(history):
 
     assert day.assess(service=Service()).missing == ("service", "skew")
 
-    day.report = day.report.model_copy(update={"service": ServiceReceipt(
+    day.results |= {"service": ServiceReceipt(
         model=history.spec.model, as_of=day.as_of, day=day.day, colour="green", reasons=(),
         requests=1000, usual_requests=None, p50_ms=1, p95_ms=2, p99_ms=3, error_rate=0,
         by_version={"1": 1000},
@@ -139,7 +138,7 @@ def test_a_server_must_be_heard_where_the_spec_has_one(history):
         model=history.spec.model, as_of=day.as_of, day=day.day, colour="green", reasons=(),
         served=60, compared=55,
         columns=(SkewedColumn(name="temp", rows=55, share=0.5, served="1.0", prepared="2.0"),),
-    )})  # fmt: skip
+    )}  # fmt: skip
 
     assert day.assess(service=Service()).colour == "green"
     assert "60 rows that callers sent" in day.page()

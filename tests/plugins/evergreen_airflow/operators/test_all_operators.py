@@ -14,7 +14,7 @@ from airflow.sdk.definitions.param import process_params
 from evergreen.errors import AsOfError
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.operators.base import ModelOperator, MonitorOperator, StageOperator
+from evergreen_airflow.operators.base import ModelOperator, StageOperator
 from evergreen_airflow.operators.rollout import RolloutOperator
 
 PACKAGE = Path(__file__).parents[4] / "plugins" / "evergreen_airflow"
@@ -29,7 +29,7 @@ OPERATORS = [
     for _, cls in inspect.getmembers(importlib.import_module(name), inspect.isclass)
     if issubclass(cls, BaseOperator)
     and cls.__module__ == name
-    and cls not in (ModelOperator, RolloutOperator, StageOperator, MonitorOperator)
+    and cls not in (ModelOperator, RolloutOperator, StageOperator)
 ]
 
 
