@@ -55,21 +55,20 @@ doctor: $(SETUP)  ## Ask a store what it guarantees (STORE=s3://bucket/prefix, k
 check-state: $(SETUP)  ## Ask whether all that must hold holds (MODEL=flight_delay).
 	@$(BIN)/python -m evergreen_airflow check-state $(if $(MODEL),--model $(MODEL))
 
-# Two of the processes mostly wait for Airflow, so there are more of them than processors.
-PYTEST := $(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
+PYTEST := $(BIN)/python -m pytest --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 test: $(CHECK)  ## Run every check and every test, with a real scheduler and a real MLflow.
 	@$(MAKE) --no-print-directory check
-	$(PYTEST)
+	$(PYTEST) -n 3  # two of them mostly wait for Airflow
 
 test-unit: $(CHECK)  ## Run the tests that need no server and no network.
 	$(PYTEST) -n logical -m unit
 
 test-integration: $(CHECK)  ## Run the tests that need a server: MLflow, a store, a model server.
-	$(PYTEST) -m integration
+	$(PYTEST) -n logical -m integration
 
 test-e2e: $(CHECK)  ## Run the tests that need Airflow's own services.
-	$(PYTEST) -m e2e
+	$(PYTEST) -n 2 -m e2e
 
 test-compose: $(CHECK)  ## Start docker-compose.yaml on a Docker engine and run a night there (IMAGES=real).
 	$(BIN)/python -m pytest tests/compose/started_stack.py

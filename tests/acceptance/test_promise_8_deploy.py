@@ -29,8 +29,8 @@ DEPLOYMENT = {
     "mode": "canary",
     "shadow": {"minutes": 0.02},
     "canary": {"steps": [{"share": 0.2, "minutes": 0.02}, {"share": 0.6, "minutes": 0.02}]},
-    # Time to answer on a machine whose two processors also run MLflow, the callers and the tests.
-    "limits": {"max_p95_ms": 400, "min_requests": 25, "max_disagreement": 0.05},
+    # Two processors also run MLflow, the callers and two stacks; the slow challenger takes 1.5 s.
+    "limits": {"max_p95_ms": 1000, "min_requests": 25, "max_disagreement": 0.05},
 }
 #: A step that does no harm to the rows of an example, and much to those that callers send.
 FAULTY = '''
@@ -166,13 +166,13 @@ def test_a_good_challenger_reaches_everybody_and_no_request_is_lost(online, rows
 
     with calling(online.server, MODEL, rows) as callers:
         receipt = online.roll_out(registration, within_s=120)
+        assert receipt.moved, receipt.reason
         wait_until(
             lambda: online.server.about(MODEL)["champion"] == registration.version,
             within_s=60, what="the new champion on the server",
         )  # fmt: skip
         callers.wait_for_more(10)
 
-    assert receipt.moved
     stages = ["load", "shadow", "canary 20%", "canary 60%", "intent", "outcome"]
     assert online.way(registration.version) == stages
     assert "disagreement 0.000" in online.ledger().entries[-1].reason

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.tiers import TIERS
 
-#: Seconds of all tests of a tier together, setup and teardown included; two processors, four
+#: Seconds of all tests of a tier together, setup and teardown included; two processors, three
 #: processes. A test that waits for another process counts as well.
 BUDGETS_S = {"unit": 400, "integration": 900, "e2e": 1200}
 #: Minutes of a whole ``make test``.

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -185,10 +186,19 @@ def _until_empty(find: Callable[[], list[psutil.Process]]) -> Iterator[list[psut
         yield found
 
 
+def wait_for_end(pid: int) -> None:
+    """Wait until a process that is not our child has ended; its parent need not have noticed."""
+    with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+        if not hasattr(os, "pidfd_open"):  # Linux only
+            psutil.Process(pid).wait()
+            return
+        handle = os.pidfd_open(pid)
+        select.select([handle], [], [])
+
+
 def watch(pid: int, run: Path) -> None:
     """Wait for the end of process *pid*, then end the run in its place."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(pid).wait()
+    wait_for_end(pid)
     stop_everything(run)
     shutil.rmtree(run, ignore_errors=True)
 

@@ -8,6 +8,7 @@ test. All else is a unit test, and a unit test that uses the network fails.
 
 from __future__ import annotations
 
+import importlib
 import re
 import socket
 import sys
@@ -82,6 +83,7 @@ def without_network() -> Iterator[None]:
     :raises NetworkInUnitTestError: At the end, if anything was refused: libraries catch errors.
     """
     if not _guard.is_installed:
+        importlib.import_module("urllib3")  # it binds a socket while it is imported
         sys.addaudithook(_guard.hook)  # cannot be removed, so it is there once
         _guard.is_installed = True
     _guard.is_closed, _guard.refused = True, []
