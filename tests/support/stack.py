@@ -65,7 +65,7 @@ def running_stack(**environ: str) -> Iterator[Stack]:
     console = Console(file=page, width=200)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stack, "environment", quiet_environment)
+            patch.setattr(stack, "stack_environment", quiet_environment)
             if database.choose(settings).is_postgres:
                 copy_database(settings)
                 patch.setattr(stack, "_migrate", lambda env: None)  # the copy is migrated

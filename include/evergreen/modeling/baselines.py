@@ -11,7 +11,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from evergreen.modeling.metrics import Labels, Predictions
 from evergreen.spec.data import Examples
-from evergreen.spec.modeling import Metric
+from evergreen.spec.metrics import Metric
 
 #: Rarer values of a category share one column.
 MAX_VALUES = 50

@@ -21,7 +21,8 @@ from evergreen.modeling.search import Trial, search_parameters
 from evergreen.receipts.data import ExamplesReceipt
 from evergreen.receipts.modeling import Params
 from evergreen.spec import ModelSpec
-from evergreen.spec.modeling import BASELINE, Metric, Search
+from evergreen.spec.metrics import Metric
+from evergreen.spec.modeling import BASELINE, Search
 from evergreen.storage.base import ObjectStore
 
 

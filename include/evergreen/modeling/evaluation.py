@@ -36,7 +36,8 @@ from evergreen.receipts.modeling import (
 from evergreen.registry import mlflow_registry
 from evergreen.registry.champions import find_version_to_beat
 from evergreen.spec import ModelSpec
-from evergreen.spec.modeling import BASELINE, Metric
+from evergreen.spec.metrics import Metric
+from evergreen.spec.modeling import BASELINE
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import (

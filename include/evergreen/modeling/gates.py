@@ -23,7 +23,7 @@ from evergreen.modeling.metrics import Labels, Predictions
 from evergreen.receipts.common import Check, Status
 from evergreen.receipts.modeling import Importance
 from evergreen.spec import ModelSpec
-from evergreen.spec.modeling import Metric
+from evergreen.spec.metrics import METRIC_DEFINITIONS, Metric
 
 #: How sure it must be that a pipeline learns from shuffled labels before it is refused.
 SHUFFLED_CONFIDENCE = 0.995
@@ -87,7 +87,7 @@ def _rows(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
 
 def _floors(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     for metric, floor in spec.gates.floors.items():
-        check = _at_most if metric in metrics.LOSSES else _at_least
+        check = _at_most if METRIC_DEFINITIONS[metric].lower_is_better else _at_least
         yield check(f"{metric} alone", contest.challenger.value(metric), floor)
     if not spec.gates.floors:
         value = f"{contest.challenger.value(spec.metric):.4f}"
@@ -242,7 +242,9 @@ def _perfect_gain(spec: ModelSpec, truth: Labels) -> float:
     if not truth.is_measurable:
         return math.nan
     chance = metrics.value(truth, spec.metric, best_constant(truth, spec.metric))
-    return metrics.gain(spec.metric, 0.0 if spec.metric in metrics.LOSSES else 1.0, chance)
+    return metrics.gain(
+        spec.metric, 0.0 if METRIC_DEFINITIONS[spec.metric].lower_is_better else 1.0, chance
+    )
 
 
 def _inputs(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:

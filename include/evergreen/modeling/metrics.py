@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
-from sklearn import metrics as sklearn_metrics
 
 from evergreen.spec.data import Examples, Problem
-from evergreen.spec.modeling import METRICS, Metric
+from evergreen.spec.metrics import METRIC_DEFINITIONS, Metric, metrics_of
 
 Predictions = NDArray[np.float64]
-
-#: Metrics of which less is better.
-LOSSES = ("brier_loss", "log_loss", "mean_absolute_error", "root_mean_squared_error")
-#: Metrics in the units of the label: a difference means something only as a share.
-IN_LABEL_UNITS = ("mean_absolute_error", "root_mean_squared_error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +76,12 @@ def measure(truth: Labels, predictions: Predictions) -> dict[Metric, float]:
     :param predictions: Shape ``(rows,)``, or ``(rows, classes)`` for a multi-class problem.
     :return: NaN for every metric if a prediction is not a finite number.
     """
-    return {metric: value(truth, metric, predictions) for metric in METRICS[truth.problem]}
+    return {metric: value(truth, metric, predictions) for metric in metrics_of(truth.problem)}
 
 
 def merit(metric: Metric, value: float) -> float:
     """Return *value* so that more is better."""
-    return -value if metric in LOSSES else value
+    return -value if METRIC_DEFINITIONS[metric].lower_is_better else value
 
 
 def gain(metric: Metric, of: float, over: float) -> float:
@@ -94,8 +90,8 @@ def gain(metric: Metric, of: float, over: float) -> float:
 
     A share of *over* for an error in the label's own units, else a plain difference.
     """
-    better = over - of if metric in LOSSES else of - over
-    if metric not in IN_LABEL_UNITS:
+    better = over - of if METRIC_DEFINITIONS[metric].lower_is_better else of - over
+    if not METRIC_DEFINITIONS[metric].in_label_units:
         return better
     return better / over if over > 0 else float(np.sign(better))
 
@@ -280,23 +276,18 @@ def value(truth: Labels, metric: Metric, predictions: Predictions) -> float:
     """Return one metric, as :func:`measure` does all."""
     if not np.isfinite(predictions).all():
         return float("nan")
-    function = FUNCTIONS[metric]
+    function = function_of(metric)
     if truth.problem != "multiclass":
         return float(function(truth.values, predictions))
-    if metric in ("log_loss", "brier_loss"):
+    if METRIC_DEFINITIONS[metric].needs_classes:
         codes = np.arange(len(truth.classes))
         return float(function(truth.values, predictions, labels=codes))
     return float(function(truth.values, predictions.argmax(axis=1)))
 
 
-FUNCTIONS: dict[Metric, Callable[..., float]] = {
-    "roc_auc": sklearn_metrics.roc_auc_score,
-    "average_precision": sklearn_metrics.average_precision_score,
-    "brier_loss": sklearn_metrics.brier_score_loss,
-    "log_loss": sklearn_metrics.log_loss,
-    "accuracy": sklearn_metrics.accuracy_score,
-    "balanced_accuracy": sklearn_metrics.balanced_accuracy_score,
-    "mean_absolute_error": sklearn_metrics.mean_absolute_error,
-    "root_mean_squared_error": sklearn_metrics.root_mean_squared_error,
-    "r2": sklearn_metrics.r2_score,
-}
+@cache
+def function_of(metric: Metric) -> Callable[..., float]:
+    """Return the function of *metric*, imported by the name in its definition."""
+    module, _, name = METRIC_DEFINITIONS[metric].function.rpartition(".")
+    function: Callable[..., float] = getattr(importlib.import_module(module), name)
+    return function

@@ -15,9 +15,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from evergreen.modeling.metrics import FUNCTIONS, Labels, Predictions
+from evergreen.modeling.metrics import Labels, Predictions, function_of
 from evergreen.spec.data import Problem
-from evergreen.spec.modeling import METRICS, Metric
+from evergreen.spec.metrics import METRIC_DEFINITIONS, Metric, metrics_of
 
 #: Scores are calibrated on no fewer labelled rows than this, and taken as they are before.
 MIN_CALIBRATION_ROWS = 500
@@ -37,21 +37,22 @@ def expected_metrics(
         chances are on one side.
     """
     if problem == "regression":
-        return dict.fromkeys(METRICS[problem])
+        return dict.fromkeys(metrics_of(problem))
     if problem == "binary":
         chances = np.column_stack([1 - chances, chances])
     rows, classes = chances.shape
     labels, weights = np.tile(np.arange(classes), rows), chances.ravel()
     if np.count_nonzero(chances.sum(axis=0)) < 2:
-        return dict.fromkeys(METRICS[problem])
+        return dict.fromkeys(metrics_of(problem))
     predicted = np.repeat(predictions, classes, axis=0)
     found: dict[Metric, float | None] = {}
-    for metric in METRICS[problem]:
-        known = {"labels": np.arange(classes)} if metric in ("log_loss", "brier_loss") else {}
+    for metric in metrics_of(problem):
+        needs_classes = METRIC_DEFINITIONS[metric].needs_classes
+        known = {"labels": np.arange(classes)} if needs_classes else {}
         of = predicted
         if problem == "multiclass" and not known:
             of = predicted.argmax(axis=1)
-        found[metric] = float(FUNCTIONS[metric](labels, of, sample_weight=weights, **known))
+        found[metric] = float(function_of(metric)(labels, of, sample_weight=weights, **known))
     return found
 
 

@@ -42,7 +42,7 @@ from evergreen.receipts.monitoring import (
 )
 from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
-from evergreen.spec.modeling import METRICS, Metric
+from evergreen.spec.metrics import Metric, metrics_of
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import (
@@ -169,7 +169,7 @@ def _span(window: QualityWindow) -> DayRange:
 
 
 def _measured(rows: LabeledRows) -> dict[str, float | None]:
-    nothing: dict[str, float | None] = dict.fromkeys(METRICS[rows.spec.examples.problem])
+    nothing: dict[str, float | None] = dict.fromkeys(metrics_of(rows.spec.examples.problem))
     if len(rows.frame) < rows.spec.quality.min_rows:
         return nothing
     truth = rows.truth(rows.classes)
@@ -182,7 +182,7 @@ def _measured(rows: LabeledRows) -> dict[str, float | None]:
 def _estimated(rows: LabeledRows, past: LabeledRows) -> dict[str, float | None]:
     problem = rows.spec.examples.problem
     if problem == "regression" or rows.frame.empty:
-        return dict.fromkeys(METRICS[problem])
+        return dict.fromkeys(metrics_of(problem))
     classes = tuple(sorted({*rows.classes, *past.classes}))
     predicted = chances = rows.predicted(classes)
     if len(past.frame):

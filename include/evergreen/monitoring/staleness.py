@@ -13,7 +13,7 @@ from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import load_identity, spec_then
 from evergreen.spec import ModelSpec
-from evergreen.spec.modeling import Metric
+from evergreen.spec.metrics import Metric
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 

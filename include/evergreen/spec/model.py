@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from evergreen.spec.checks import Owner, Schedule, StartDate, Tag, TimeZone
 from evergreen.spec.data import Examples, FileTable, Source, TableContract, WindowSpec
 from evergreen.spec.formatting import shown
-from evergreen.spec.modeling import BASELINE, METRICS, CandidateSpec, Engine, Gates, Metric
+from evergreen.spec.metrics import DEFAULT_METRIC, Metric, metrics_of
+from evergreen.spec.modeling import BASELINE, CandidateSpec, Engine, Gates
 from evergreen.spec.monitoring import Drift, Quality, Service, Staleness
 from evergreen.spec.operations import Alerts, Retention, Scoring
 from evergreen.spec.release import Deployment
@@ -57,7 +58,7 @@ class ModelSpec(Frozen):
     @property
     def metric(self) -> Metric:
         """The metric that ranks candidates and decides over champions."""
-        return self.gates.metric or METRICS[self.examples.problem][0]
+        return self.gates.metric or DEFAULT_METRIC[self.examples.problem]
 
     @property
     def candidate_names(self) -> tuple[str, ...]:
@@ -137,7 +138,7 @@ class ModelSpec(Frozen):
         return self
 
     def _refuse_strange_metrics(self) -> None:
-        known = METRICS[self.examples.problem]
+        known = metrics_of(self.examples.problem)
         for key, names in {
             "gates.metric": (self.metric,),
             "gates.floors": tuple(self.gates.floors),

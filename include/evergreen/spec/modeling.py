@@ -1,44 +1,16 @@
-"""The part of a spec that decides: what competes, what must be passed, what is watched."""
+"""What a spec says about modeling: candidates, search, gates and where they are fitted."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from evergreen.spec.checks import ConnectionId, ExecutorName, QueueName
-from evergreen.spec.data import Problem, Share
+from evergreen.spec.data import Share
+from evergreen.spec.metrics import METRIC_DEFINITIONS, Metric
 from evergreen.values import Frozen
 
-Metric = Literal[
-    "roc_auc",
-    "average_precision",
-    "brier_loss",
-    "log_loss",
-    "accuracy",
-    "balanced_accuracy",
-    "mean_absolute_error",
-    "root_mean_squared_error",
-    "r2",
-]
-#: What can be measured for each problem; the first is what decides unless the spec says otherwise.
-METRICS: dict[Problem, tuple[Metric, ...]] = {
-    "binary": ("roc_auc", "average_precision", "brier_loss", "log_loss"),
-    "multiclass": ("log_loss", "brier_loss", "accuracy", "balanced_accuracy"),
-    "regression": ("mean_absolute_error", "root_mean_squared_error", "r2"),
-}
-#: The least and the greatest value of each metric; None has no bound.
-METRIC_RANGE: dict[Metric, tuple[float | None, float | None]] = {
-    "roc_auc": (0, 1),
-    "average_precision": (0, 1),
-    "brier_loss": (0, 2),
-    "log_loss": (0, None),
-    "accuracy": (0, 1),
-    "balanced_accuracy": (0, 1),
-    "mean_absolute_error": (0, None),
-    "root_mean_squared_error": (0, None),
-    "r2": (None, 1),
-}
 #: Durations become sums of dates in Airflow, which overflow beyond the year 9999. What is longer
 #: than this is a mistake: a question open for a year, a stage of a rollout or a search for a month.
 MAX_HOURS, MAX_MINUTES = 24 * 366, 60 * 24 * 31
@@ -48,7 +20,7 @@ BASELINE = "baseline"
 
 def _within_range(floors: dict[Metric, float]) -> dict[Metric, float]:
     for metric, floor in floors.items():
-        low, high = METRIC_RANGE[metric]
+        low, high = METRIC_DEFINITIONS[metric].low, METRIC_DEFINITIONS[metric].high
         if (low is not None and floor < low) or (high is not None and floor > high):
             bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * bool(high)
             raise ValueError(

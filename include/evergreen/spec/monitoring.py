@@ -7,7 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from evergreen.spec.data import DayCount, PositiveDayCount, Share
-from evergreen.spec.modeling import Floors, Metric
+from evergreen.spec.metrics import Metric
+from evergreen.spec.modeling import Floors
 from evergreen.values import Frozen
 
 
