@@ -20,9 +20,11 @@ from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.registry.ledger_mirror import mirror_ledger
 from evergreen.release.approval import reason_not_approved
-from evergreen.release.targets import BackedOutError, Direct, Staged, Target, Waiting, stop_rollout
+from evergreen.release.target_registry import target_of
+from evergreen.release.targets import BackedOutError, Waiting, stop_rollout
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -195,7 +197,7 @@ def _promote(
     )  # nothing serves without its evidence
     if ledger.rollout is None or ledger.rollout.entry.version != entry.version:
         smoke_test(client, spec, version)
-    proof = target_of(store, client, spec).prove(ledger, entry, now=now)
+    proof = target_of(Workspace(store, client, spec)).prove(ledger, entry, now=now)
     if isinstance(proof, Waiting):
         mirror_ledger(client, ledger_store.read_ledger(store, spec.model))
         return proof
@@ -360,12 +362,3 @@ def _explain_moved(serving: ServingState, model: str) -> str:
         f"is promoted over it. Run {model}__rollback with the version that shall serve: it checks "
         "it, moves the alias and writes it down."
     )
-
-
-def target_of(store: ObjectStore, client: MlflowClient, spec: ModelSpec) -> Target:
-    """Return what the spec asks a version of *spec* to live through."""
-    if spec.deployment.sagemaker is not None:
-        from evergreen.release import sagemaker  # it knows targets too
-
-        return sagemaker.connect(store, client, spec, spec.deployment.sagemaker)
-    return Staged(store, spec) if spec.deployment.stages else Direct()

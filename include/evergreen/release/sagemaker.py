@@ -30,6 +30,7 @@ from evergreen.serving.model_cache import ModelCache
 from evergreen.spec import ModelSpec
 from evergreen.spec.release import RolloutStage, SageMaker
 from evergreen.storage.base import ObjectStore
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,17 +197,18 @@ class SageMakerTarget(Target):
         }
 
 
-def connect(
-    store: ObjectStore, client: MlflowClient, spec: ModelSpec, asked: SageMaker
-) -> SageMakerTarget:
+def connect(workspace: Workspace) -> SageMakerTarget:
     """Return the target with boto3's own way to find region and credentials."""
     import boto3  # half a second, and only a spec with this target needs it
 
+    asked = workspace.spec.deployment.sagemaker
+    if asked is None:
+        raise ValueError(f"{workspace.spec.model} has no section deployment.sagemaker")
     return SageMakerTarget(
-        store,
-        spec,
+        workspace.store,
+        workspace.spec,
         asked,
-        archive=lambda entry: _archive(client, spec, entry),
+        archive=lambda entry: _archive(workspace.client, workspace.spec, entry),
         sagemaker=boto3.client("sagemaker"),
         s3=boto3.client("s3"),
     )

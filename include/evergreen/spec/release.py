@@ -79,7 +79,16 @@ class RolloutStage(Frozen):
         return f"canary {self.share:.0%}" if self.kind == "canary" else self.kind
 
 
-class SageMaker(Frozen):
+class ManagedTarget(Frozen):
+    """A target that brings a version to its callers by itself."""
+
+    @property
+    def hours(self) -> float:
+        """How long it takes to bring a version to its callers, when nothing goes wrong."""
+        raise NotImplementedError
+
+
+class SageMaker(ManagedTarget):
     """
     An endpoint that Amazon SageMaker runs, shifts traffic on and rolls back by CloudWatch alarms.
 
@@ -97,6 +106,15 @@ class SageMaker(Frozen):
     instances: int = Field(default=1, ge=1)
     canary_share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     bake_minutes: int = Field(default=10, ge=1, le=60)
+
+    @property
+    def hours(self) -> float:
+        """How long CloudWatch alarms are watched before the version has all callers."""
+        return self.bake_minutes / 60
+
+
+#: The targets that have a section of their own, which is a :class:`ManagedTarget`.
+MANAGED_TARGETS = ("sagemaker",)
 
 
 class Deployment(Frozen):
@@ -117,6 +135,11 @@ class Deployment(Frozen):
     approval: Approval = Approval()
 
     @property
+    def managed(self) -> ManagedTarget | None:
+        """The section of the target, where it brings versions to callers by itself."""
+        return getattr(self, self.target) if self.target in MANAGED_TARGETS else None
+
+    @property
     def stages(self) -> tuple[RolloutStage, ...]:
         """What a version lives through on the model server before it is champion."""
         if self.mode == "direct":
@@ -130,16 +153,16 @@ class Deployment(Frozen):
     @property
     def longest_hours(self) -> float:
         """How long all stages may take together, with every wait at its longest."""
-        if self.sagemaker:
-            return 1 + self.sagemaker.bake_minutes / 60
+        if self.managed:
+            return 1 + self.managed.hours
         return sum(s.minutes / 60 + self.limits.wait_hours for s in self.stages)
 
     @property
     def answer_hours(self) -> float:
         """How long people and stages may take to answer without anything being late."""
         asked = self.approval.within_hours if self.approval.required else 0
-        if self.sagemaker:
-            return asked + self.sagemaker.bake_minutes / 60
+        if self.managed:
+            return asked + self.managed.hours
         return asked + sum(s.minutes for s in self.stages) / 60
 
     @model_validator(mode="after")
@@ -153,6 +176,7 @@ class Deployment(Frozen):
                 f"mode {self.mode} is done by the model server, the target is {self.target}; "
                 "write mode direct, or target server"
             )
-        if (self.target == "sagemaker") != (self.sagemaker is not None):
-            raise ValueError("target sagemaker and a section sagemaker belong together")
+        for name in MANAGED_TARGETS:
+            if (self.target == name) != (getattr(self, name) is not None):
+                raise ValueError(f"target {name} and a section {name} belong together")
         return self

@@ -19,8 +19,6 @@ from evergreen.storage.records import load_document
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.links import EvidenceLink, evidence_url
 from evergreen_airflow.operators.base import ModelOperator
-from evergreen_airflow.run_context import validate_conf
-from evergreen_airflow.task_log import quiet_libraries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -77,11 +75,10 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, unless the answer could change nothing."""
-        validate_conf(context)
         registration = registration_in(self.registration)
         if registration is None:
             raise AirflowSkipException("Dry run: nothing was registered, so nobody is asked.")
-        with quiet_libraries():
+        with self.task(context):
             self.evidence_url = evidence_url(self.registry_url, registration)
             reason = reason_not_to_promote(
                 self.store,

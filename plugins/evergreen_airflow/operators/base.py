@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,7 @@ from evergreen.values import Frozen
 from evergreen.workspace import Workspace
 from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.run_context import is_backfill, validate_conf
-from evergreen_airflow.supervision import exit_with_supervisor, lower_priority
-from evergreen_airflow.task_log import quiet_libraries
-from evergreen_airflow.task_metrics import measured_cost, report_cost
+from evergreen_airflow.task import airflow_task
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -74,6 +72,10 @@ class ModelOperator(BaseOperator):
         """Return what the core works with."""
         return Workspace(self.store, self.client, self.spec)
 
+    def task(self, context: Context) -> AbstractContextManager[None]:
+        """Return what every task does around its work."""
+        return airflow_task(self, context, model=self.model, store=lambda: self.store)
+
     @property
     def registry_url(self) -> str:
         """Return where people see the registry's pages."""
@@ -92,14 +94,8 @@ class StageOperator(ModelOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the stage and return its receipt as plain JSON values."""
-        validate_conf(context)
-        exit_with_supervisor()
-        if is_backfill(context):
-            lower_priority()
-        with quiet_libraries(), measured_cost(self.store) as cost:
+        with self.task(context):
             self.receipt = self.run_stage(context)
-        self.log.info("Cost: %s", cost)
-        report_cost(cost, model=self.model, task=self.task_id)
         return self.receipt.model_dump(mode="json")
 
     def get_openlineage_facets_on_complete(

@@ -9,9 +9,8 @@ from evergreen.data.partitions import Scope, days_needed
 from evergreen.spec import ModelSpec
 from evergreen_airflow.hooks.sql import engine_of
 from evergreen_airflow.operators.base import ModelOperator
-from evergreen_airflow.run_context import as_of_of, validate_conf
-from evergreen_airflow.supervision import exit_with_supervisor
-from evergreen_airflow.task_log import log_table, quiet_libraries
+from evergreen_airflow.run_context import as_of_of
+from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -40,7 +39,6 @@ class ExtractDataOperator(ModelOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, and come back later if a day is not there."""
-        validate_conf(context)
         deadline = datetime.now(UTC) + timedelta(hours=self.spec.source.wait_hours)
         return self.resume(context, event=None, deadline=deadline.isoformat())
 
@@ -54,14 +52,13 @@ class ExtractDataOperator(ModelOperator):
 
         from evergreen.data.extraction import extract_days, require_rows
 
-        exit_with_supervisor()
         now = datetime.now(UTC)
-        as_of = as_of_of(context, now=now)
-        days = days_needed(self.spec, as_of=as_of, scope=self.scope)
-        with quiet_libraries():
+        with self.task(context):
+            as_of = as_of_of(context, now=now)
+            days = days_needed(self.spec, as_of=as_of, scope=self.scope)
             engine = engine_of(str(self.spec.source.connection), key="source.connection")
             found = extract_days(self.store, self.spec, engine, days=days, as_of=as_of)
-        self._tell(found)
+        self._log(found)
         if found.empty and now < datetime.fromisoformat(deadline):
             self.defer(
                 trigger=TimeDeltaTrigger(timedelta(seconds=self.poll_s)),
@@ -71,7 +68,7 @@ class ExtractDataOperator(ModelOperator):
         require_rows(found, waited_hours=self.spec.source.wait_hours)
         return found.model_dump(mode="json")
 
-    def _tell(self, found: ExtractionReceipt) -> None:
+    def _log(self, found: ExtractionReceipt) -> None:
         self.log.info(
             "%d days were read, %d of them are new or changed, %d have no row",
             found.days_read,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from evergreen.data.window import DayRange, whole_days_end
+from evergreen.storage.base import ObjectStore
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.run_context import as_of_of, validate_conf
-from evergreen_airflow.supervision import exit_with_supervisor
+from evergreen_airflow.run_context import as_of_of
+from evergreen_airflow.task import airflow_task
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 class LandDaysOperator(BaseOperator):
     """
-    Land the newest whole day, and those before it that never came.
+    Land the newest whole day, and those before it that are missing.
 
     Safe to retry: an object is written whole, and the same day has the same bytes.
 
@@ -49,14 +51,21 @@ class LandDaysOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Land the days of the run's ``as_of``."""
-        validate_conf(context)
-        exit_with_supervisor()
+        with airflow_task(self, context, model=self.producer, store=lambda: self.store):
+            return self._land(context)
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """Return the object store, opened on the worker."""
+        return ObjectStoreHook(self.store_conn_id).store
+
+    def _land(self, context: Context) -> dict[str, Any]:
         producer = importlib.import_module(self.producer)
         end = whole_days_end(as_of_of(context, now=datetime.now(UTC)))
         newest = end - timedelta(days=1)
         first: date = max(newest - timedelta(days=int(self.history_days)), producer.FIRST_DAY)
         written: dict[str, int] = producer.land_days(
-            ObjectStoreHook(self.store_conn_id).store,
+            self.store,
             list(DayRange(first=first, end=end)),
             replace=frozenset({newest}),
         )

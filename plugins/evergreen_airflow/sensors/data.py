@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
@@ -17,7 +18,7 @@ from evergreen.spec import ModelSpec, load_spec
 from evergreen.storage.base import ObjectStore
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.run_context import as_of_of, parse_instant, reason_of
-from evergreen_airflow.supervision import exit_with_supervisor
+from evergreen_airflow.task import airflow_task
 from evergreen_airflow.task_log import log_table
 from evergreen_airflow.triggers.data import PartitionsTrigger
 
@@ -73,16 +74,20 @@ class WaitForDataSensor(BaseSensorOperator):
         self.scope: Scope = scope
         self.store_conn_id = store_conn_id
 
+    @cached_property
+    def store(self) -> ObjectStore:
+        """Return the object store, opened on the worker."""
+        return ObjectStoreHook(self.store_conn_id).store
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Return at once if everything is there, else hand over to the triggerer."""
-        exit_with_supervisor()
         now = datetime.now(UTC)
-        as_of, spec = as_of_of(context, now=now), load_spec(self.model)
-        store = ObjectStoreHook(self.store_conn_id).store
-        if self.scope == "monitoring":
-            skip_before_champion(store, spec, as_of=as_of)
-        parts = partitions_of(spec, as_of=as_of, scope=self.scope)
-        absent = list(missing(store, parts))
+        with airflow_task(self, context, model=self.model, store=lambda: self.store):
+            as_of, spec = as_of_of(context, now=now), load_spec(self.model)
+            if self.scope == "monitoring":
+                skip_before_champion(self.store, spec, as_of=as_of)
+            parts = partitions_of(spec, as_of=as_of, scope=self.scope)
+            absent = list(missing(self.store, parts))
         self.log.info(
             "%s as of %s: needs %d partitions, %d are missing",
             self.model,
@@ -112,11 +117,11 @@ class WaitForDataSensor(BaseSensorOperator):
         :raises MissingPartitionError: If the deadline passed and a partition is still missing.
         """
         spec, instant = load_spec(self.model), parse_instant(as_of)
-        store = ObjectStoreHook(self.store_conn_id).store
-        parts = partitions_of(spec, as_of=instant, scope=self.scope)
-        if absent := list(missing(store, parts)):
-            hours = spec.source.wait_hours
-            raise explain_missing(absent, store_uri=store.uri, waited_hours=hours)
+        with airflow_task(self, context, model=self.model, store=lambda: self.store):
+            parts = partitions_of(spec, as_of=instant, scope=self.scope)
+            if absent := list(missing(self.store, parts)):
+                hours = spec.source.wait_hours
+                raise explain_missing(absent, store_uri=self.store.uri, waited_hours=hours)
         return self._receipt(context, as_of=instant, partitions=len(parts))
 
     def _receipt(self, context: Context, *, as_of: datetime, partitions: int) -> dict[str, Any]:
@@ -128,7 +133,7 @@ class WaitForDataSensor(BaseSensorOperator):
 
     def _summary_rows(self, receipt: RunReceipt) -> list[tuple[str, object]]:
         spec = load_spec(self.model)
-        history: list[tuple[str, object]] = [
+        rows: list[tuple[str, object]] = [
             ("model", receipt.model),
             ("as of", receipt.as_of.isoformat()),
             ("because", receipt.reason),
@@ -137,13 +142,13 @@ class WaitForDataSensor(BaseSensorOperator):
         if self.scope == "training":
             window = training_window(receipt.as_of, spec.window)
             return [
-                *history,
+                *rows,
                 ("fit on", window.fit),
                 ("rank on", window.validation),
                 ("judge on", window.test),
             ]
         verb = "score" if self.scope == "scoring" else "watch"
-        return [*history, (verb, scoring_day(receipt.as_of))]
+        return [*rows, (verb, scoring_day(receipt.as_of))]
 
     def _log_missing(self, absent: list[Partition], *, deadline: datetime) -> None:
         rows = [(part.day, part.table, part.key) for part in absent[:20]]
