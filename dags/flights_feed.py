@@ -25,7 +25,7 @@ from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types
 from evergreen_airflow.operators.landing import LandDaysOperator
-from evergreen_airflow.run_context import AS_OF, REASON
+from evergreen_airflow.params import AS_OF, REASON
 
 
 @dag(

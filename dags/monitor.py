@@ -46,7 +46,7 @@ from evergreen_airflow.operators.extraction import extract_data
 from evergreen_airflow.operators.health import AssessHealthOperator
 from evergreen_airflow.operators.monitoring import MonitorOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
-from evergreen_airflow.run_context import AS_OF, REASON
+from evergreen_airflow.params import AS_OF, REASON
 from evergreen_airflow.sensors.data import WaitForDataSensor
 
 

@@ -47,14 +47,13 @@ from evergreen_airflow.operators.promotion import (
     DeployPromotedOperator,
     PromoteModelOperator,
 )
-
-VERSION = Param(
-    None,
-    type=["null", "integer"],
-    minimum=1,
-    title="Version",
-    description="The version that shall go; the Model tab lists them. Empty: the champion.",
+from evergreen_airflow.params import (
+    checked_first_param,
+    force_param,
+    reason_param,
+    version_param,
 )
+
 TO = Param(
     "staging",
     type="string",
@@ -62,23 +61,6 @@ TO = Param(
     maxLength=40,
     title="To",
     description="The environment: its connections are object_store_<name> and mlflow_<name>.",
-)
-WHY = Param(
-    "",
-    type="string",
-    minLength=0,
-    maxLength=500,
-    title="Reason",
-    description="Why, in a few words; kept in both ledgers for good.",
-)
-DRY_RUN = Param(
-    True, type="boolean", title="Dry run", description="Check everything and write nothing."
-)
-FORCE = Param(
-    False,
-    type="boolean",
-    title="Force",
-    description="Take a version that never served here or was rolled back; never an ungated one.",
 )
 
 
@@ -94,11 +76,15 @@ def promote(spec: ModelSpec) -> None:
         max_active_runs=1,
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
         params={
-            "version": VERSION,
+            "version": version_param(
+                "The version that shall go; the Model tab lists them. Empty: the champion."
+            ),
             "to": TO,
-            "reason": WHY,
-            "dry_run": DRY_RUN,
-            "force": FORCE,
+            "reason": reason_param(kept_in="both ledgers"),
+            "dry_run": checked_first_param("Check everything and write nothing."),
+            "force": force_param(
+                "Take a version that never served here or was rolled back; never an ungated one."
+            ),
         },
         tags=tags_of(spec, "promote"),
         doc_md=__doc__,

@@ -54,7 +54,7 @@ from evergreen_airflow.operators.preparation import PrepareExamplesOperator
 from evergreen_airflow.operators.registration import RegisterModelOperator
 from evergreen_airflow.operators.training import TrainCandidateOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
-from evergreen_airflow.run_context import AS_OF, DRY_RUN, REASON, candidates_param
+from evergreen_airflow.params import AS_OF, DRY_RUN, REASON, candidates_param
 from evergreen_airflow.sensors.data import WaitForDataSensor
 
 

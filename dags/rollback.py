@@ -27,39 +27,19 @@ rolled back never serves again by itself; only this DAG with **force** can bring
 from __future__ import annotations
 
 import pendulum
-from airflow.sdk import Param, dag
+from airflow.sdk import dag
 
 from evergreen.spec import ModelSpec
 from evergreen_airflow.assets import champion_moves
 from evergreen_airflow.building import build_dags
 from evergreen_airflow.defaults import DEFAULT_ARGS, INTERACTIVE_PRIORITY, tags_of
 from evergreen_airflow.operators.rollback import RollBackModelOperator
-from evergreen_airflow.run_context import SERVES_FROM
-
-VERSION = Param(
-    None,
-    type=["null", "integer"],
-    minimum=1,
-    title="Version",
-    description="The version that shall serve; the Model tab of this DAG lists them with scores. "
-    "Empty: the last champion before the present one.",
-)
-WHY = Param(
-    "",
-    type="string",
-    minLength=0,
-    maxLength=500,
-    title="Reason",
-    description="Why, in a few words; kept in the ledger for good.",
-)
-DRY_RUN = Param(
-    True, type="boolean", title="Dry run", description="Check everything and move nothing."
-)
-FORCE = Param(
-    False,
-    type="boolean",
-    title="Force",
-    description="Take a version that never served, missed a gate or was rolled back before.",
+from evergreen_airflow.params import (
+    SERVES_FROM,
+    checked_first_param,
+    force_param,
+    reason_param,
+    version_param,
 )
 
 
@@ -75,11 +55,16 @@ def rollback(spec: ModelSpec) -> None:
         max_active_runs=1,
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
         params={
-            "version": VERSION,
-            "reason": WHY,
-            "dry_run": DRY_RUN,
-            "force": FORCE,
-            "as_of": SERVES_FROM,
+            "version": version_param(
+                "The version that shall serve; the Model tab of this DAG lists them with scores. "
+                "Empty: the last champion before the present one."
+            ),
+            "reason": reason_param(kept_in="the ledger"),
+            "dry_run": checked_first_param("Check everything and move nothing."),
+            "force": force_param(
+                "Take a version that never served, missed a gate or was rolled back before."
+            ),
+            "serves_from": SERVES_FROM,
         },
         tags=tags_of(spec, "rollback"),
         doc_md=__doc__,

@@ -34,7 +34,7 @@ from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, tags_of
 from evergreen_airflow.operators.extraction import extract_data
 from evergreen_airflow.operators.scoring import ScorePartitionOperator
 from evergreen_airflow.operators.validation import ValidateDataOperator
-from evergreen_airflow.run_context import AS_OF, REASON
+from evergreen_airflow.params import AS_OF, REASON
 from evergreen_airflow.sensors.data import WaitForDataSensor
 
 

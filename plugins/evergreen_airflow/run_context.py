@@ -6,61 +6,15 @@ from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Param
-
 from evergreen.data.window import start_of
 from evergreen.errors import AsOfError
-from evergreen.spec import ModelSpec
+from evergreen_airflow.params import REASON
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 #: A trigger's configuration larger than this is a mistake, not a request.
 MAX_CONF_CHARS = 10_000
-
-AS_OF = Param(
-    None,
-    type=["null", "string"],
-    format="date-time",
-    title="As of",
-    description="Pretend to live at this instant (UTC): nothing later is read or known. "
-    "Empty: the end of the run's data interval, or the last midnight before the run was asked for.",
-)
-REASON = Param(
-    "asked for by hand",
-    type="string",
-    maxLength=500,
-    title="Reason",
-    description="Why this run is made; shown in its first task and kept with what it makes.",
-)
-SERVES_FROM = Param(
-    None,
-    type=["null", "string"],
-    format="date-time",
-    title="Serves from",
-    description="From when the older version serves, in the runs' time (UTC). Empty: now. In a "
-    "replay of the past, the instant of the replay.",
-)
-DRY_RUN = Param(
-    False,
-    type="boolean",
-    title="Dry run",
-    description="Train, judge and report, but leave the champion as it is.",
-)
-
-
-def candidates_param(spec: ModelSpec) -> Param:
-    """Return the choice of candidates for a run's form; the baseline is always fitted."""
-    names = list(spec.candidates)
-    return Param(
-        names,
-        type="array",
-        items={"enum": names},
-        examples=names,
-        minItems=1,
-        title="Candidates",
-        description="Fit only these; the baseline is always fitted beside them.",
-    )
 
 
 def as_of_of(context: Context, *, now: datetime) -> datetime:
@@ -100,11 +54,24 @@ def as_of_or_now(context: Context, *, now: datetime) -> datetime:
 
     :raises AsOfError: If the run gives a bad ``as_of``, or one after *now*.
     """
+    return _instant_or_now(context, "as_of", now=now)
+
+
+def serves_from_or_now(context: Context, *, now: datetime) -> datetime:
+    """
+    Return the ``serves_from`` param of a rollback, or *now*.
+
+    :raises AsOfError: If the run gives a bad instant, or one after *now*.
+    """
+    return _instant_or_now(context, "serves_from", now=now)
+
+
+def _instant_or_now(context: Context, param: str, *, now: datetime) -> datetime:
     validate_conf(context)
-    asked = context["params"].get("as_of")
-    as_of = parse_instant(asked) if asked else now
-    _refuse_future(as_of, now=now)
-    return as_of
+    asked = context["params"].get(param)
+    instant = parse_instant(asked) if asked else now
+    _refuse_future(instant, now=now)
+    return instant
 
 
 def range_of(context: Context) -> tuple[datetime, datetime]:

@@ -121,7 +121,7 @@ class Night:
         return reevaluate(self.store, self.client, self.spec, registration=registration, tags={})
 
     def roll_back(self, version: str | None = None, **how) -> RollbackReceipt:
-        asked = {"dry_run": False, "force": False, "reason": "a test", "as_of": NOW} | how
+        asked = {"dry_run": False, "force": False, "reason": "a test", "serves_from": NOW} | how
         return roll_back_model(
             self.store, self.client, self.spec, version=version, actor="test", now=NOW, **asked
         )

@@ -147,7 +147,7 @@ class RollbackReceipt(Frozen):
     """
 
     model: str
-    as_of: datetime
+    serves_from: datetime
     previous: str | None
     version: str
     version_as_of: datetime

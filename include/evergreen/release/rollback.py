@@ -34,7 +34,7 @@ def roll_back_model(
     spec: ModelSpec,
     *,
     version: str | None,
-    as_of: datetime,
+    serves_from: datetime,
     actor: str,
     reason: str,
     now: datetime,
@@ -50,7 +50,7 @@ def roll_back_model(
     checked and nothing moves. It also settles an alias that was moved by hand.
 
     :param version: Target; None takes the last champion before the present one.
-    :param as_of: The instant of the runs' time from which the target serves.
+    :param serves_from: The instant of the runs' time from which the target serves.
     :param force: Allow a version that never served, or that missed a gate.
     :param run: Identity of the run that asks, the same in all of its tries. Without it every call
         decides anew.
@@ -70,7 +70,7 @@ def roll_back_model(
         target = _target(client, spec.model, serving, version=version)
         warnings = _refuse_unproven(serving, target, force=force)
         smoke_test(client, spec, target)
-        receipt = _receipt(serving, target, as_of=as_of, dry_run=dry_run, warnings=warnings)
+        receipt = _receipt(serving, target, serves_from=serves_from, dry_run=dry_run, warnings=warnings)
         if dry_run:
             return receipt
         if decision is None and run is not None:
@@ -87,7 +87,7 @@ def _receipt(
     serving: ServingState,
     target: ModelVersion,
     *,
-    as_of: datetime,
+    serves_from: datetime,
     dry_run: bool,
     warnings: tuple[str, ...],
 ) -> RollbackReceipt:
@@ -96,7 +96,7 @@ def _receipt(
     is_there = before == serving.alias == str(target.version)
     return RollbackReceipt(
         model=str(target.name),
-        as_of=as_of,
+        serves_from=serves_from,
         previous=before,
         version=str(target.version),
         version_as_of=datetime.fromisoformat(
@@ -130,7 +130,7 @@ def _entry(
         version=receipt.version,
         previous=receipt.previous,
         as_of=receipt.version_as_of,
-        serves_from=receipt.as_of,
+        serves_from=receipt.serves_from,
         artifact_sha256=mlflow_registry.tag(target, mlflow_registry.TAG_SHA256),
         actor=actor,
         reason="; ".join([reason, *receipt.warnings]),
@@ -167,7 +167,7 @@ def _done_before(entry: ledger_store.LedgerEntry, serving: ServingState) -> Roll
         )
     return RollbackReceipt(
         model=entry.model,
-        as_of=entry.serves_from,
+        serves_from=entry.serves_from,
         previous=entry.previous,
         version=entry.version,
         version_as_of=entry.as_of,

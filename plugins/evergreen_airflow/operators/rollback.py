@@ -10,7 +10,7 @@ from evergreen.receipts.release import RollbackReceipt
 from evergreen.release.rollback import roll_back_model
 from evergreen_airflow.assets import announce_champion
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.run_context import actor_of, as_of_or_now, decision_id
+from evergreen_airflow.run_context import actor_of, decision_id, serves_from_or_now
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class RollBackModelOperator(StageOperator):
 
     Safe to retry and to clear: the run goes back once, and finds its decision in the ledger after
     that. To go back once more, start another run. What to do comes from the run's params:
-    ``version``, ``as_of``, ``reason``, ``dry_run`` and ``force``.
+    ``version``, ``serves_from``, ``reason``, ``dry_run`` and ``force``.
 
     :return: A :class:`~evergreen.receipts.release.RollbackReceipt` as a plain dict.
     """
@@ -40,7 +40,7 @@ class RollBackModelOperator(StageOperator):
             self.client,
             self.spec,
             version=None if asked is None else str(asked),
-            as_of=as_of_or_now(context, now=now),
+            serves_from=serves_from_or_now(context, now=now),
             actor=actor_of(context),
             reason=params["reason"],
             now=now,
@@ -51,14 +51,14 @@ class RollBackModelOperator(StageOperator):
         for warning in receipt.warnings:
             self.log.warning("%s", warning)
         if receipt.moved and receipt.champion_version == receipt.version:
-            announce_champion(context, self.spec, version=receipt.version, as_of=receipt.as_of)
+            announce_champion(context, self.spec, version=receipt.version, as_of=receipt.serves_from)
         self.log.info("%s", self._headline(receipt, is_dry=params["dry_run"]))
         rows = [
             ("champion before", receipt.previous),
             ("target", receipt.version),
             ("target knows the world up to", receipt.version_as_of.isoformat()),
             ("target was loaded and scored its example", "yes"),
-            ("serves from", receipt.as_of.isoformat()),
+            ("serves from", receipt.serves_from.isoformat()),
             ("champion now", receipt.champion_version),
         ]
         log_table(self.log, "Rollback", ("what", "value"), rows)
