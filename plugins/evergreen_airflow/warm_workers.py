@@ -34,6 +34,7 @@ from evergreen import (
     scoring,
     storage,
 )
+from evergreen.data import sources
 from evergreen_airflow import operators, sensors
 
 #: The variable that switches it, and what it means by default.
@@ -94,6 +95,7 @@ PACKAGES = (
     storage,
     receipts,
     data,
+    sources,
     registry,
     modeling,
     reporting,

@@ -87,7 +87,11 @@ def test_a_version_that_never_served_is_refused(returned):
 def test_back_to_the_version_that_really_served(returned):
     since = night(5) + timedelta(hours=1)
     returned.run(
-        "rollback", "back", dry_run=False, reason="too many false alarms", serves_from=since.isoformat()
+        "rollback",
+        "back",
+        dry_run=False,
+        reason="too many false alarms",
+        serves_from=since.isoformat(),
     )
 
     last = returned.ledger().entries[-1]

@@ -70,7 +70,9 @@ def roll_back_model(
         target = _target(client, spec.model, serving, version=version)
         warnings = _refuse_unproven(serving, target, force=force)
         smoke_test(client, spec, target)
-        receipt = _receipt(serving, target, serves_from=serves_from, dry_run=dry_run, warnings=warnings)
+        receipt = _receipt(
+            serving, target, serves_from=serves_from, dry_run=dry_run, warnings=warnings
+        )
         if dry_run:
             return receipt
         if decision is None and run is not None:

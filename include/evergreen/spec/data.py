@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -29,7 +30,19 @@ class FileTable(Frozen):
     lookback_days: DayCount = 0
 
 
-class SqlTable(Frozen):
+class ExtractedTable(Frozen):
+    """
+    One table whose days ``extract_data`` reads and keeps.
+
+    The newest ``refresh_days`` are read again by each run, for labels that arrive and rows that are
+    corrected.
+    """
+
+    lookback_days: DayCount = 0
+    refresh_days: DayCount = 3
+
+
+class SqlTable(ExtractedTable):
     """
     One table that is read day by day by a query with ``:start`` and ``:end`` as parameters.
 
@@ -39,8 +52,6 @@ class SqlTable(Frozen):
     """
 
     query: str
-    lookback_days: DayCount = 0
-    refresh_days: DayCount = 3
 
     @field_validator("query")
     @classmethod
@@ -52,6 +63,10 @@ class SqlTable(Frozen):
                 "example select ... where placed_at >= :start and placed_at < :end"
             )
         return query
+
+
+#: The kinds of tables that ``extract_data`` reads; each has a module in ``evergreen.data.sources``.
+EXTRACTED = ("sql",)
 
 
 class Source(Frozen):
@@ -69,14 +84,29 @@ class Source(Frozen):
             return {k: {"path": v} if isinstance(v, str) else v for k, v in files.items()}
         return files
 
+    @property
+    def kind(self) -> str:
+        """What the tables are: ``files``, or the name of a module in ``evergreen.data.sources``."""
+        return next(kind for kind in ("files", *EXTRACTED) if getattr(self, kind))
+
+    @property
+    def extracted(self) -> Mapping[str, ExtractedTable]:
+        """The tables that ``extract_data`` reads, by name; none for files."""
+        tables: Mapping[str, ExtractedTable] = getattr(self, self.kind)
+        return {} if self.kind == "files" else tables
+
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if bool(self.files) == bool(self.sql):
-            raise ValueError("give either files or sql, and at least one table in it")
-        if self.sql and not self.connection:
-            raise ValueError("sql needs connection: the id of an Airflow connection")
-        if self.files and self.connection:
-            raise ValueError("connection belongs to sql; files come from the object store")
+        named = [kind for kind in ("files", *EXTRACTED) if getattr(self, kind)]
+        if len(named) != 1:
+            kinds = " or ".join(("files", *EXTRACTED))
+            raise ValueError(f"give either {kinds}, and at least one table in it")
+        (kind,) = named
+        if kind != "files" and not self.connection:
+            raise ValueError(f"{kind} needs connection: the id of an Airflow connection")
+        if kind == "files" and self.connection:
+            belongs = " or ".join(EXTRACTED)
+            raise ValueError(f"connection belongs to {belongs}; files come from the object store")
         return self
 
 

@@ -80,16 +80,16 @@ class ModelSpec(Frozen):
     @property
     def tables(self) -> tuple[str, ...]:
         """Names of the source's tables, as ``prepare`` receives them."""
-        return tuple(self.source.files or self.source.sql)
+        return tuple(getattr(self.source, self.source.kind))
 
     @property
     def raw_tables(self) -> dict[str, FileTable]:
-        """Where each table's days lie; those of a database are landed by ``extract_data``."""
+        """Where each table's days lie; those of a source are landed by ``extract_data``."""
         landed = {
             name: FileTable(
                 path=f"raw/{self.model}/{name}/{{day}}.parquet", lookback_days=table.lookback_days
             )
-            for name, table in self.source.sql.items()
+            for name, table in self.source.extracted.items()
         }
         return {**self.source.files, **landed}
 

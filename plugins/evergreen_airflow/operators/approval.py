@@ -75,10 +75,10 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, unless the answer could change nothing."""
-        registration = registration_in(self.registration)
-        if registration is None:
-            raise AirflowSkipException("Dry run: nothing was registered, so nobody is asked.")
         with self.task(context):
+            registration = registration_in(self.registration)
+            if registration is None:
+                raise AirflowSkipException("Dry run: nothing was registered, so nobody is asked.")
             self.evidence_url = evidence_url(self.registry_url, registration)
             reason = reason_not_to_promote(
                 self.store,

@@ -1,13 +1,14 @@
-"""Land the days of a run from a database."""
+"""Land the days of a run from a source, such as a database."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import BaseHook
+
 from evergreen.data.partitions import Scope, days_needed
 from evergreen.spec import ModelSpec
-from evergreen_airflow.hooks.sql import engine_of
 from evergreen_airflow.operators.base import ModelOperator
 from evergreen_airflow.run_context import as_of_of
 from evergreen_airflow.task_log import log_table
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 class ExtractDataOperator(ModelOperator):
     """
-    Read the days a run needs from the database and keep each as a partition.
+    Read the days a run needs from the source and keep each as a partition.
 
     Waits, without a worker slot, for days that have no row yet. Safe to retry: equal rows are equal
     bytes, and an unchanged partition is not touched.
@@ -39,33 +40,38 @@ class ExtractDataOperator(ModelOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, and come back later if a day is not there."""
-        deadline = datetime.now(UTC) + timedelta(hours=self.spec.source.wait_hours)
-        return self.resume(context, event=None, deadline=deadline.isoformat())
+        return self.resume(context)
 
-    def resume(self, context: Context, event: Any, deadline: str) -> dict[str, Any]:
+    def resume(
+        self, context: Context, event: Any = None, deadline: str | None = None
+    ) -> dict[str, Any]:
         """
-        Go on after a wait.
+        Read again after a wait; without *deadline* the wait begins now.
 
         :raises MissingPartitionError: If the deadline passed and a day still has no row.
         """
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
         from evergreen.data.extraction import extract_days, require_rows
+        from evergreen.data.sources import open_source
 
         now = datetime.now(UTC)
         with self.task(context):
             as_of = as_of_of(context, now=now)
             days = days_needed(self.spec, as_of=as_of, scope=self.scope)
-            engine = engine_of(str(self.spec.source.connection), key="source.connection")
-            found = extract_days(self.store, self.spec, engine, days=days, as_of=as_of)
+            connection = BaseHook.get_hook(str(self.spec.source.connection))
+            source = open_source(self.spec, connection)
+            found = extract_days(self.store, self.spec, source, days=days, as_of=as_of)
         self._log(found)
-        if found.empty and now < datetime.fromisoformat(deadline):
+        hours = self.spec.source.wait_hours
+        end = datetime.fromisoformat(deadline) if deadline else now + timedelta(hours=hours)
+        if found.empty and now < end:
             self.defer(
                 trigger=TimeDeltaTrigger(timedelta(seconds=self.poll_s)),
                 method_name="resume",
-                kwargs={"deadline": deadline},
+                kwargs={"deadline": end.isoformat()},
             )
-        require_rows(found, waited_hours=self.spec.source.wait_hours)
+        require_rows(found, waited_hours=hours)
         return found.model_dump(mode="json")
 
     def _log(self, found: ExtractionReceipt) -> None:
@@ -86,7 +92,7 @@ class ExtractDataOperator(ModelOperator):
 
 def extract_data(spec: ModelSpec, *, scope: Scope) -> list[ExtractDataOperator]:
     """Return the task that lands the days of *spec*; none for files, which a producer lands."""
-    if not spec.source.sql:
+    if not spec.source.extracted:
         return []
     limit = timedelta(hours=spec.source.wait_hours + 1)
     return [

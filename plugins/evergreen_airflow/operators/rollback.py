@@ -51,7 +51,9 @@ class RollBackModelOperator(StageOperator):
         for warning in receipt.warnings:
             self.log.warning("%s", warning)
         if receipt.moved and receipt.champion_version == receipt.version:
-            announce_champion(context, self.spec, version=receipt.version, as_of=receipt.serves_from)
+            announce_champion(
+                context, self.spec, version=receipt.version, as_of=receipt.serves_from
+            )
         self.log.info("%s", self._headline(receipt, is_dry=params["dry_run"]))
         rows = [
             ("champion before", receipt.previous),

@@ -13,6 +13,7 @@ from tests.support.postgres import running_postgres
 
 from evergreen.data.extraction import extract_days, require_rows
 from evergreen.data.parquet import from_parquet
+from evergreen.data.sources.sql import SqlSource
 from evergreen.data.window import DayRange
 from evergreen.errors import DataContractError, MissingPartitionError
 from evergreen.spec import load_spec
@@ -50,7 +51,7 @@ def store(tmp_path) -> FolderStore:
 
 
 def extract(store, spec, engine, *, as_of=AS_OF, days=DAYS):
-    return extract_days(store, spec, engine, days=days, as_of=as_of)
+    return extract_days(store, spec, SqlSource(spec, engine), days=days, as_of=as_of)
 
 
 def test_each_day_has_its_rows_and_no_other(store, spec, loaded):
