@@ -132,6 +132,31 @@ def evidently_workspace(
 
 
 @app.command(rich_help_panel=PANEL)
+def discard_records(
+    store: Annotated[str, typer.Argument(help="file:///folder or s3://bucket/prefix (AWS_*).")],
+    *,
+    dry_run: Annotated[bool, typer.Option(help="Only list them.")] = True,
+) -> None:
+    """
+    Delete the records that another release wrote in another format.
+
+    Without --no-dry-run they are only listed. A ledger is among them: the next retrain of the
+    model then starts a new one. Raw data and models in MLflow stay.
+    """
+    from evergreen.operations import record_formats
+    from evergreen.storage.opening import open_store
+
+    opened = open_store(store)
+    if dry_run:
+        keys = [f"{key} (format {found})" for key, found in record_formats.outdated_records(opened)]
+    else:
+        keys = record_formats.discard_records(opened)
+    for key in keys:
+        typer.echo(key)
+    typer.echo(f"{len(keys)} records {'would be' if dry_run else 'were'} deleted in {opened.uri}")
+
+
+@app.command(rich_help_panel=PANEL)
 def schema() -> None:
     """Print the JSON Schema of model.yaml, for editors."""
     from evergreen.spec import ModelSpec

@@ -45,7 +45,12 @@ def read_object(store: ObjectStore, ref: ObjectRef) -> bytes:
 
 def ref_once(folder: str, data: bytes, *, suffix: str) -> ObjectRef:
     """Describe *data* as :func:`put_once` stores it."""
-    return ref_of(f"{folder}/{sha256_of(data)[:32]}{suffix}", data)
+    return ref_of(f"{folder}/{name_by_content(data)}{suffix}", data)
+
+
+def name_by_content(data: bytes) -> str:
+    """Return the name, without suffix, that :func:`put_once` gives to *data*."""
+    return sha256_of(data)[:32]
 
 
 def put_once(store: ObjectStore, folder: str, data: bytes, *, suffix: str) -> ObjectRef:
