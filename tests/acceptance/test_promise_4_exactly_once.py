@@ -15,6 +15,7 @@ import pytest
 from evergreen.modeling.training import train_candidate
 from evergreen.operations.invariants import check_invariants
 from evergreen.receipts.modeling import CandidateReceipt
+from evergreen.workspace import Workspace
 from tests.conftest import AS_OF
 from tests.support.failures import forked, killed_after_each_effect
 from tests.support.night import NOW, History, Night
@@ -54,7 +55,10 @@ def test_killed_anywhere_in_training_there_is_one_run_and_none_unfinished(traine
 
     def train(of: Night) -> CandidateReceipt:
         return train_candidate(
-            of.store, of.client, of.spec, candidate="baseline", examples=examples, tags={}
+            Workspace(of.store, of.client, of.spec),
+            candidate="baseline",
+            examples=examples,
+            tags={},
         )
 
     def next_work():

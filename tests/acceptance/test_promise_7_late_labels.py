@@ -22,6 +22,7 @@ from evergreen.monitoring.quality import measure_quality
 from evergreen.scoring.scoring import score_partition
 from evergreen.spec.monitoring import Quality
 from evergreen.storage.folder import FolderStore
+from evergreen.workspace import Workspace
 from models.flight_delay import feed
 from tests.conftest import AS_OF
 from tests.support.night import Night
@@ -58,11 +59,11 @@ class Past:
         as_of = AS_OF + timedelta(days=(day - FIRST).days + 1)
         span = DayRange(first=day, end=day + timedelta(days=1))
         held = validate_window(self.store, self.spec, as_of=as_of, days=span, serving=True)
-        score_partition(self.store, self.client, self.spec, as_of=as_of, validation=held)
+        score_partition(Workspace(self.store, self.client, self.spec), as_of=as_of, validation=held)
 
     def measure(self, days: int = len(SCORED)):
         return measure_quality(
-            self.store, self.client, self.spec, as_of=AS_OF + timedelta(days=days)
+            Workspace(self.store, self.client, self.spec), as_of=AS_OF + timedelta(days=days)
         )
 
     def directly(self, first: date, last: date, *, as_of, labels) -> tuple[int, float, float]:

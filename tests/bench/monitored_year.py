@@ -26,6 +26,7 @@ from evergreen.scoring.scoring import score_partition
 from evergreen.spec import load_spec
 from evergreen.spec.modeling import CandidateSpec
 from evergreen.storage.folder import FolderStore
+from evergreen.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -95,14 +96,14 @@ def watch(store, client, spec, as_of: datetime) -> tuple[HealthReceipt, Report]:
     day = scoring_day(as_of)
     span = DayRange(first=day, end=day + timedelta(days=1))
     held = validate_window(store, spec, as_of=as_of, days=span, serving=True)
-    score_partition(store, client, spec, as_of=as_of, validation=held)
+    score_partition(Workspace(store, client, spec), as_of=as_of, validation=held)
     report = Report(
-        drift=detect_drift(store, client, spec, as_of=as_of),
-        quality=measure_quality(store, client, spec, as_of=as_of),
-        staleness=measure_staleness(store, client, spec, as_of=as_of),
+        drift=detect_drift(Workspace(store, client, spec), as_of=as_of),
+        quality=measure_quality(Workspace(store, client, spec), as_of=as_of),
+        staleness=measure_staleness(Workspace(store, client, spec), as_of=as_of),
     )
     health = assess_health(
-        store, client, spec, as_of=as_of, report=report, is_replay=False, now=as_of
+        Workspace(store, client, spec), as_of=as_of, report=report, is_replay=False, now=as_of
     )
     return health, report
 

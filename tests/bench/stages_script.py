@@ -26,6 +26,7 @@ from evergreen.reporting.drift_report import report_drift
 from evergreen.spec import ModelSpec, load_spec
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.folder import FolderStore
+from evergreen.workspace import Workspace
 
 
 def one_night(
@@ -35,17 +36,19 @@ def one_night(
     valid = validate_window(store, spec, as_of=as_of, days=window.days)
     examples = prepare_window(store, spec, window=window, validation=valid)
     candidates = [
-        train_candidate(store, client, spec, candidate=name, examples=examples, tags={})
+        train_candidate(Workspace(store, client, spec), candidate=name, examples=examples, tags={})
         for name in spec.candidate_names
     ]
-    judged = evaluate_challenger(store, client, spec, candidates=candidates, examples=examples)
+    judged = evaluate_challenger(
+        Workspace(store, client, spec), candidates=candidates, examples=examples
+    )
     drift = report_drift(store, spec, examples=examples)
     version = register_model(
-        store, client, spec,
+        Workspace(store, client, spec),
         evaluation=judged, validation=valid, examples=examples, drift=drift, tags={},
     )  # fmt: skip
     deploy_model(
-        store, client, spec, registration=version, actor="bench", now=datetime.now(UTC),
+        Workspace(store, client, spec), registration=version, actor="bench", now=datetime.now(UTC),
         reevaluate=lambda: version,
     )  # fmt: skip
 

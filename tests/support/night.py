@@ -29,6 +29,7 @@ from evergreen.release.targets import Waiting
 from evergreen.spec.modeling import BASELINE
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, ref_of
+from evergreen.workspace import Workspace
 from tests.conftest import AS_OF, wait_until
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ class Night:
     def candidates(self, examples: ExamplesReceipt) -> list[CandidateReceipt]:
         return [
             train_candidate(
-                self.store, self.client, self.spec, candidate=name, examples=examples, tags={}
+                Workspace(self.store, self.client, self.spec),
+                candidate=name,
+                examples=examples,
+                tags={},
             )
             for name in self.spec.candidate_names
             if not self.only or name in (*self.only, BASELINE)
@@ -79,7 +83,7 @@ class Night:
 
     def evaluation(self, examples: ExamplesReceipt) -> EvaluationReceipt:
         return evaluate_challenger(
-            self.store, self.client, self.spec,
+            Workspace(self.store, self.client, self.spec),
             candidates=self.candidates(examples), examples=examples,
         )  # fmt: skip
 
@@ -91,7 +95,7 @@ class Night:
         self, evaluation: EvaluationReceipt, examples: ExamplesReceipt
     ) -> RegistrationReceipt:
         return register_model(
-            self.store, self.client, self.spec,
+            Workspace(self.store, self.client, self.spec),
             evaluation=evaluation, validation=self.validation(), examples=examples,
             drift=drift_of(self.store, self.spec.model, evaluation.as_of), tags={},
         )  # fmt: skip
@@ -102,7 +106,7 @@ class Night:
     def deploy(self, registration: RegistrationReceipt, **how) -> DeploymentReceipt | Waiting:
         asked = {"actor": "test", "now": NOW} | how
         return deploy_model(
-            self.store, self.client, self.spec, registration=registration,
+            Workspace(self.store, self.client, self.spec), registration=registration,
             reevaluate=lambda: self.reevaluate(registration), **asked,
         )  # fmt: skip
 
@@ -123,7 +127,11 @@ class Night:
     def roll_back(self, version: str | None = None, **how) -> RollbackReceipt:
         asked = {"dry_run": False, "force": False, "reason": "a test", "serves_from": NOW} | how
         return roll_back_model(
-            self.store, self.client, self.spec, version=version, actor="test", now=NOW, **asked
+            Workspace(self.store, self.client, self.spec),
+            version=version,
+            actor="test",
+            now=NOW,
+            **asked,
         )
 
     def at(self, as_of: datetime, **changes) -> Night:

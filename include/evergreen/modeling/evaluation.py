@@ -47,6 +47,7 @@ from evergreen.storage.records import (
     put_once,
     ref_once,
 )
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,9 +99,7 @@ def score_model(
 
 
 def evaluate_challenger(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     candidates: Sequence[CandidateReceipt],
     examples: ExamplesReceipt,
@@ -114,19 +113,17 @@ def evaluate_challenger(
 
     :raises CandidateError: If the baseline is not among *candidates*.
     """
-    best = select_challenger(spec, candidates)
-    champion = find_version_to_beat(store, client, spec, as_of=examples.as_of)
+    best = select_challenger(workspace.spec, candidates)
+    champion = find_version_to_beat(workspace, as_of=examples.as_of)
     if champion is not None and champion.tags.get(mlflow_registry.TAG_KEY) == best.key:
         kept = champion.tags[mlflow_registry.TAG_EVALUATION]
         log.info(
             "version %s is this challenger and was promoted; that judgement stands",
             champion.version,
         )
-        return load_document(store, kept, EvaluationReceipt)
+        return load_document(workspace.store, kept, EvaluationReceipt)
     return evaluation_of(
-        store,
-        client,
-        spec,
+        workspace,
         best=best,
         candidates=candidates,
         examples=examples,
@@ -135,9 +132,7 @@ def evaluate_challenger(
 
 
 def evaluation_of(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     best: CandidateReceipt,
     candidates: Sequence[CandidateReceipt],
@@ -150,20 +145,22 @@ def evaluation_of(
     :param champion: The version to beat; None if there is none yet.
     :raises CandidateError: If the baseline is not among *candidates*.
     """
-    key = evaluation_key(spec.model, best.key, champion)
-    if store.head(key) is None:
-        models = load_rivals(client, client, spec, best, candidates, champion)
+    key = evaluation_key(workspace.spec.model, best.key, champion)
+    if workspace.store.head(key) is None:
+        models = load_rivals(
+            workspace.client, workspace.client, workspace.spec, best, candidates, champion
+        )
         receipt, details = compare(
-            store,
-            spec,
+            workspace.store,
+            workspace.spec,
             models,
             best=best,
             candidates=candidates,
             examples=examples,
             champion=champion,
         )
-        keep_evaluation(store, receipt, details)
-    return load_document(store, key, EvaluationReceipt)
+        keep_evaluation(workspace.store, receipt, details)
+    return load_document(workspace.store, key, EvaluationReceipt)
 
 
 def evaluation_key(model: str, challenger: str, champion: ModelVersion | None) -> str:

@@ -28,8 +28,8 @@ from evergreen.registry.version_record import load_identity
 from evergreen.spec import ModelSpec
 from evergreen.spec.modeling import BASELINE
 from evergreen.storage import layout
-from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import find_document, put_document_once
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,9 +54,7 @@ def candidate_key(spec: ModelSpec, *, candidate: str, examples: ExamplesReceipt)
 
 
 def train_candidate(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     candidate: str,
     examples: ExamplesReceipt,
@@ -71,37 +69,37 @@ def train_candidate(
 
     :param engine: Address of the Dask cluster that joblib's work goes to; None keeps it here.
     """
-    key = candidate_key(spec, candidate=candidate, examples=examples)
-    experiment = mlflow_registry.ensure_experiment(client, spec.model)
-    record_key = layout.candidate_record(spec.model, key)
-    earlier = mlflow_registry.runs_of(client, experiment, key)
+    key = candidate_key(workspace.spec, candidate=candidate, examples=examples)
+    experiment = mlflow_registry.ensure_experiment(workspace.client, workspace.spec.model)
+    record_key = layout.candidate_record(workspace.spec.model, key)
+    earlier = mlflow_registry.runs_of(workspace.client, experiment, key)
     active = {run.info.run_id for run in earlier}
-    stored = find_document(store, record_key, CandidateReceipt)
+    stored = find_document(workspace.store, record_key, CandidateReceipt)
     if stored is not None:
         if stored.run_id in active:
             log.info("run %s did this work before; it is used again", stored.run_id)
-            _remove_others(client, earlier, keep=stored.run_id)
+            _remove_others(workspace.client, earlier, keep=stored.run_id)
             return stored
         log.warning("run %s did this work but was deleted; it is done again", stored.run_id)
-        store.delete(record_key)
+        workspace.store.delete(record_key)
     finished = [run for run in earlier if mlflow_registry.is_whole(run)]
     run = finished[0] if finished else None
     if run is None:
         with running_on(engine):
-            run = _fit_and_log(
-                store, client, spec, candidate, examples, experiment, key, earlier, tags
-            )
-    receipt = _receipt(run, spec, candidate, examples)
+            run = _fit_and_log(workspace, candidate, examples, experiment, key, earlier, tags)
+    receipt = _receipt(run, workspace.spec, candidate, examples)
     # Of several that raced, the first to write this object is the one everybody uses.
-    stored = put_document_once(store, record_key, receipt)
-    _remove_others(client, mlflow_registry.runs_of(client, experiment, key), keep=stored.run_id)
+    stored = put_document_once(workspace.store, record_key, receipt)
+    _remove_others(
+        workspace.client,
+        mlflow_registry.runs_of(workspace.client, experiment, key),
+        keep=stored.run_id,
+    )
     return stored
 
 
 def _fit_and_log(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     candidate: str,
     examples: ExamplesReceipt,
     experiment: str,
@@ -110,17 +108,22 @@ def _fit_and_log(
     tags: dict[str, str],
 ) -> Run:
     """Do the work in a new run, or in the one that an attempt before left unfinished."""
-    search = spec.candidates[candidate].search if candidate != BASELINE else None
-    start = _champion_params(store, client, spec, candidate, examples) if search else None
+    search = workspace.spec.candidates[candidate].search if candidate != BASELINE else None
+    start = _champion_params(workspace, candidate, examples) if search else None
     fitted, frame = fit_for(
-        store, spec, candidate=candidate, examples=examples, search=search, params=start
+        workspace.store,
+        workspace.spec,
+        candidate=candidate,
+        examples=examples,
+        search=search,
+        params=start,
     )
     if earlier:
-        mlflow_registry.remove_children(client, earlier[0])
+        mlflow_registry.remove_children(workspace.client, earlier[0])
     run = (
         earlier[0]
         if earlier
-        else client.create_run(
+        else workspace.client.create_run(
             experiment,
             run_name=f"{candidate} {examples.as_of:%Y-%m-%d}",
             tags={
@@ -131,23 +134,21 @@ def _fit_and_log(
             },
         )
     )
-    _log_run(client, run, fitted, frame=frame, spec=spec, examples=examples)
-    return client.get_run(run.info.run_id)
+    _log_run(workspace.client, run, fitted, frame=frame, spec=workspace.spec, examples=examples)
+    return workspace.client.get_run(run.info.run_id)
 
 
 def _champion_params(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     candidate: str,
     examples: ExamplesReceipt,
 ) -> Params:
     """Return what the version to beat was fitted with, if it was this candidate."""
-    champion = find_version_to_beat(store, client, spec, as_of=examples.as_of)
+    champion = find_version_to_beat(workspace, as_of=examples.as_of)
     if champion is None:
         return {}
     try:
-        made = load_identity(store, champion).challenger
+        made = load_identity(workspace.store, champion).challenger
     except ArtifactError as error:
         log.warning("The search begins without the champion's parameters. %s", error)
         return {}

@@ -48,6 +48,7 @@ from evergreen.storage.records import (
     read_document,
 )
 from evergreen.values import Frozen
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,9 +63,7 @@ BLIND = (
 )
 
 
-def detect_drift(
-    store: ObjectStore, client: MlflowClient, spec: ModelSpec, *, as_of: datetime
-) -> DetectionReceipt:
+def detect_drift(workspace: Workspace, *, as_of: datetime) -> DetectionReceipt:
     """
     Hold the newest whole day at *as_of* against its reference, and keep Evidently's report of it.
 
@@ -76,29 +75,31 @@ def detect_drift(
     :raises MonitoringError: If the day cannot be used, or has no reference at all.
     """
     day = scoring_day(as_of)
-    needed, seen = spec.drift.persistence
-    ledger = ledger_store.read_ledger(store, spec.model)
+    needed, seen = workspace.spec.drift.persistence
+    ledger = ledger_store.read_ledger(workspace.store, workspace.spec.model)
     champion_entry = scorer_of(ledger, day, as_of=as_of)
-    version = client.get_model_version(spec.model, champion_entry.version)
-    back = spec.drift.history_days + seen - 1
-    first = day - timedelta(days=back + 7 * spec.drift.reference_weeks)
-    landed = landed_days(store, spec, days=DayRange(first=first, end=day + timedelta(days=1)))
-    against = _reference(landed, day, spec)
+    version = workspace.client.get_model_version(workspace.spec.model, champion_entry.version)
+    back = workspace.spec.drift.history_days + seen - 1
+    first = day - timedelta(days=back + 7 * workspace.spec.drift.reference_weeks)
+    landed = landed_days(
+        workspace.store, workspace.spec, days=DayRange(first=first, end=day + timedelta(days=1))
+    )
+    against = _reference(landed, day, workspace.spec)
     samples = Samples(
-        store=store,
-        spec=spec,
+        store=workspace.store,
+        spec=workspace.spec,
         days=landed,
-        predict=ChampionPredictor(client, spec, champion_entry),
+        predict=ChampionPredictor(workspace.client, workspace.spec, champion_entry),
         predictor_digest=champion_entry.artifact_sha256,
     )
     table, possible = distance_table(
         samples, [day - timedelta(days=n) for n in range(back, -1, -1)]
     )
-    weights = column_weights(spec, _importances(store, version))
+    weights = column_weights(workspace.spec, _importances(workspace.store, version))
     limits = {
         table.index[n]: _limits(
             table.iloc[:n],
-            spec,
+            workspace.spec,
             weights,
             rows=landed[table.index[n]].prepared.rows,
             possible=possible,
@@ -115,7 +116,7 @@ def detect_drift(
     is_blind = bool(columns) and not any(found.can_alarm for found in columns)
     colour = "amber" if alarm.is_alarm or new_columns else "unknown" if is_blind else "green"
     return DetectionReceipt(
-        model=spec.model,
+        model=workspace.spec.model,
         as_of=as_of,
         day=day,
         colour="red" if is_persistent else colour if alarm.is_known else "unknown",
@@ -131,7 +132,7 @@ def detect_drift(
         rows=report.current_rows,
         reference_days=tuple(against),
         reference_rows=report.reference_rows,
-        history_days=min(len(table) - 1, spec.drift.history_days),
+        history_days=min(len(table) - 1, workspace.spec.drift.history_days),
         alarms=alarms,
         columns=tuple(columns),
         report=report.kept,

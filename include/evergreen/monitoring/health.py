@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import SerializeAsAny, field_validator
 
@@ -29,9 +29,7 @@ from evergreen.storage.base import ObjectStore
 from evergreen.storage.layout import HEALTH_DATA, HEALTH_PAGE
 from evergreen.storage.records import document_bytes
 from evergreen.values import Frozen
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from evergreen.workspace import Workspace
 
 #: Days before this one that its page shows.
 SHOWN_DAYS = 60
@@ -88,9 +86,7 @@ class HealthPage(Frozen):
 
 
 def assess_health(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     as_of: datetime,
     report: Report,
@@ -105,7 +101,9 @@ def assess_health(
     :param is_replay: The run replays a past day: no alert is sent and no retrain is started.
     """
     day = scoring_day(as_of)
-    results = {monitor.name: report.results[monitor.name] for monitor in monitors_of(spec)}
+    results = {
+        monitor.name: report.results[monitor.name] for monitor in monitors_of(workspace.spec)
+    }
     missing = tuple(name for name, found in results.items() if found is None)
     found = [one for one in results.values() if one is not None]
     # What is not known whole is no ground to start anything.
@@ -113,7 +111,7 @@ def assess_health(
         reason for one in found if one.requests_retrain and not missing for reason in one.reasons
     ]
     decision = consider_retrain(
-        store, client, spec, as_of=as_of, reasons=asking, is_replay=is_replay, now=now
+        workspace, as_of=as_of, reasons=asking, is_replay=is_replay, now=now
     )
     reasons = (
         *(f"{name}: gave no result" for name in missing),
@@ -123,10 +121,10 @@ def assess_health(
     colour = _worst([*(one.colour for one in found), *(["unknown"] if missing else [])])
     if decision.is_stuck:
         colour = "red"
-    past = list(_past(store, spec, day))
+    past = list(_past(workspace.store, workspace.spec, day))
     page = HealthPage(
-        model=spec.model,
-        owner=spec.owner,
+        model=workspace.spec.model,
+        owner=workspace.spec.owner,
         as_of=as_of,
         day=day,
         colour=colour,
@@ -134,15 +132,15 @@ def assess_health(
         missing=missing,
         retrain=decision.message,
         is_replay=is_replay,
-        is_served_online=spec.service is not None,
+        is_served_online=workspace.spec.service is not None,
         report=report,
         past=(*past, PastDay(day=day, colour=colour, reasons=reasons)),
     )
-    folder = layout.health_folder(spec.model, day)
-    store.put(f"{folder}/{HEALTH_PAGE}", render_health(page).encode())
-    store.put(f"{folder}/{HEALTH_DATA}", document_bytes(page, exclude={"past"}))
+    folder = layout.health_folder(workspace.spec.model, day)
+    workspace.store.put(f"{folder}/{HEALTH_PAGE}", render_health(page).encode())
+    workspace.store.put(f"{folder}/{HEALTH_DATA}", document_bytes(page, exclude={"past"}))
     return HealthReceipt(
-        model=spec.model,
+        model=workspace.spec.model,
         as_of=as_of,
         day=day,
         colour=colour,

@@ -73,7 +73,7 @@ def monitors_of(spec: ModelSpec) -> list[Monitor]:
 def _detect_drift(workspace: Workspace, as_of: datetime) -> DetectionReceipt:
     from evergreen.monitoring.drift_detection import detect_drift  # heavy: Evidently
 
-    return detect_drift(workspace.store, workspace.client, workspace.spec, as_of=as_of)
+    return detect_drift(workspace, as_of=as_of)
 
 
 def _drift_tables(found: DetectionReceipt) -> Iterator[LogTable]:
@@ -103,7 +103,7 @@ def _drift_gauges(found: DetectionReceipt) -> Iterator[tuple[str, float]]:
 def _measure_quality(workspace: Workspace, as_of: datetime) -> QualityReceipt:
     from evergreen.monitoring.quality import measure_quality  # heavy: scikit-learn
 
-    return measure_quality(workspace.store, workspace.client, workspace.spec, as_of=as_of)
+    return measure_quality(workspace, as_of=as_of)
 
 
 def _quality_tables(found: QualityReceipt) -> Iterator[LogTable]:
@@ -179,7 +179,7 @@ def _skew_tables(found: SkewReceipt) -> Iterator[LogTable]:
 def _measure_staleness(workspace: Workspace, as_of: datetime) -> StalenessReceipt:
     from evergreen.monitoring.staleness import measure_staleness  # heavy: scikit-learn
 
-    return measure_staleness(workspace.store, workspace.client, workspace.spec, as_of=as_of)
+    return measure_staleness(workspace, as_of=as_of)
 
 
 def _staleness_tables(found: StalenessReceipt) -> Iterator[LogTable]:

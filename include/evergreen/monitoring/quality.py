@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -53,10 +52,7 @@ from evergreen.storage.records import (
     put_once,
     read_object,
 )
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
+from evergreen.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +60,7 @@ log = logging.getLogger(__name__)
 MIN_DAYS_TO_KNOW = 7
 
 
-def measure_quality(
-    store: ObjectStore, client: MlflowClient, spec: ModelSpec, *, as_of: datetime
-) -> QualityReceipt:
+def measure_quality(workspace: Workspace, *, as_of: datetime) -> QualityReceipt:
     """
     Measure every scored day within ``quality.lookback_days`` on the labels known at *as_of*.
 
@@ -78,56 +72,60 @@ def measure_quality(
     :raises MonitoringError: If the newest whole day has no predictions.
     """
     day = scoring_day(as_of)
-    days = joined_days(store, spec, as_of=as_of, day=day)
+    days = joined_days(workspace.store, workspace.spec, as_of=as_of, day=day)
     if day not in days:
         raise MonitoringError(
-            f"{day} of {spec.model} has no predictions, or its data broke the contract, so nothing "
-            f"can be measured. Run {spec.model}__score for it, then clear this task."
+            f"{day} of {workspace.spec.model} has no predictions, or its data broke the contract, "
+            f"so nothing can be measured. Run {workspace.spec.model}__score for it, then clear "
+            "this task."
         )
-    measured = [_window(store, spec, days, last=d) for d in _last_days(spec, days, until=day)]
+    measured = [
+        _window(workspace.store, workspace.spec, days, last=d)
+        for d in _last_days(workspace.spec, days, until=day)
+    ]
     windows = [window for window, _ in measured]
-    due = [w for w in windows if _is_due(spec, w.last, as_of)]
+    due = [w for w in windows if _is_due(workspace.spec, w.last, as_of)]
     newest_due = due[-1] if due else None
-    late = tuple(_late(spec, days, as_of=as_of))
-    chosen = spec.quality.metrics or (spec.metric,)
-    floors = spec.quality.floors or spec.gates.floors
+    late = tuple(_late(workspace.spec, days, as_of=as_of))
+    chosen = workspace.spec.quality.metrics or (workspace.spec.metric,)
+    floors = workspace.spec.quality.floors or workspace.spec.gates.floors
     trivial, calibration = None, None
     slices: tuple[SliceQuality, ...] = ()
     if newest_due is not None:
-        rows = rows_of(store, spec, days, _span(newest_due)).labelled
-        trivial = _trivial(rows, spec.metric)
+        rows = rows_of(workspace.store, workspace.spec, days, _span(newest_due)).labelled
+        trivial = _trivial(rows, workspace.spec.metric)
         calibration = _calibration(rows)
         slices = tuple(_slices(rows))
-    broken = list(_broken(newest_due, floors, trivial, spec.metric, key="metrics"))
-    promised = list(_broken(windows[-1], floors, None, spec.metric, key="estimated"))
-    enough = newest_due is not None and newest_due.metrics.get(spec.metric) is not None
+    broken = list(_broken(newest_due, floors, trivial, workspace.spec.metric, key="metrics"))
+    promised = list(_broken(windows[-1], floors, None, workspace.spec.metric, key="estimated"))
+    enough = newest_due is not None and newest_due.metrics.get(workspace.spec.metric) is not None
     reasons = [
         *(f"quality: {text}" for text in broken),
         *(f"labels: {d.share:.1%} of {d.day} have come, usual are {d.usual:.1%}" for d in late),
         *(f"estimate: {text}" for text in promised),
-        *([] if enough else [_too_few(spec, newest_due)]),
+        *([] if enough else [_too_few(workspace.spec, newest_due)]),
     ]
     colour: Colour = (
         "red" if broken else "amber" if late or promised else "green" if enough else "unknown"
     )
     return QualityReceipt(
-        model=spec.model,
+        model=workspace.spec.model,
         as_of=as_of,
         day=day,
         colour=colour,
         reasons=tuple(reasons),
         requests_retrain=bool(broken),
-        metric=spec.metric,
+        metric=workspace.spec.metric,
         windows=tuple(windows),
         remeasured=sum(is_new for _, is_new in measured),
         slices=slices,
-        versions=tuple(_versions(store, client, spec, days)),
+        versions=tuple(_versions(workspace, days)),
         late=late,
         unmatched=sum(found.unmatched for found in days.values()),
         trivial=trivial,
-        estimate_error=_estimate_error(due, spec.metric),
+        estimate_error=_estimate_error(due, workspace.spec.metric),
         calibration_error=calibration,
-        table=_table(store, spec, windows, chosen),
+        table=_table(workspace.store, workspace.spec, windows, chosen),
     )
 
 
@@ -272,34 +270,31 @@ def _too_few(spec: ModelSpec, window: QualityWindow | None) -> str:
     )
 
 
-def _versions(
-    store: ObjectStore, client: MlflowClient, spec: ModelSpec, days: Mapping[date, JoinedDay]
-) -> Iterator[VersionQuality]:
+def _versions(workspace: Workspace, days: Mapping[date, JoinedDay]) -> Iterator[VersionQuality]:
     """Yield per version that scored within reach what it promised and what it kept."""
-    oldest = max(days) - timedelta(days=spec.quality.lookback_days - 1)
+    oldest = max(days) - timedelta(days=workspace.spec.quality.lookback_days - 1)
     for number in sorted({f.version for d, f in days.items() if d >= oldest}, key=int):
         mine = [d for d, found in days.items() if d >= oldest and found.version == number]
         rows = LabeledRows(
-            spec=spec, frame=from_parquet(*(read_object(store, days[d].data) for d in mine))
+            spec=workspace.spec,
+            frame=from_parquet(*(read_object(workspace.store, days[d].data) for d in mine)),
         ).labelled
         yield VersionQuality(
             version=number,
             days=len(mine),
             rows=len(rows.frame),
-            offline=_offline(store, client, spec, number),
-            realised=_measured(rows)[spec.metric],
+            offline=_offline(workspace, number),
+            realised=_measured(rows)[workspace.spec.metric],
         )
 
 
-def _offline(
-    store: ObjectStore, client: MlflowClient, spec: ModelSpec, number: str
-) -> float | None:
-    version = mlflow_registry.find_version(client, spec.model, number)
+def _offline(workspace: Workspace, number: str) -> float | None:
+    version = mlflow_registry.find_version(workspace.client, workspace.spec.model, number)
     if version is None:
         return None
     record = mlflow_registry.tag(version, mlflow_registry.TAG_EVALUATION)
-    judged = load_document(store, record, EvaluationReceipt)
-    return judged.metrics["challenger"].get(spec.metric)
+    judged = load_document(workspace.store, record, EvaluationReceipt)
+    return judged.metrics["challenger"].get(workspace.spec.metric)
 
 
 def _estimate_error(windows: Sequence[QualityWindow], metric: Metric) -> float | None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from evergreen.receipts.monitoring import RetrainRequest
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
-from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import load_document, put_document_once
 from evergreen.values import Frozen
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,9 +37,7 @@ class RetrainDecision(Frozen):
 
 
 def consider_retrain(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     as_of: datetime,
     reasons: Sequence[str],
@@ -58,27 +56,29 @@ def consider_retrain(
     if not reasons:
         return RetrainDecision(message="not needed")
     asked = [
-        r for r in requests(store, spec.model) if r.as_of <= as_of and r.is_replay <= is_replay
+        r
+        for r in requests(workspace.store, workspace.spec.model)
+        if r.as_of <= as_of and r.is_replay <= is_replay
     ]
     if own := next((r for r in asked if r.as_of == as_of), None):
-        if is_replay or own.is_replay or _is_answered(client, own):
+        if is_replay or own.is_replay or _is_answered(workspace.client, own):
             return RetrainDecision(message="was asked for and is settled")
         return RetrainDecision(
             message="was asked for and is asked for again: no retrain has come", request=own
         )
-    if held := _brake(store, client, spec, asked, as_of=as_of, is_replay=is_replay):
+    if held := _brake(workspace, asked, as_of=as_of, is_replay=is_replay):
         return held
-    ledger = ledger_store.read_ledger(store, spec.model)
+    ledger = ledger_store.read_ledger(workspace.store, workspace.spec.model)
     champion_entry = ledger.champion_at(as_of)
     request = RetrainRequest(
-        model=spec.model,
+        model=workspace.spec.model,
         as_of=as_of,
         reason="; ".join(reasons)[:500],
         version=champion_entry.version if champion_entry else "none",
         is_replay=is_replay,
         recorded_at=now,
     )
-    request = put_document_once(store, _key(request), request)
+    request = put_document_once(workspace.store, _key(request), request)
     if is_replay:
         return RetrainDecision(message="would have been asked for", request=None)
     return RetrainDecision(message="asked for", request=request)
@@ -99,9 +99,7 @@ def _key(request: RetrainRequest) -> str:
 
 
 def _brake(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     asked: Sequence[RetrainRequest],
     *,
     as_of: datetime,
@@ -110,22 +108,22 @@ def _brake(
     """Return what holds a request up; None if nothing does."""
     if not asked:
         return None
-    last, rules = asked[-1], spec.drift
+    last, rules = asked[-1], workspace.spec.drift
     age = as_of - last.as_of
     if age < timedelta(days=rules.cool_down_days):
         return RetrainDecision(
             message=f"held: one was asked for as of {last.as_of:%Y-%m-%d}, the cool-down is "
             f"{rules.cool_down_days} days"
         )
-    if not is_replay and not _is_answered(client, last):
+    if not is_replay and not _is_answered(workspace.client, last):
         return RetrainDecision(
             message=f"held: the one asked for as of {last.as_of:%Y-%m-%d} has not come. Is "
-            f"{spec.model}__retrain paused, failing, or waiting for a person?",
+            f"{workspace.spec.model}__retrain paused, failing, or waiting for a person?",
             is_stuck=True,
         )
     tried = asked[-rules.max_useless_retrains :]
     since = tried[0].as_of
-    outcomes = ledger_store.read_ledger(store, spec.model).outcomes
+    outcomes = ledger_store.read_ledger(workspace.store, workspace.spec.model).outcomes
     if len(tried) == rules.max_useless_retrains and not any(
         since <= e.as_of <= as_of for e in outcomes
     ):

@@ -16,6 +16,7 @@ from evergreen.spec import ModelSpec
 from evergreen.spec.metrics import Metric
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_DAYS = 14
 
 
-def measure_staleness(
-    store: ObjectStore, client: MlflowClient, spec: ModelSpec, *, as_of: datetime
-) -> StalenessReceipt:
+def measure_staleness(workspace: Workspace, *, as_of: datetime) -> StalenessReceipt:
     """
     Hold the champion's age, and that of its data, against the limits.
 
@@ -36,20 +35,24 @@ def measure_staleness(
 
     :raises NoChampionError: If there was none at *as_of*.
     """
-    champion_entry = ledger_store.read_ledger(store, spec.model).champion_at(as_of)
+    champion_entry = ledger_store.read_ledger(workspace.store, workspace.spec.model).champion_at(
+        as_of
+    )
     if champion_entry is None:
-        raise NoChampionError(f"{spec.model} had no champion at {as_of:%Y-%m-%d %H:%M} UTC.")
-    version = client.get_model_version(spec.model, champion_entry.version)
-    made = load_identity(store, version)
+        raise NoChampionError(
+            f"{workspace.spec.model} had no champion at {as_of:%Y-%m-%d %H:%M} UTC."
+        )
+    version = workspace.client.get_model_version(workspace.spec.model, champion_entry.version)
+    made = load_identity(workspace.store, version)
     learnt_until = start_of(training_window(made.as_of, spec_then(made).window).train.end)
-    derived, source = _allowed_age(store, spec)
-    champion_limit = spec.staleness.champion_days or derived
+    derived, source = _allowed_age(workspace.store, workspace.spec)
+    champion_limit = workspace.spec.staleness.champion_days or derived
     # A champion is as old as its data on the night it is made, plus what it was judged on.
     inborn = (made.as_of - learnt_until) / timedelta(days=1)
-    data_limit = spec.staleness.data_days or derived + inborn
+    data_limit = workspace.spec.staleness.data_days or derived + inborn
     champion_days = (as_of - champion_entry.serves_from) / timedelta(days=1)
     data_days = (as_of - learnt_until) / timedelta(days=1)
-    challenged_days = _challenged(client, spec, as_of=as_of)
+    challenged_days = _challenged(workspace.client, workspace.spec, as_of=as_of)
     old = [
         f"staleness: the {what} is {age:.0f} days old, {limit:.0f} are allowed ({source})"
         for what, age, limit in (
@@ -63,7 +66,7 @@ def measure_staleness(
         old.append(f"staleness: nothing has challenged it for {challenged_days:.0f} days")
     colour: Colour = "red" if is_left_alone else "amber" if old else "green"
     return StalenessReceipt(
-        model=spec.model,
+        model=workspace.spec.model,
         as_of=as_of,
         day=scoring_day(as_of),
         colour=colour,

@@ -38,6 +38,7 @@ from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import load_document, put_once, read_object
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,9 +90,7 @@ class ScoredDay:
 
 
 def backtest(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     first: datetime,
     last: datetime,
@@ -107,10 +106,10 @@ def backtest(
     :param last: The last night's ``as_of``, included.
     :raises BacktestError: If fewer than two nights of the range have a version.
     """
-    nights = _nights(store, client, spec, first=first, last=last)
-    promoted = list(_promotions(store, client, nights))
+    nights = _nights(workspace, first=first, last=last)
+    promoted = list(_promotions(workspace.store, workspace.client, nights))
     served = list(_served(nights, promoted))
-    labelled = dict(_labelled_days(store, nights))
+    labelled = dict(_labelled_days(workspace.store, nights))
     scorable = [serving for serving in served if serving.day in labelled]
     if not scorable:
         raise BacktestError(
@@ -118,49 +117,48 @@ def backtest(
             f"leave no labelled day after the first promotion, that of {promoted[0].as_of:%Y-%m-%d}"
             ". Widen the range."
         )
-    scored = _score(scorable, labelled, spec=spec, client=client)
-    table = _by_day(scored, spec)
-    pooled = _pooled(scored, spec)
+    scored = _score(scorable, labelled, spec=workspace.spec, client=workspace.client)
+    table = _by_day(scored, workspace.spec)
+    pooled = _pooled(scored, workspace.spec)
     span = f"{nights[0].as_of:%Y-%m-%d}_{nights[-1].as_of:%Y-%m-%d}"
-    folder = layout.backtest_folder(spec.model, span)
+    folder = layout.backtest_folder(workspace.spec.model, span)
     csv = table.to_csv(index=False, float_format="%.6f").encode()
-    plot = _plot(spec, table, promoted, pooled)
+    plot = _plot(workspace.spec, table, promoted, pooled)
     return BacktestReceipt(
-        model=spec.model,
+        model=workspace.spec.model,
         first=nights[0].as_of,
         last=nights[-1].as_of,
         nights=len(nights),
         promotions=len(promoted),
         days=len(table),
         rows=sum(len(day.truth) for day in scored),
-        metric=spec.metric,
+        metric=workspace.spec.metric,
         pooled=pooled,
-        table=put_once(store, folder, csv, suffix=".csv"),
-        plot=put_once(store, folder, plot, suffix=".png"),
+        table=put_once(workspace.store, folder, csv, suffix=".csv"),
+        plot=put_once(workspace.store, folder, plot, suffix=".png"),
     )
 
 
 def _nights(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     first: datetime,
     last: datetime,
 ) -> list[Night]:
     """Return the nights of the range, oldest first; of several versions of a night the newest."""
     newest: dict[datetime, ModelVersion] = {}
-    for version in mlflow_registry.all_versions(client, spec.model):
+    for version in mlflow_registry.all_versions(workspace.client, workspace.spec.model):
         as_of = datetime.fromisoformat(mlflow_registry.tag(version, mlflow_registry.TAG_AS_OF))
         if first <= as_of <= last:
             newest[as_of] = version
     if len(newest) < 2:
         raise BacktestError(
-            f"{len(newest)} night(s) of {spec.model} between {first:%Y-%m-%d %H:%M} and "
+            f"{len(newest)} night(s) of {workspace.spec.model} between {first:%Y-%m-%d %H:%M} and "
             f"{last:%Y-%m-%d %H:%M} have a version, at least 2 are needed. Make them first: "
-            f"airflow backfill create --dag-id {spec.model}__retrain --from-date ... --to-date ..."
+            f"airflow backfill create --dag-id {workspace.spec.model}__retrain --from-date ... "
+            "--to-date ..."
         )
-    return [_night(store, version) for _, version in sorted(newest.items())]
+    return [_night(workspace.store, version) for _, version in sorted(newest.items())]
 
 
 def _night(store: ObjectStore, version: ModelVersion) -> Night:
@@ -179,9 +177,7 @@ def _promotions(
     champion: Night | None = None
     for number, night in enumerate(nights, start=1):
         found = evaluation_of(
-            store,
-            client,
-            night.spec,
+            Workspace(store, client, night.spec),
             best=night.evaluation.challenger,
             candidates=night.evaluation.candidates,
             examples=night.identity.examples,

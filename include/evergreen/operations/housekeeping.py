@@ -24,6 +24,7 @@ from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import canonical_json, load_document, put_once
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,9 +46,7 @@ class Removal:
 
 
 def apply_retention(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     as_of: datetime,
     now: datetime,
@@ -61,23 +60,23 @@ def apply_retention(
 
     :param now: The clock; age is counted back from it.
     """
-    protected = protected_versions(store, client, spec)
+    protected = protected_versions(workspace)
     removals = [
-        *_versions(store, client, spec, protected=protected),
-        *_reports(store, spec, now=now),
-        *_monitoring(store, spec, now=now),
-        *_predictions(store, spec, now=now),
-        *_unfinished(store, client, spec, now=now),
+        *_versions(workspace, protected=protected),
+        *_reports(workspace.store, workspace.spec, now=now),
+        *_monitoring(workspace.store, workspace.spec, now=now),
+        *_predictions(workspace.store, workspace.spec, now=now),
+        *_unfinished(workspace, now=now),
     ]
     record = None
     if removals and not dry_run:
         content = {"at": now.isoformat(), "removed": [[r.kind, r.name] for r in removals]}
-        folder = layout.housekeeping_folder(spec.model)
-        record = put_once(store, folder, canonical_json(content), suffix=".json")
+        folder = layout.housekeeping_folder(workspace.spec.model)
+        record = put_once(workspace.store, folder, canonical_json(content), suffix=".json")
         for removal in removals:
             removal.remove()
     return HousekeepingReceipt(
-        model=spec.model,
+        model=workspace.spec.model,
         as_of=as_of,
         dry_run=dry_run,
         removed=dict(Counter(removal.kind for removal in removals)),
@@ -86,32 +85,36 @@ def apply_retention(
     )
 
 
-def protected_versions(
-    store: ObjectStore, client: MlflowClient, spec: ModelSpec
-) -> dict[str, ModelVersion]:
+def protected_versions(workspace: Workspace) -> dict[str, ModelVersion]:
     """Return by number the versions that stay: the newest, and what ledger or an alias names."""
-    found = {str(v.version): v for v in mlflow_registry.all_versions(client, spec.model)}
-    newest = list(found)[-spec.retention.versions :]
-    named = {entry.version for entry in ledger_store.read_ledger(store, spec.model).entries}
-    aliased = set(mlflow_registry.aliases_of(client, spec.model).values())
+    found = {
+        str(v.version): v
+        for v in mlflow_registry.all_versions(workspace.client, workspace.spec.model)
+    }
+    newest = list(found)[-workspace.spec.retention.versions :]
+    named = {
+        entry.version
+        for entry in ledger_store.read_ledger(workspace.store, workspace.spec.model).entries
+    }
+    aliased = set(mlflow_registry.aliases_of(workspace.client, workspace.spec.model).values())
     return {number: found[number] for number in {*newest, *named, *aliased} & set(found)}
 
 
 def _versions(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     protected: dict[str, ModelVersion],
 ) -> Iterator[Removal]:
-    kept_runs = {run for version in protected.values() for run in _runs_of(store, version)}
-    for version in mlflow_registry.all_versions(client, spec.model):
+    kept_runs = {
+        run for version in protected.values() for run in _runs_of(workspace.store, version)
+    }
+    for version in mlflow_registry.all_versions(workspace.client, workspace.spec.model):
         if str(version.version) not in protected:
             yield Removal(
                 kind="version",
                 name=f"version {version.version} as of "
                 f"{version.tags.get(mlflow_registry.TAG_AS_OF)}",
-                remove=_remover(store, client, version, kept_runs=kept_runs),
+                remove=_remover(workspace.store, workspace.client, version, kept_runs=kept_runs),
             )
 
 
@@ -181,17 +184,19 @@ def _predictions(store: ObjectStore, spec: ModelSpec, *, now: datetime) -> Itera
             yield Removal(kind="prediction", name=key, remove=partial(store.delete, key))
 
 
-def _unfinished(
-    store: ObjectStore, client: MlflowClient, spec: ModelSpec, *, now: datetime
-) -> Iterator[Removal]:
-    for name, begun in store.unfinished():
+def _unfinished(workspace: Workspace, *, now: datetime) -> Iterator[Removal]:
+    for name, begun in workspace.store.unfinished():
         if begun < now - ABANDONED_AFTER:
-            yield Removal(kind="unfinished write", name=name, remove=partial(store.discard, name))
-    for run_id in mlflow_registry.running_since(client, spec.model, before=now - ABANDONED_AFTER):
+            yield Removal(
+                kind="unfinished write", name=name, remove=partial(workspace.store.discard, name)
+            )
+    for run_id in mlflow_registry.running_since(
+        workspace.client, workspace.spec.model, before=now - ABANDONED_AFTER
+    ):
         yield Removal(
             kind="unfinished run",
             name=run_id,
-            remove=partial(mlflow_registry.remove_run, client, run_id),
+            remove=partial(mlflow_registry.remove_run, workspace.client, run_id),
         )
 
 

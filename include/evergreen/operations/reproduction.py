@@ -30,6 +30,7 @@ from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import load_document, put_document_once
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,9 +41,7 @@ if TYPE_CHECKING:
 NUMERIC = ("python", "scikit-learn", "numpy", "scipy", "pandas", "skops")
 
 
-def reproduce_version(
-    store: ObjectStore, client: MlflowClient, spec: ModelSpec, *, version: str
-) -> ReproductionReceipt:
+def reproduce_version(workspace: Workspace, *, version: str) -> ReproductionReceipt:
     """
     Fit *version* again from the examples it was fitted on, and compare.
 
@@ -52,17 +51,22 @@ def reproduce_version(
     :raises ReproductionError: If there is no such version.
     :raises ArtifactError: If the record of what made it is gone or cannot be read any more.
     """
-    registered = _registered(client, spec.model, version)
-    identity = load_identity(store, registered)
+    registered = _registered(workspace.client, workspace.spec.model, version)
+    identity = load_identity(workspace.store, registered)
     then = spec_then(identity)
     examples = identity.examples
     made = identity.challenger
     fitted, train = fit_for(
-        store, then, candidate=made.candidate, examples=examples, search=None, params=made.params
+        workspace.store,
+        then,
+        candidate=made.candidate,
+        examples=examples,
+        search=None,
+        params=made.params,
     )
-    test = load_examples(store, then, receipt=examples, segments=("test",))
+    test = load_examples(workspace.store, then, receipt=examples, segments=("test",))
     record = mlflow_registry.tag(registered, mlflow_registry.TAG_EVALUATION)
-    evaluation = load_document(store, record, EvaluationReceipt)
+    evaluation = load_document(workspace.store, record, EvaluationReceipt)
     checks = (
         _equal(
             "model, sha256", _sha256(fitted.model, train, then), identity.challenger.artifact_sha256
@@ -73,20 +77,25 @@ def reproduce_version(
             dict(score_model(fitted.model, rows=test, spec=then).metrics),
             {k: v for k, v in evaluation.metrics["challenger"].items() if v is not None},
         ),
-        _raw_data(store, then, identity),
-        _equal("code, digest", code_digest(spec.model), identity.code_digest, otherwise="unknown"),
+        _raw_data(workspace.store, then, identity),
+        _equal(
+            "code, digest",
+            code_digest(workspace.spec.model),
+            identity.code_digest,
+            otherwise="unknown",
+        ),
         *_libraries(identity),
     )
     receipt = ReproductionReceipt(
-        model=spec.model,
+        model=workspace.spec.model,
         as_of=identity.as_of,
         version=version,
         is_identical=all(check.status != "failed" for check in checks),
         checks=checks,
     )
     if receipt.is_identical:
-        key = layout.reproduction_record(spec.model, identity.key)
-        put_document_once(store, key, receipt)
+        key = layout.reproduction_record(workspace.spec.model, identity.key)
+        put_document_once(workspace.store, key, receipt)
     return receipt
 
 

@@ -9,17 +9,13 @@ from evergreen.data.window import start_of
 from evergreen.errors import ArtifactError, NoChampionError
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
-from evergreen.spec import ModelSpec
-from evergreen.storage.base import ObjectStore
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 
-def find_version_to_beat(
-    store: ObjectStore, client: MlflowClient, spec: ModelSpec, *, as_of: datetime
-) -> ModelVersion | None:
+def find_version_to_beat(workspace: Workspace, *, as_of: datetime) -> ModelVersion | None:
     """
     Return the version that a challenger which knows the world up to *as_of* has to beat.
 
@@ -28,15 +24,17 @@ def find_version_to_beat(
     :return: None if there was no champion yet.
     :raises ArtifactError: If MLflow does not have that version any more.
     """
-    ledger = ledger_store.read_ledger(store, spec.model)
+    ledger = ledger_store.read_ledger(workspace.store, workspace.spec.model)
     is_history = ledger.latest_as_of is not None and as_of < ledger.latest_as_of
     champion_entry = ledger.champion_at(as_of) if is_history else ledger.champion
     if champion_entry is None:
         return None
-    found = mlflow_registry.find_version(client, spec.model, champion_entry.version)
+    found = mlflow_registry.find_version(
+        workspace.client, workspace.spec.model, champion_entry.version
+    )
     if found is None:
         raise ArtifactError(
-            f"Version {champion_entry.version} of {spec.model} was champion at "
+            f"Version {champion_entry.version} of {workspace.spec.model} was champion at "
             f"{as_of:%Y-%m-%d %H:%M} by the ledger, but it is not in MLflow, so nothing can be "
             "compared with it. Nothing was evaluated. Restore it, or roll back to a version that "
             "exists."

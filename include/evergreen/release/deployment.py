@@ -22,7 +22,6 @@ from evergreen.registry.ledger_mirror import mirror_ledger
 from evergreen.release.approval import reason_not_approved
 from evergreen.release.target_registry import target_of
 from evergreen.release.targets import BackedOutError, Waiting, stop_rollout
-from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 from evergreen.workspace import Workspace
 
@@ -74,9 +73,7 @@ def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: dateti
 
 
 def deploy_model(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     registration: RegistrationReceipt,
     reevaluate: Callable[[], RegistrationReceipt],
@@ -107,18 +104,27 @@ def deploy_model(
     :raises RolloutError: If nobody could watch it prove itself.
     """
     for _ in range(MAX_DECISIONS):
-        serving = observe(store, client, spec.model, now=now)
+        serving = observe(workspace.store, workspace.client, workspace.spec.model, now=now)
         champion = serving.ledger.champion
         if _promoted_before(serving, registration, run=run):
             return _receipt(registration, serving, reason=None)
         is_stale = _is_stale(registration, champion)
         reason = _refusal(registration, serving, dry_run=dry_run) or (
             reason_not_approved(registration, approval, is_stale=is_stale)
-            if spec.deployment.approval.required
+            if workspace.spec.deployment.approval.required
             else None
         )
         if reason is not None:
-            _decline(store, client, registration, serving, approval, reason, actor=actor, now=now)
+            _decline(
+                workspace.store,
+                workspace.client,
+                registration,
+                serving,
+                approval,
+                reason,
+                actor=actor,
+                now=now,
+            )
             return _receipt(registration, serving, reason=reason)
         if is_stale:
             log.info(
@@ -129,36 +135,36 @@ def deploy_model(
             registration = reevaluate()
             continue
         if serving.is_moved_by_hand:
-            raise AliasMovedError(_explain_moved(serving, spec.model))
-        version = client.get_model_version(spec.model, registration.version)
+            raise AliasMovedError(_explain_moved(serving, workspace.spec.model))
+        version = workspace.client.get_model_version(workspace.spec.model, registration.version)
         entry = _entry("intent", registration, version, champion, approval, actor=actor, now=now)
         entry = entry.model_copy(update={"run": run})
         try:
-            waiting = _promote(store, client, spec, serving.ledger, version, entry, now=now)
+            waiting = _promote(workspace, serving.ledger, version, entry, now=now)
         except BackedOutError as error:
-            mirror_ledger(client, ledger_store.read_ledger(store, spec.model))
+            mirror_ledger(
+                workspace.client, ledger_store.read_ledger(workspace.store, workspace.spec.model)
+            )
             reason = f"it backed out: {error}"
             return _receipt(registration, serving, reason=reason, is_backed_out=True)
         except ledger_store.LedgerConflictError:
             continue  # somebody else decided something meanwhile
         return waiting or _receipt(registration, serving, reason=None)
     raise RuntimeError(
-        f"The champion of {spec.model} changed {MAX_DECISIONS} times while version "
+        f"The champion of {workspace.spec.model} changed {MAX_DECISIONS} times while version "
         f"{registration.version} was waiting. Nothing was promoted; this task will try again."
     )
 
 
 def reason_not_to_promote(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     registration: RegistrationReceipt,
     now: datetime,
     dry_run: bool,
 ) -> str | None:
     """Return why the version may not serve whatever a person says, or None: then ask one."""
-    serving = observe(store, client, spec.model, now=now)
+    serving = observe(workspace.store, workspace.client, workspace.spec.model, now=now)
     return _refusal(registration, serving, dry_run=dry_run)
 
 
@@ -182,9 +188,7 @@ def change_champion(
 
 
 def _promote(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     ledger: ledger_store.Ledger,
     version: ModelVersion,
     entry: ledger_store.LedgerEntry,
@@ -196,13 +200,17 @@ def _promote(
         version, mlflow_registry.TAG_EVIDENCE
     )  # nothing serves without its evidence
     if ledger.rollout is None or ledger.rollout.entry.version != entry.version:
-        smoke_test(client, spec, version)
-    proof = target_of(Workspace(store, client, spec)).prove(ledger, entry, now=now)
+        smoke_test(workspace.client, workspace.spec, version)
+    proof = target_of(workspace).prove(ledger, entry, now=now)
     if isinstance(proof, Waiting):
-        mirror_ledger(client, ledger_store.read_ledger(store, spec.model))
+        mirror_ledger(
+            workspace.client, ledger_store.read_ledger(workspace.store, workspace.spec.model)
+        )
         return proof
     reason = "; ".join(filter(None, [entry.reason, proof.message]))
-    if not change_champion(store, client, ledger, entry.model_copy(update={"reason": reason})):
+    if not change_champion(
+        workspace.store, workspace.client, ledger, entry.model_copy(update={"reason": reason})
+    ):
         raise ledger_store.LedgerConflictError(entry.version)
     return None
 

@@ -41,6 +41,7 @@ from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, sha256_of
 from evergreen.storage.records import load_document, read_object
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,7 +103,9 @@ def promote_version(
     found = _allowed(here, spec.model, version=version, force=force, now=now)
     smoke_test(here.client, spec, found)
     identity = load_identity(here.store, found)
-    champion = find_version_to_beat(there.store, there.client, spec, as_of=identity.as_of)
+    champion = find_version_to_beat(
+        Workspace(there.store, there.client, spec), as_of=identity.as_of
+    )
     if dry_run:
         models = load_rivals(
             here.client, there.client, spec, identity.challenger, identity.candidates, champion
@@ -279,9 +282,7 @@ def _register(
     )
     evaluation = _judged(here, there, spec, identity, arrived, champion)
     registration = register_model(
-        there.store,
-        there.client,
-        spec,
+        Workspace(there.store, there.client, spec),
         evaluation=evaluation,
         validation=identity.validation,
         examples=identity.examples,

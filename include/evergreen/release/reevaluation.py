@@ -10,6 +10,7 @@ from evergreen.registry.version_record import load_identity
 from evergreen.release.registration import register_model
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,12 +31,10 @@ def reevaluate(
     """
     made = load_identity(store, client.get_model_version(spec.model, registration.version))
     evaluation = evaluate_challenger(
-        store, client, spec, candidates=made.candidates, examples=made.examples
+        Workspace(store, client, spec), candidates=made.candidates, examples=made.examples
     )
     return register_model(
-        store,
-        client,
-        spec,
+        Workspace(store, client, spec),
         evaluation=evaluation,
         validation=made.validation,
         examples=made.examples,

@@ -23,6 +23,7 @@ from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
 from evergreen.storage.records import put_document_once
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,9 +36,7 @@ EVIDENCE = "evidence"
 
 
 def register_model(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     evaluation: EvaluationReceipt,
     validation: ValidationReceipt,
@@ -57,15 +56,19 @@ def register_model(
     :param note: Added to the version's description.
     """
     challenger = evaluation.challenger
-    mlflow_registry.ensure_registered_model(client, spec.model, description=spec.description)
-    found = mlflow_registry.versions_of(client, spec.model, challenger.key)
+    mlflow_registry.ensure_registered_model(
+        workspace.client, workspace.spec.model, description=workspace.spec.description
+    )
+    found = mlflow_registry.versions_of(workspace.client, workspace.spec.model, challenger.key)
     created = not found
     if created:
-        identity = _identity(store, spec, evaluation, validation, examples, drift, run=tags)
-        key = layout.identity_record(spec.model, challenger.key)
-        made = put_document_once(store, key, identity)
-        client.create_model_version(
-            spec.model,
+        identity = _identity(
+            workspace.store, workspace.spec, evaluation, validation, examples, drift, run=tags
+        )
+        key = layout.identity_record(workspace.spec.model, challenger.key)
+        made = put_document_once(workspace.store, key, identity)
+        workspace.client.create_model_version(
+            workspace.spec.model,
             source=f"models:/{challenger.model_id}",
             run_id=challenger.run_id,
             model_id=challenger.model_id,
@@ -74,21 +77,21 @@ def register_model(
             description=_describe(evaluation, note),
             await_creation_for=0,
         )
-        found = mlflow_registry.versions_of(client, spec.model, challenger.key)
+        found = mlflow_registry.versions_of(workspace.client, workspace.spec.model, challenger.key)
     for extra in found[1:]:
-        _remove(client, spec.model, extra)
+        _remove(workspace.client, workspace.spec.model, extra)
     version = found[0]
-    _refresh(client, spec.model, version, evaluation, note)
+    _refresh(workspace.client, workspace.spec.model, version, evaluation, note)
     evidence, pack = keep_evidence(
-        store,
-        spec,
+        workspace.store,
+        workspace.spec,
         version=str(version.version),
         evaluation=evaluation,
-        identity=load_identity(store, version),
+        identity=load_identity(workspace.store, version),
     )
-    _show(client, version, pack, evidence)
+    _show(workspace.client, version, pack, evidence)
     return RegistrationReceipt(
-        model=spec.model,
+        model=workspace.spec.model,
         as_of=evaluation.as_of,
         version=str(version.version),
         key=challenger.key,
@@ -97,7 +100,7 @@ def register_model(
         compared_with=evaluation.champion_version,
         evidence=evidence,
         run_id=challenger.run_id,
-        experiment_id=mlflow_registry.ensure_experiment(client, spec.model),
+        experiment_id=mlflow_registry.ensure_experiment(workspace.client, workspace.spec.model),
     )
 
 

@@ -17,8 +17,7 @@ from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.release.decisions import RunDecision, find_decision, keep_decision
 from evergreen.release.deployment import ServingState, change_champion, observe
-from evergreen.spec import ModelSpec
-from evergreen.storage.base import ObjectStore
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,9 +28,7 @@ FORCED = "forced: "
 
 
 def roll_back_model(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     version: str | None,
     serves_from: datetime,
@@ -59,17 +56,17 @@ def roll_back_model(
         between two tries of this one.
     :raises ArtifactError: If the target cannot be loaded or does not predict.
     """
-    decision = find_decision(store, spec.model, run)
+    decision = find_decision(workspace.store, workspace.spec.model, run)
     while True:
-        serving = observe(store, client, spec.model, now=now)
+        serving = observe(workspace.store, workspace.client, workspace.spec.model, now=now)
         if (done := serving.ledger.decision_of(run)) is not None:
             return _done_before(done, serving)
         if decision is not None:
             _refuse_changed(decision, serving)
             version = decision.version
-        target = _target(client, spec.model, serving, version=version)
+        target = _target(workspace.client, workspace.spec.model, serving, version=version)
         warnings = _refuse_unproven(serving, target, force=force)
-        smoke_test(client, spec, target)
+        smoke_test(workspace.client, workspace.spec, target)
         receipt = _receipt(
             serving, target, serves_from=serves_from, dry_run=dry_run, warnings=warnings
         )
@@ -77,11 +74,13 @@ def roll_back_model(
             return receipt
         if decision is None and run is not None:
             mine = _decision(run, receipt)
-            decision = keep_decision(store, spec.model, mine)
+            decision = keep_decision(workspace.store, workspace.spec.model, mine)
             if decision != mine:
                 continue  # another try of this run decided at the same time
         entry = _entry(receipt, target, actor=actor, reason=reason, now=now, run=run)
-        if not receipt.moved or change_champion(store, client, serving.ledger, entry):
+        if not receipt.moved or change_champion(
+            workspace.store, workspace.client, serving.ledger, entry
+        ):
             return receipt
 
 

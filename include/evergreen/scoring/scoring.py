@@ -25,8 +25,8 @@ from evergreen.registry import mlflow_registry
 from evergreen.registry.champions import scorer_of
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
-from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import put_document, put_once, read_object
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,9 +49,7 @@ def load_scorer(
 
 
 def score_partition(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     as_of: datetime,
     validation: ValidationReceipt,
@@ -65,11 +63,17 @@ def score_partition(
     :raises NoChampionError: If no version had been promoted before the day began.
     """
     day = scoring_day(as_of)
-    champion_entry = scorer_of(ledger_store.read_ledger(store, spec.model), day, as_of=as_of)
-    model = load_scorer(client, spec, champion_entry)
-    verdicts = load_verdicts(store, validation)
+    champion_entry = scorer_of(
+        ledger_store.read_ledger(workspace.store, workspace.spec.model), day, as_of=as_of
+    )
+    model = load_scorer(workspace.client, workspace.spec, champion_entry)
+    verdicts = load_verdicts(workspace.store, validation)
     prepared, _ = prepare_day(
-        store, spec, day=day, verdicts=verdicts, prepare=load_prepare(spec.model)
+        workspace.store,
+        workspace.spec,
+        day=day,
+        verdicts=verdicts,
+        prepare=load_prepare(workspace.spec.model),
     )
     aside = tuple(
         Quarantined(table=of.table, rows=count, reason=reason, object=of.quarantine)
@@ -77,26 +81,26 @@ def score_partition(
         if of.day == day
         for reason, count in of.reasons.items()
     )
-    rows = from_parquet(read_object(store, prepared.data))
-    predicted = predict(model, rows, spec=spec.examples)
-    if not are_sound(predicted, spec=spec.examples):
+    rows = from_parquet(read_object(workspace.store, prepared.data))
+    predicted = predict(model, rows, spec=workspace.spec.examples)
+    if not are_sound(predicted, spec=workspace.spec.examples):
         raise ArtifactError(
-            f"Version {champion_entry.version} of {spec.model} gave no usable prediction for some "
-            f"of {len(rows)} rows of {day}: not finite, or no probability. Nothing was written. "
-            "Roll back, or retrain."
+            f"Version {champion_entry.version} of {workspace.spec.model} gave no usable prediction "
+            f"for some of {len(rows)} rows of {day}: not finite, or no probability. Nothing was "
+            "written. Roll back, or retrain."
         )
     columns = _columns(predicted, model)
-    predictions = rows[[*spec.examples.entity_key]].assign(
-        event_time=rows[spec.examples.event_time],
+    predictions = rows[[*workspace.spec.examples.entity_key]].assign(
+        event_time=rows[workspace.spec.examples.event_time],
         **columns,
         model_version=int(champion_entry.version),
         model_as_of=champion_entry.as_of,
         artifact_sha256=champion_entry.artifact_sha256,
     )
-    folder = layout.predictions_folder(spec.model, day)
-    data = put_once(store, folder, to_parquet(predictions), suffix=".parquet")
+    folder = layout.predictions_folder(workspace.spec.model, day)
+    data = put_once(workspace.store, folder, to_parquet(predictions), suffix=".parquet")
     manifest = PredictionsManifest(
-        model=spec.model,
+        model=workspace.spec.model,
         day=day,
         version=champion_entry.version,
         model_as_of=champion_entry.as_of,
@@ -106,9 +110,9 @@ def score_partition(
         rows=len(predictions),
         quarantined=tuple(aside),
     )
-    put_document(store, layout.predictions_manifest(spec.model, day), manifest)
+    put_document(workspace.store, layout.predictions_manifest(workspace.spec.model, day), manifest)
     return ScoringReceipt(
-        model=spec.model,
+        model=workspace.spec.model,
         as_of=as_of,
         day=day,
         version=champion_entry.version,

@@ -81,9 +81,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
                 raise AirflowSkipException("Dry run: nothing was registered, so nobody is asked.")
             self.evidence_url = evidence_url(self.registry_url, registration)
             reason = reason_not_to_promote(
-                self.store,
-                self.client,
-                self.spec,
+                self.workspace,
                 registration=registration,
                 now=datetime.now(UTC),
                 dry_run=bool(context["params"].get("dry_run", False)),

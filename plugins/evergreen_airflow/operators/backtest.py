@@ -32,7 +32,7 @@ class BacktestChampionOperator(StageOperator):
         from evergreen.operations.backtest import backtest  # heavy: pandas
 
         first, last = range_of(context)
-        receipt = backtest(self.store, self.client, self.spec, first=first, last=last)
+        receipt = backtest(self.workspace, first=first, last=last)
         self.log.info(
             "%d nights, %d promotions; %d days with %d labelled rows",
             receipt.nights,

@@ -82,9 +82,7 @@ class DeployModelOperator(RolloutOperator):
             raise ValueError("registration is the receipt of a dry run; there is nothing to deploy")
         approval = ApprovalReceipt.model_validate(self.approval) if self.approval else None
         receipt = deploy_model(
-            self.store,
-            self.client,
-            self.spec,
+            self.workspace,
             registration=registration,
             reevaluate=lambda: self.reevaluate(registration, context),
             actor=actor_of(context),

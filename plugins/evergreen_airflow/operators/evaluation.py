@@ -44,9 +44,7 @@ class EvaluateChallengerOperator(StageOperator):
 
         fitted = [CandidateReceipt.model_validate(c) for c in self.candidates if c is not None]
         receipt = evaluate_challenger(
-            self.store,
-            self.client,
-            self.spec,
+            self.workspace,
             candidates=fitted,
             examples=ExamplesReceipt.model_validate(self.examples),
         )

@@ -55,9 +55,7 @@ class AssessHealthOperator(StageOperator):
         is_replay = is_backfill(context) or (latest_as_of is not None and as_of < latest_as_of)
         report = Report(results=self.results)
         found = assess_health(
-            self.store,
-            self.client,
-            self.spec,
+            self.workspace,
             as_of=as_of,
             report=report,
             is_replay=is_replay,

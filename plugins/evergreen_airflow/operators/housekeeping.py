@@ -64,9 +64,7 @@ class RemoveExpiredOperator(StageOperator):
         """Clean up, then say how much of what went, or would go."""
         now = datetime.now(UTC)
         receipt = apply_retention(
-            self.store,
-            self.client,
-            self.spec,
+            self.workspace,
             as_of=as_of_or_now(context, now=now),
             now=now,
             dry_run=context["params"]["dry_run"],

@@ -68,9 +68,7 @@ class RegisterModelOperator(StageOperator):
         """Register, then say which version it is and whether it was there before."""
         evaluation = EvaluationReceipt.model_validate(self.evaluation)
         receipt = register_model(
-            self.store,
-            self.client,
-            self.spec,
+            self.workspace,
             evaluation=evaluation,
             validation=ValidationReceipt.model_validate(self.validation),
             examples=ExamplesReceipt.model_validate(self.examples),

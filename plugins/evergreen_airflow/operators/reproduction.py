@@ -30,9 +30,7 @@ class ReproduceVersionOperator(StageOperator):
         """Reproduce, show both sides, and fail if the model or its numbers came out different."""
         from evergreen.operations.reproduction import reproduce_version  # heavy: scikit-learn
 
-        receipt = reproduce_version(
-            self.store, self.client, self.spec, version=str(context["params"]["version"])
-        )
+        receipt = reproduce_version(self.workspace, version=str(context["params"]["version"]))
         log_checks(self.log, f"Version {receipt.version}: now against then", receipt.checks)
         if not receipt.is_identical:
             differ = [check.name for check in receipt.checks if check.status == "failed"]

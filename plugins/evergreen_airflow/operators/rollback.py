@@ -36,9 +36,7 @@ class RollBackModelOperator(StageOperator):
         params, now = context["params"], datetime.now(UTC)
         asked = params["version"]
         receipt = roll_back_model(
-            self.store,
-            self.client,
-            self.spec,
+            self.workspace,
             version=None if asked is None else str(asked),
             serves_from=serves_from_or_now(context, now=now),
             actor=actor_of(context),

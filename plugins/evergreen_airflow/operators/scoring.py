@@ -41,9 +41,7 @@ class ScorePartitionOperator(StageOperator):
 
         validation = ValidationReceipt.model_validate(self.validation)
         skip_before_champion(self.store, self.spec, as_of=validation.as_of)
-        receipt = score_partition(
-            self.store, self.client, self.spec, as_of=validation.as_of, validation=validation
-        )
+        receipt = score_partition(self.workspace, as_of=validation.as_of, validation=validation)
         self.log.info(
             "%d predictions for %s by version %s", receipt.rows, receipt.day, receipt.version
         )

@@ -52,9 +52,7 @@ class TrainCandidateOperator(StageOperator):
         if self.candidate not in (*chosen, BASELINE):
             raise AirflowSkipException(f"{self.candidate} was left out of this run's candidates.")
         receipt = train_candidate(
-            self.store,
-            self.client,
-            self.spec,
+            self.workspace,
             candidate=self.candidate,
             examples=ExamplesReceipt.model_validate(self.examples),
             tags=identity_of(context),

@@ -22,6 +22,7 @@ from evergreen.reporting.drift_report import report_drift
 from evergreen.reporting.evidently_report import harmless
 from evergreen.scoring.scoring import score_partition
 from evergreen.spec.modeling import CandidateSpec, Search
+from evergreen.workspace import Workspace
 
 
 def test_the_first_night_ends_with_a_champion(night):
@@ -284,7 +285,7 @@ def score(night: Night, as_of: datetime):
     days = DayRange(first=day, end=as_of.date())
     validation = validate_window(night.store, night.spec, as_of=as_of, days=days)
     return score_partition(
-        night.store, night.client, night.spec, as_of=as_of, validation=validation
+        Workspace(night.store, night.client, night.spec), as_of=as_of, validation=validation
     )
 
 
@@ -337,7 +338,7 @@ def test_killed_in_a_search_its_trials_are_shown_once(trained):
 
     def train(of: Night):
         return train_candidate(
-            of.store, of.client, of.spec, candidate="tuned", examples=examples, tags={}
+            Workspace(of.store, of.client, of.spec), candidate="tuned", examples=examples, tags={}
         )
 
     def next_search():

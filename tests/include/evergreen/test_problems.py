@@ -14,6 +14,7 @@ from evergreen.data.window import DayRange, scoring_day
 from evergreen.scoring.scoring import score_partition
 from evergreen.spec.data import Examples
 from evergreen.spec.modeling import CandidateSpec, Gates, SliceGate
+from evergreen.workspace import Workspace
 
 A_DAY = timedelta(days=1)
 
@@ -81,7 +82,7 @@ def scored(night):
     days = DayRange(first=day, end=AS_OF.date())
     validation = validate_window(night.store, night.spec, as_of=AS_OF, days=days)
     receipt = score_partition(
-        night.store, night.client, night.spec, as_of=AS_OF, validation=validation
+        Workspace(night.store, night.client, night.spec), as_of=AS_OF, validation=validation
     )
     return receipt, from_parquet(night.store.get(receipt.predictions.key))
 

@@ -13,10 +13,11 @@ from evergreen.errors import BacktestError, ReproductionError
 from evergreen.operations.backtest import backtest
 from evergreen.operations.reproduction import reproduce_version
 from evergreen.spec.modeling import BaselineGate, CandidateSpec, Gates
+from evergreen.workspace import Workspace
 
 
 def reproduced(of, version: str) -> dict[str, str]:
-    receipt = reproduce_version(of.store, of.client, of.spec, version=version)
+    receipt = reproduce_version(Workspace(of.store, of.client, of.spec), version=version)
     return {check.name: check.status for check in receipt.checks}
 
 
@@ -71,7 +72,9 @@ def test_a_backtest_compares_without_touching_the_present(night):
     before = (night.champion(), night.ledger())
 
     receipt = backtest(
-        night.store, night.client, night.spec, first=AS_OF - timedelta(days=2), last=AS_OF
+        Workspace(night.store, night.client, night.spec),
+        first=AS_OF - timedelta(days=2),
+        last=AS_OF,
     )
 
     table = pd.read_csv(io.BytesIO(night.store.get(receipt.table.key)))
@@ -88,7 +91,7 @@ def test_a_backtest_of_nothing_says_what_to_backfill(night):
     night.registration()
 
     with pytest.raises(BacktestError, match="airflow backfill create --dag-id"):
-        backtest(night.store, night.client, night.spec, first=AS_OF, last=AS_OF)
+        backtest(Workspace(night.store, night.client, night.spec), first=AS_OF, last=AS_OF)
 
 
 def test_a_correction_changes_exactly_the_windows_that_contain_the_day(night, rewrite):

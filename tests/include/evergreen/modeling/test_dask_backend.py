@@ -12,6 +12,7 @@ from evergreen.modeling.candidates import fit_for
 from evergreen.modeling.dask_backend import running_on
 from evergreen.modeling.training import train_candidate
 from evergreen.spec.modeling import CandidateSpec, Engine
+from evergreen.workspace import Workspace
 
 #: Work that scikit-learn splits through joblib: the trees of a forest, the parts of a blend.
 FOREST = '''
@@ -70,7 +71,10 @@ def test_here_and_on_two_processes_come_to_the_same(work, cluster, candidate):
 
 def test_a_candidate_trained_there_is_logged_as_any_other(work, cluster):
     receipt = train_candidate(
-        work.store, work.client, work.spec, candidate="forest", examples=work.examples(), tags={},
+        Workspace(work.store, work.client, work.spec),
+        candidate="forest",
+        examples=work.examples(),
+        tags={},
         engine=cluster.scheduler_address,
     )  # fmt: skip
 

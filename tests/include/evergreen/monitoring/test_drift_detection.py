@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from evidently.ui.workspace import Workspace
+from evidently.ui import workspace as evidently_ui
 from tests.conftest import AS_OF
 from tests.support.night import Night
 
@@ -30,6 +30,7 @@ from evergreen.reporting.evidently_dashboard import fill_workspace
 from evergreen.spec.monitoring import Drift
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.records import read_object
+from evergreen.workspace import Workspace
 
 #: The tests have 24 days: each is held against the week before it.
 DRIFT = Drift(reference_weeks=1, same_weekday=False, history_days=14, persistence=(2, 3))
@@ -49,7 +50,7 @@ class Watch:
 
     def __call__(self, as_of=AS_OF + timedelta(days=1), **drift):
         spec = self.spec.model_copy(update={"drift": DRIFT.model_copy(update=drift)})
-        return detect_drift(self.store, self.client, spec, as_of=as_of)
+        return detect_drift(Workspace(self.store, self.client, spec), as_of=as_of)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_every_snapshot_is_a_run_of_evidentlys_own_dashboard_once(watch, tmp_pat
     first = fill_workspace(watch.store, watch.spec, folder=tmp_path / "ui")
     again = fill_workspace(watch.store, watch.spec, folder=tmp_path / "ui")
 
-    workspace = Workspace.create(str(tmp_path / "ui"))
+    workspace = evidently_ui.Workspace.create(str(tmp_path / "ui"))
     (project,) = workspace.list_projects()
     assert (first, again) == (2, 0)
     assert project.name == watch.spec.model

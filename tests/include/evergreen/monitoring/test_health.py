@@ -26,6 +26,7 @@ from evergreen.receipts.monitoring import (
     VersionQuality,
 )
 from evergreen.spec.monitoring import Service
+from evergreen.workspace import Workspace
 
 NOTHING = ObjectRef(key="reports/none", sha256="0" * 64, size=0)
 
@@ -75,8 +76,9 @@ class Day:
         return self
 
     def assess(self, *, is_replay: bool = False, **spec):
+        changed = self.history.spec.model_copy(update=spec)
         return assess_health(
-            self.history.store, self.history.client, self.history.spec.model_copy(update=spec),
+            Workspace(self.history.store, self.history.client, changed),
             as_of=self.as_of, report=Report(results=self.results), is_replay=is_replay, now=NOW,
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from evergreen.errors import NoChampionError
 from evergreen.monitoring.retrain_requests import consider_retrain, requests
 from evergreen.monitoring.staleness import allowed_days, measure_staleness
 from evergreen.spec.monitoring import Staleness
+from evergreen.workspace import Workspace
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def history(new_history):
 
 def ask(history, day: int, *, is_replay: bool = False, reasons=("drift: temp",)):
     return consider_retrain(
-        history.store, history.client, history.spec,
+        Workspace(history.store, history.client, history.spec),
         as_of=AS_OF + timedelta(days=day), reasons=reasons, is_replay=is_replay, now=NOW,
     )  # fmt: skip
 
@@ -98,7 +99,7 @@ def test_a_replay_tells_nobody_and_leaves_the_present_alone(history):
 def staleness(history, day: int, **limits):
     spec = history.spec.model_copy(update={"staleness": Staleness(**limits)})
     as_of = AS_OF + timedelta(days=day)
-    return measure_staleness(history.store, history.client, spec, as_of=as_of)
+    return measure_staleness(Workspace(history.store, history.client, spec), as_of=as_of)
 
 
 def test_a_champion_grows_old(history):

@@ -21,6 +21,7 @@ from evergreen.serving.inputs import check
 from evergreen.serving.request_log import RequestLog
 from evergreen.spec.monitoring import Service
 from evergreen.storage.folder import FolderStore
+from evergreen.workspace import Workspace
 
 #: The run that watches the first day the champion scores.
 WATCHED_AT = AS_OF + timedelta(days=1)
@@ -36,7 +37,9 @@ def scored(serving, tmp_path_factory):
     store, day = FolderStore(root), scoring_day(WATCHED_AT)
     days = DayRange(first=day, end=day + timedelta(days=1))
     verdicts = validate_window(store, serving.spec, as_of=WATCHED_AT, days=days)
-    score_partition(store, serving.client, serving.spec, as_of=WATCHED_AT, validation=verdicts)
+    score_partition(
+        Workspace(store, serving.client, serving.spec), as_of=WATCHED_AT, validation=verdicts
+    )
     key = next(k for k in store.list(f"examples/flight_delay/{day}/") if k.endswith(".parquet"))
     spec = serving.spec.model_copy(update={"service": Service(min_skew_rows=20)})
     return store, spec, from_parquet(store.get(key))

@@ -11,6 +11,7 @@ from evergreen.operations.housekeeping import MONITORED, apply_retention
 from evergreen.operations.invariants import check_invariants
 from evergreen.registry import mlflow_registry
 from evergreen.spec.operations import Retention
+from evergreen.workspace import Workspace
 
 LATER = NOW + timedelta(days=4000)
 
@@ -28,7 +29,7 @@ def old(new_history) -> History:
 
 def clean(history: History, *, dry_run: bool = False, now=LATER):
     return apply_retention(
-        history.store, history.client, history.spec, as_of=now, now=now, dry_run=dry_run
+        Workspace(history.store, history.client, history.spec), as_of=now, now=now, dry_run=dry_run
     )
 
 

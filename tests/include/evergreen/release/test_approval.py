@@ -12,6 +12,7 @@ from evergreen.reporting.evidence import EvidencePack
 from evergreen.spec.release import Approval, Deployment
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
 from evergreen.storage.records import load_document
+from evergreen.workspace import Workspace
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_yes_does_not_open_a_gate(history):
 
 def why_not(history, registration, *, dry_run=False):
     return reason_not_to_promote(
-        history.store, history.client, history.spec,
+        Workspace(history.store, history.client, history.spec),
         registration=registration, now=NOW, dry_run=dry_run,
     )  # fmt: skip
 

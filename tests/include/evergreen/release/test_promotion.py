@@ -24,6 +24,7 @@ from evergreen.release.promotion import TAG_FROM, Environment, promote_version
 from evergreen.spec.modeling import BaselineGate
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.records import load_document, read_object
+from evergreen.workspace import Workspace
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -64,7 +65,8 @@ def serve(there, spec, receipt, *, approval=None, run=None):
         raise AssertionError("judged again")
 
     return deploy_model(
-        there.store, there.client, spec, registration=receipt.registration, actor="ada", now=NOW,
+        Workspace(there.store, there.client, spec),
+        registration=receipt.registration, actor="ada", now=NOW,
         reevaluate=reevaluate, approval=approval, run=run,
     )  # fmt: skip
 
