@@ -17,7 +17,7 @@ CHECK := .venv/.ready-to-check
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
-	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(SETUP)  ## Make the virtual environment.
 

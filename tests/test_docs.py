@@ -16,6 +16,7 @@ backticks and fences:
 from __future__ import annotations
 
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -168,6 +169,12 @@ def test_code_names_only_pages_that_exist():
     }
 
     assert missing == {}
+
+
+def test_make_help_lists_every_target():
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert set(re.findall(r"^  make (\S+) ", shown.stdout, re.MULTILINE)) == make_targets()
 
 
 @pytest.fixture
