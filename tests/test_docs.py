@@ -9,6 +9,7 @@ backticks and fences:
   ends like a source file. ``<name>`` and ``{name}`` stand for anything, ``*`` is a glob; at least
   one file must match. Keys of the object store (their first part is a kind of the layout, or
   ``raw``) and addresses (they begin with a slash or have a scheme) are no paths.
+* ``New file `path`:`` names a file that the reader makes.
 * ``test_...`` in backticks is a test function, or with ``.py`` a file, below tests/.
 * ``make target`` and ``python -m evergreen... command`` exist.
 """
@@ -40,6 +41,7 @@ EXTENSIONS = {".csv", ".j2", ".md", ".png", ".py", ".sh", ".toml", ".yaml", ".ym
 KEY_KINDS = {*layout.KINDS, "raw"}
 
 _FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+_NEW_FILE = re.compile(r"^New file `[^`]+`:$", re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
@@ -54,7 +56,7 @@ _DOCS_PAGE = re.compile(r"\bdocs/[\w/.-]+\.(?:md|json|png)")
 def problems(page: Path, *, root: Path) -> list[str]:
     """Return everything that *page* names and that is not there."""
     text = page.read_text()
-    prose = _FENCE.sub("", text)
+    prose = _NEW_FILE.sub("", _FENCE.sub("", text))
     spans = _CODE.findall(prose)
     words = [word for span in spans for word in span.split()]
     code = "\n".join([*spans, *_FENCE.findall(text)])
@@ -205,6 +207,7 @@ def problems_of(text: str, repository: Path) -> list[str]:
         ("`pytest tests/test_wrong.py`", "tests/test_wrong.py"),
         ("`evergreen/wrong.py`", "evergreen/wrong.py"),
         ("`include/models/<name>/wrong.py`", "include/models/<name>/wrong.py"),
+        ("In the new file `include/wrong.py`:", "include/wrong.py"),
         ("`include/*/wrong*.py`", "include/*/wrong*.py"),
         ("`test_no_such_promise`", "test_no_such_promise"),
         ("`test_no_such_file.py`", "test_no_such_file.py"),
@@ -228,6 +231,7 @@ def test_what_does_not_exist_is_found(text, found, repository):
         "keys: `raw/flights/{day}.parquet`, `ledger/<model>/00000001.json`, `quality/x.csv`",
         "addresses: `/v2/health/ready.md`, `s3://bucket/prefix.yaml`; names: `model.yaml`, `a/b`",
         "`test_docs.py`, `test_what_does_not_exist_is_found[a-b]`",
+        "New file `include/models/churn/pipeline.py`:\n```python\npass\n```",
         "make no sense; `make help`, `make test`, `make doctor STORE=s3://...`",
         "`python -m evergreen serve`, `python -m evergreen_airflow --help`",
         "```sh\n[a](wrong.md) include/wrong.py\n```",
