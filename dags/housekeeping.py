@@ -1,23 +1,22 @@
 """
 # Housekeeping
 
-Every Sunday, ask whether everything that must hold does hold, then let go of what is older than
-`retention` in the spec allows. What an alias or the ledger names is kept for ever: champions, rollback
-targets and every version that ever served.
+Every Sunday, check every invariant, then delete what is older than `retention` in the spec allows. What an
+alias or the ledger names is kept forever: champions, rollback targets and every version that ever served.
 
-It **lists and removes nothing** until the spec says `retention: {delete: true}`, or a run unticks dry run.
+It **lists and deletes nothing** until the spec says `retention: {delete: true}`, or a run unticks dry run.
 
 | | |
 |---|---|
 | **Reads** | the ledger; versions and runs in MLflow; the object store |
-| **Writes** | deletes old versions with their runs, reports, predictions and what crashed writes left; keeps a list |
-| **Safe to re-run** | Yes. What is gone already is no error. |
+| **Writes** | deletes old versions with their runs, reports, predictions and unfinished writes; keeps a list of what was deleted |
+| **Safe to re-run** | Yes. An object that is already deleted is no error. |
 | **Safe to backfill** | Yes, and pointless: age counts from today. |
 
 **When it fails**
 
-* `check_state`: an invariant does not hold; the log names it. Nothing is removed then. A moved alias is
-  settled with the rollback DAG; a damaged object is restored from a backup.
+* `check_state`: an invariant does not hold; the log names it, and nothing is deleted. Repair a moved
+  alias with the rollback DAG; restore a damaged object from a backup.
 * Anything else was already retried twice. Page the owner.
 """
 
@@ -37,7 +36,7 @@ def housekeeping(spec: ModelSpec) -> None:
 
     @dag(
         dag_id=f"{spec.model}__housekeeping",
-        description=f"Check the state of {spec.model} and let go of what is too old",
+        description=f"Check the state of {spec.model} and delete what is too old",
         schedule=CronDataIntervalTimetable("0 12 * * 0", timezone=spec.timezone),
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,
@@ -49,7 +48,7 @@ def housekeeping(spec: ModelSpec) -> None:
                 not spec.retention.delete,
                 type="boolean",
                 title="Dry run",
-                description="List what is too old and remove nothing.",
+                description="List what is too old and delete nothing.",
             )
         },
         tags=tags_of(spec, "housekeeping"),

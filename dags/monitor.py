@@ -1,32 +1,31 @@
 """
 # Monitor
 
-Every day, after the scores: has the world moved, do the predictions come true, does the server keep its
-word, has the champion grown old? One decision, green, amber, red or unknown; on red a retrain is asked for,
-with brakes.
+Every day, after the scores: measure drift, prediction quality, service metrics, training-serving skew and the
+age of the champion. One state: green, amber, red or unknown. Red can request a retrain, within limits.
 
 | | |
 |---|---|
 | **Reads** | raw partitions of the day and the weeks before; predictions; the ledger; the request log of the server |
 | **Writes** | `monitoring/<model>/<day>/` and Evidently's report in the object store; perhaps an event of `<model>.retrain_request` |
-| **Safe to re-run** | Yes. What was measured is found again, the day's page is replaced, a retrain is asked for once. |
-| **Safe to backfill** | Yes. A past day is seen as it was known then. Nobody is told, nothing is started; the page says what would have been asked for. Score the days first. One at a time (`--max-active-runs 1`) the brakes act as they would have. |
+| **Safe to re-run** | Yes. Earlier measurements are reused, the day's page is replaced, a retrain is requested once. |
+| **Safe to backfill** | Yes. A past day uses only what was known then. No alert is sent and no retrain is started; the page shows what would have been requested. Score the days first. With one run at a time (`--max-active-runs 1`) the limits act as they would have. |
 
-Amber: one day is out of the ordinary, or labels are late. Red: act. A retrain that was asked for appears as a run of
-`<model>__retrain` whose first task says why. A paused retrain DAG loses what it is asked: the page says so after the
-cool-down.
+Amber: one day is unusual, or labels are late. Red: act. A requested retrain appears as a run of
+`<model>__retrain` whose first task shows the reason. A paused retrain DAG loses requests: the page shows this after
+the cool-down.
 
 **When it fails**
 
 * `extract_data` (models that read a database): a day has no row, or the query cannot be run; the log says which.
-* `wait_for_data`: a partition or the day's predictions did not come; the log names them. Land the day, run the
+* `wait_for_data`: a partition or the day's predictions are missing; the log names them. Land the day, run the
   model's score DAG, then clear the task.
-* `wait_for_data` skipped: the day lies before the first champion.
-* `validate_data`: the day breaks the serving contract; the log says how. Land it again, then clear the task.
-* `detect_drift`: the day has no reference; the error says what would make one.
-* `measure_service`: the server logged nothing, or in another form. Look at the server first.
-* `measure_skew`: the day was not scored, so there is nothing to hold the callers' rows against.
-* `assess_health`: a watcher gave no result. Its page says what is known; mend the task that failed and clear it.
+* `wait_for_data` skipped: the day is before the first champion.
+* `validate_data`: the day violates the serving contract; the log names the rule. Land it again, then clear the task.
+* `detect_drift`: the day has no reference days; the error names what is needed.
+* `measure_service`: the server logged nothing, or in another format. Check the server first.
+* `measure_skew`: the day was not scored, so there are no examples to compare the callers' rows with.
+* `assess_health`: a monitor gave no result. The page shows the other results; repair the failed task and clear it.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def monitor(spec: ModelSpec) -> None:
 
     @dag(
         dag_id=f"{spec.model}__monitor",
-        description=f"Watch {spec.model}, and ask for a retrain when it is time",
+        description=f"Monitor {spec.model}, and request a retrain when needed",
         schedule=CronDataIntervalTimetable(spec.schedule, timezone=spec.timezone),
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,

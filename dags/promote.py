@@ -1,33 +1,33 @@
 """
 # Promote
 
-Bring a version that passed its gates to another environment: dev, staging, prod. Its artifact, its identity
-and the data it learnt from are copied. **There it is judged anew**, beside the champion of that environment
-and on the version's own test rows, with every gate. Where the spec asks for approval, a person is asked about that
-verdict. Then it takes the way of any version, shadow and canary included.
+Copy a version that passed its gates to another environment: dev, staging, prod. Its artifact, its identity
+and its training data are copied. **It is evaluated again there**: compared with the champion of that environment,
+on the version's own test rows, with every gate. Where the spec requires approval, a person approves that
+evaluation. Then it is deployed like any version, shadow and canary included.
 
-It **checks and judges everything and writes nothing** until a run unticks dry run.
+It **checks and evaluates everything and writes nothing** until a run unticks dry run.
 
 An environment is two Airflow connections, `object_store_<name>` and `mlflow_<name>`, for the values of *To*.
 
 | | |
 |---|---|
 | **Reads** | version, identity and examples here; the champion there |
-| **Writes** | the version with its verdict and evidence there; perhaps the champion there; both ledgers |
-| **Safe to re-run** | Yes. A retried or cleared run promotes the version that it chose first. What is there already is found by its key. |
+| **Writes** | in the other environment the version with its evaluation and evidence, and the champion if it passes; both ledgers |
+| **Safe to re-run** | Yes. A retried or cleared run promotes the version that it chose first. Existing objects are found by their key. |
 | **Safe to backfill** | No schedule, so nothing to backfill. |
 
 A version that misses a gate there, or that a person rejects, is a green run: it is registered there, the champion
-there stays, and `deploy_model` says why.
+there stays, and `deploy_model` logs the reason.
 
 **When it fails**
 
-* `promote_model`, PromotionError: the version may not go; the error says why and what to do.
-* `promote_model`, ArtifactError: an artifact, evidence or data is damaged or gone, here or there; it is named. Restore
-  it from a backup.
-* `deploy_model`, PromotionError: another version was promoted there after this one was judged. Clear `promote_model`
+* `promote_model`, PromotionError: the version may not be promoted; the error has the reason and what to do.
+* `promote_model`, ArtifactError: an artifact, evidence or data is damaged or missing, here or there; the error
+  names it. Restore it from a backup.
+* `deploy_model`, PromotionError: another version was promoted there after this one was evaluated. Clear `promote_model`
   with the tasks after it.
-* Anything else was already retried twice: store or registry there do not answer. Page the owner.
+* Anything else was already retried twice: the store or registry there does not respond. Page the owner.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def promote(spec: ModelSpec) -> None:
 
     @dag(
         dag_id=f"{spec.model}__promote",
-        description=f"Bring a version of {spec.model} to another environment",
+        description=f"Copy a version of {spec.model} to another environment",
         schedule=None,
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,
@@ -77,7 +77,7 @@ def promote(spec: ModelSpec) -> None:
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
         params={
             "version": version_param(
-                "The version that shall go; the Model tab lists them. Empty: the champion."
+                "The version to promote; the Model tab lists them. Empty: the champion."
             ),
             "to": TO,
             "reason": reason_param(kept_in="both ledgers"),

@@ -1,8 +1,8 @@
 """
 # Reproduce
 
-Make a registered version again from the data, code and spec it was made of, and compare digests and
-metrics. Red if the model or one of its numbers came out different.
+Fit a registered version again from its recorded data, code and spec, and compare digests and metrics. Red if
+the model or a metric differs.
 
 | | |
 |---|---|
@@ -13,7 +13,7 @@ metrics. Red if the model or one of its numbers came out different.
 
 **When it fails**
 
-* `reproduce_version`: the log shows now against then, line by line. "unknown" marks what changed since
+* `reproduce_version`: the log compares now with then, line by line. "unknown" marks what changed since
   (code, a library, a corrected raw day); check out the commit it names and run it there.
 """
 
@@ -28,7 +28,7 @@ from evergreen_airflow.defaults import DEFAULT_ARGS, tags_of
 from evergreen_airflow.operators.reproduction import ReproduceVersionOperator
 
 VERSION = Param(
-    1, type="integer", minimum=1, title="Version", description="The version to make again."
+    1, type="integer", minimum=1, title="Version", description="The version to fit again."
 )
 
 
@@ -37,7 +37,7 @@ def reproduce(spec: ModelSpec) -> None:
 
     @dag(
         dag_id=f"{spec.model}__reproduce",
-        description=f"Make a version of {spec.model} again and compare",
+        description=f"Fit a version of {spec.model} again and compare",
         schedule=None,
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,

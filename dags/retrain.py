@@ -1,35 +1,35 @@
 """
 # Retrain
 
-Every night, fit the candidates on the days up to `as_of`, judge the best of them on untouched
-days beside the champion and the baselines, and let it serve if it passes every gate and, where the
-spec asks for it, a person says yes.
+Every night, fit the candidates on the days up to `as_of`, compare the best one on unseen test days with the
+champion and the baselines, and make it champion if it passes every gate and, where the spec requires it, a
+person approves.
 
 | | |
 |---|---|
 | **Reads** | raw partitions of the window in the object store; the champion in MLflow |
-| **Writes** | examples, reports and the evidence pack in the object store; one version in MLflow; perhaps the champion |
+| **Writes** | examples, reports and the evidence pack in the object store; one version in MLflow; the champion, if it passes |
 | **Safe to re-run** | Yes. Finished work is found by its key; versions, alias and examples stay as they are. |
-| **Safe to backfill** | Yes. A run older than any champion registers history and leaves the alias alone. One at a time (`--max-active-runs 1`) the champion evolves night by night; more replay nights side by side. |
+| **Safe to backfill** | Yes. A run older than any champion registers history and does not move the alias. With one run at a time (`--max-active-runs 1`) the champion evolves night by night; more runs replay nights in parallel. |
 
-A challenger that loses is a green run: the champion stays, and `evaluate_challenger` says why. So is one
-that a person rejects; `register_model` and `approve_promotion` link the evidence pack, and the ledger keeps
-who said what, and the stages of a version on its way through shadow and canary; while `deploy_model` watches
-them it is deferred, and a version that is slow, fails or disagrees backs out by itself: green, and told.
-`approve_promotion` waits under *Required Actions*, without a worker; no answer in time is a no.
+A challenger that misses a gate is a green run: the champion stays, and `evaluate_challenger` logs the reason. So
+is one that a person rejects. `register_model` and `approve_promotion` link the evidence pack; the ledger records
+who decided what, and the stages of a rollout. `deploy_model` is deferred during shadow and canary. A version that
+is slow, fails or disagrees is rolled back automatically: the run is green and an alert is sent.
+`approve_promotion` waits under *Required Actions*, without a worker slot; no answer in time is a rejection.
 
 **When it fails**
 
 * `extract_data` (models that read a database): a day has no row, or the query cannot be run; the log says which.
-* `wait_for_data`: a partition did not come; the log names day and path. Land it, then clear the task.
-* `validate_data`: the data broke its contract; the log says how. Land the day again, then clear
-  the task. Clearing alone will not help.
-* `prepare_examples`: the raw file changed while the run worked, or the examples cannot be learnt from.
-* `train_candidate`: `pipeline.py` gave something unusable. The error names the function.
-* `register_model`: runs only after `report_drift`, for without every part of the evidence nothing is promoted.
-* `deploy_model`: the version could not be loaded or scored, or somebody moved the champion alias by hand;
-  the error names both versions, and the model's rollback DAG settles it. Or no model server was there to
-  prove it on, or too few requests came; the log says which. The champion keeps serving.
+* `wait_for_data`: a partition is missing; the log names day and path. Land it, then clear the task.
+* `validate_data`: the data violates its contract; the log names the rule. Land the day again, then clear
+  the task. Clearing alone does not help.
+* `prepare_examples`: the raw file changed while the run worked, or no model can be trained on the examples.
+* `train_candidate`: `pipeline.py` returned something unusable. The error names the function.
+* `register_model`: runs only after `report_drift`: a version without complete evidence is never promoted.
+* `deploy_model`: the version could not be loaded or scored, or the champion alias was moved by hand;
+  the error names both versions, and the model's rollback DAG repairs it. Or no model server was live for
+  the rollout, or too few requests were received; the log says which. The champion keeps serving.
 * Anything else was already retried twice. Page the owner.
 """
 

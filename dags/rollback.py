@@ -3,23 +3,23 @@
 
 Make an earlier version champion again, by hand. It is loaded and scores its own example before
 anything moves. Without a version it is the last champion before the present one, by the ledger; a
-challenger that lost in between is never taken. It also settles an alias that was moved by hand.
+challenger that was never champion is not used. It also repairs an alias that was moved by hand.
 
 | | |
 |---|---|
 | **Reads** | the ledger; the version in MLflow and its artifact |
 | **Writes** | the champion alias; two entries in the ledger, with your name and reason |
-| **Safe to re-run** | Yes. One run goes back once, however often it is retried or cleared. To go back once more, start a new run. |
+| **Safe to re-run** | Yes. One run rolls back once, however often it is retried or cleared. To roll back once more, start a new run. |
 | **Safe to backfill** | No schedule, so nothing to backfill. |
 
 It starts as a **dry run**: everything is checked, nothing moves. Untick it to act. A version that was
-rolled back never serves again by itself; only this DAG with **force** can bring it back.
+rolled back never serves again automatically; only this DAG with **force** can restore it.
 
 **When it fails**
 
-* `roll_back_model`, RollbackError: the version never served, lost a gate, or there is none before this
-  one. The log lists the versions that may serve. Force takes it all the same, and the ledger says so.
-* `roll_back_model`, ArtifactError: the target cannot be loaded or its bytes were changed. The
+* `roll_back_model`, RollbackError: the version never served, missed a gate, or there is none before this
+  one. The log lists the versions that may serve. Force overrides this, and the ledger records it.
+* `roll_back_model`, ArtifactError: the target cannot be loaded or its bytes differ. The
   champion still serves. Choose another version.
 * Anything else was already retried twice. Page the owner.
 """
@@ -48,7 +48,7 @@ def rollback(spec: ModelSpec) -> None:
 
     @dag(
         dag_id=f"{spec.model}__rollback",
-        description=f"Put an earlier version of {spec.model} back in service",
+        description=f"Make an earlier version of {spec.model} champion again",
         schedule=None,
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,
@@ -56,7 +56,7 @@ def rollback(spec: ModelSpec) -> None:
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
         params={
             "version": version_param(
-                "The version that shall serve; the Model tab of this DAG lists them with scores. "
+                "The version that should serve; the Model tab of this DAG lists them with scores. "
                 "Empty: the last champion before the present one."
             ),
             "reason": reason_param(kept_in="the ledger"),

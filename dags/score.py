@@ -7,16 +7,16 @@ Every day, score the newest whole day with the version that was champion before 
 |---|---|
 | **Reads** | raw partitions of one day; the ledger and the version it names |
 | **Writes** | `predictions/<model>/<day>/` in the object store, stamped with version and digest |
-| **Safe to re-run** | Yes. Exactly that day is replaced, by the same bytes. |
+| **Safe to re-run** | Yes. Exactly that day is replaced, with the same bytes. |
 | **Safe to backfill** | Yes. A past day is scored by the version that served then, never by a later one. |
 
 **When it fails**
 
 * `extract_data` (models that read a database): a day has no row, or the query cannot be run; the log says which.
-* `wait_for_data`: a partition did not come; the log names day and path. Land it, then clear the task.
-* `validate_data`: the data broke its contract; the log says how. Land the day again.
+* `wait_for_data`: a partition is missing; the log names day and path. Land it, then clear the task.
+* `validate_data`: the data violates its contract; the log names the rule. Land the day again.
 * `score_partition` failed: no version was ever promoted. Run the model's retrain first.
-* `score_partition` skipped: the day lies before the first champion, and nothing honest can score it.
+* `score_partition` skipped: the day is before the first champion, and every version would be scored on its training data.
 """
 
 from __future__ import annotations

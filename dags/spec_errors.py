@@ -1,6 +1,6 @@
 """
 Show every model spec that cannot be used, and every DAG that cannot be built, as one import error,
-while the DAGs of all other models go on. This file makes no DAG of its own in Airflow.
+while the DAGs of all other models keep running. This file makes no DAG of its own in Airflow.
 """
 
 from __future__ import annotations

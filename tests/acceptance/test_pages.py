@@ -205,7 +205,7 @@ def test_keyboard_and_screen_reader_find_their_way(page, model):
     page.keyboard.press("Enter")
     expect(inside.get_by_role("heading", name="Versions")).to_be_visible()
     charts = inside.locator(".chart")
-    assert all("table below says the same" in chart.get_attribute("aria-label")
+    assert all("table below has the same values" in chart.get_attribute("aria-label")
                for chart in charts.all())  # fmt: skip
 
 

@@ -36,7 +36,7 @@ if (data && window.Plotly) {
   const options = { responsive: true, displaylogo: false };
   const at = charts.quality.days;
   Plotly.newPlot("quality", [
-    { x: at, y: charts.quality.real, name: "real", mode: "lines+markers", marker: { size: 4 }, connectgaps: false },
+    { x: at, y: charts.quality.real, name: "observed", mode: "lines+markers", marker: { size: 4 }, connectgaps: false },
     { x: at, y: charts.quality.estimated, name: "estimated", mode: "lines+markers", marker: { size: 3 }, line: { dash: "dash" } },
   ], layout(charts.metric + "; dotted lines are promotions", { shapes: marks }), options);
   Plotly.newPlot("drift", [

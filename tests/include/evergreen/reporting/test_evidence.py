@@ -59,9 +59,9 @@ def test_the_page_says_first_what_the_verdict_is_and_then_why(pack):
     assert page.index("<span>HOLD</span>") < page.index("<h2>Gates</h2>")
     assert headings(page) == [
         "Gates",
-        f"Side by side, on the same {pack.test_rows} rows",
+        f"Metrics on the same {pack.test_rows} test rows",
         "Curves",
-        "What each input is worth",
+        "Permutation importance",
         "Data contract",
         "Test days against training days",
         f"ML Test Score: {pack.test_score.total:g}",
