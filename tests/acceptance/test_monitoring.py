@@ -184,7 +184,7 @@ def test_people_are_told_in_words_and_the_log_reads_like_a_report(watched, moved
     assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in str(told[0])
     assert "Retrain: asked for" in str(told[0])
     assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in log
-    assert "::group::How watched was on" in log
+    assert f"::group::{MODEL} on {day_of(DRIFTED[2])}" in log
     assert "an alarm is beyond" in watched.log("monitor", first, "detect_drift")
 
 
@@ -243,7 +243,7 @@ def test_a_silent_server_makes_the_day_unknown_and_the_run_red(watched, moved, h
 
     found = health(watched, 11)
     states = {t["task_id"]: t["state"] for t in watched.tasks("monitor", "monitor-11")}
-    assert found["silent"] == ["service"]
+    assert found["missing"] == ["service"]
     assert found["colour"] in ("unknown", "red")
     assert states["detect_drift"] == states["measure_quality"] == "success"
     assert states["assess_health"] == "failed"

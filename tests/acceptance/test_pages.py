@@ -76,7 +76,7 @@ def open_form(page: Page, model, dag_id: str):
 
 def press_trigger(page: Page, form) -> None:
     form.get_by_role("button", name="Trigger", exact=True).last.click()
-    expect(form).to_be_hidden()
+    expect(form).to_be_hidden(timeout=30_000)
 
 
 def newest_run(model, workflow: str, *, known: set[str]) -> str:
@@ -352,14 +352,17 @@ def hostile_day(day: str) -> str:
     column = {"name": HOSTILE, "distance": 2, "usual": 1, "limit": 1}
     return json.dumps(
         {
+            "format_version": 2,
             "day": day,
             "colour": "red",
             "reasons": [HOSTILE],
             "report": {
-                "quality": {"metric": "roc_auc", "windows": [window]},
-                "drift": {"columns": [column]},
-                "service": None,
-                "staleness": None,
+                "results": {
+                    "quality": {"metric": "roc_auc", "windows": [window]},
+                    "drift": {"columns": [column]},
+                    "service": None,
+                    "staleness": None,
+                },
             },
         }
     )

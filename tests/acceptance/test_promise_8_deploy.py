@@ -201,7 +201,7 @@ def test_a_challenger_that_turns_bad_under_canary_backs_out(online, rows):
 
     with calling(online.server, MODEL, rows) as callers:
         receipt = online.roll_out(registration, within_s=120)
-        callers.wait_for_more(10)
+        callers.wait_for_more(60)
 
     assert receipt.is_backed_out
     assert receipt.reason.startswith("it backed out: canary")

@@ -44,7 +44,7 @@ def grow(store: FolderStore, nights: int) -> None:
     page = store.get(f"monitoring/{MODEL}/{day}/health.html")
     pack_key = next(k for k in store.list(f"evidence/{MODEL}/") if k.endswith("evidence.json"))
     pack = json.loads(store.get(pack_key))
-    quality = health["report"]["quality"]
+    quality = health["report"]["results"]["quality"]
     for n in range(1, nights):
         then = day - timedelta(days=n)
         quality["windows"] = [

@@ -7,6 +7,7 @@ Every object is read once as long as it does not change, so that two years of ni
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,9 +19,12 @@ from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE, HEALTH_DATA, HEALTH_PAGE
+from evergreen.storage.records import FORMAT_KEY
 from evergreen.values import Frozen
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 #: Versions that are listed with their scores, newest first.
 SHOWN_VERSIONS = 60
 
@@ -134,9 +138,13 @@ class _ParsedObjects(Generic[T]):
             known = self._known.get(key)
             if known is None or known[0] != head.fingerprint:
                 try:
-                    parsed = self.parse(key, json.loads(self.store.get(key)))
+                    content = json.loads(self.store.get(key))
                 except FileNotFoundError:
                     continue  # housekeeping was faster
+                if content.get(FORMAT_KEY) != Frozen.FORMAT:
+                    log.warning("%s was written in another format and is not shown", key)
+                    continue
+                parsed = self.parse(key, content)
                 known = self._known[key] = (head.fingerprint, parsed)
             found.append(known[1])
         return found

@@ -78,7 +78,7 @@ def test_changed_bytes_are_refused(registered):
         smoke_test.smoke_test(history.client, history.spec, version)
 
 
-def test(history) -> smoke_test.SmokeTest:
+def smoke_test_of(history) -> smoke_test.SmokeTest:
     return smoke_test.SmokeTest(
         folder=Path("/none"), name="m version 1", sha256="s", spec=history.spec
     )
@@ -92,7 +92,7 @@ def test_a_process_that_dies_is_an_answer(new_history, monkeypatch, request):
         smoke_test, "run_smoke_test", lambda _: os.kill(os.getpid(), signal.SIGSEGV)
     )
 
-    answer = smoke_test.run_in_subprocess(test(new_history()))
+    answer = smoke_test.run_in_subprocess(smoke_test_of(new_history()))
 
     assert answer.error == "m version 1 broke its process (-11)."
 
@@ -100,7 +100,7 @@ def test_a_process_that_dies_is_an_answer(new_history, monkeypatch, request):
 def test_a_process_that_hangs_is_an_answer_and_is_ended(new_history, monkeypatch):
     monkeypatch.setattr(smoke_test, "run_smoke_test", lambda _: time.sleep(60))
     monkeypatch.setattr(smoke_test, "TIMEOUT_S", 0.5)
-    asked = test(new_history())
+    asked = smoke_test_of(new_history())
     started, before = time.monotonic(), set(psutil.Process().children())
 
     answer = smoke_test.run_in_subprocess(asked)
@@ -113,7 +113,7 @@ def test_a_process_that_hangs_is_an_answer_and_is_ended(new_history, monkeypatch
 def test_an_error_nobody_foresaw_is_an_answer(new_history, monkeypatch):
     monkeypatch.setattr(smoke_test, "run_smoke_test", lambda _: 1 / 0)
 
-    assert "ZeroDivisionError" in smoke_test.run_in_subprocess(test(new_history())).error
+    assert "ZeroDivisionError" in smoke_test.run_in_subprocess(smoke_test_of(new_history())).error
 
 
 def test_what_this_process_did_to_the_users_code_is_unknown_there(new_history, monkeypatch):
@@ -126,7 +126,7 @@ def test_what_this_process_did_to_the_users_code_is_unknown_there(new_history, m
         lambda _: smoke_test.SmokeTestResult(rows=int("models.patched" in sys.modules)),
     )
 
-    assert smoke_test.run_in_subprocess(test(new_history())).rows == 0, seen
+    assert smoke_test.run_in_subprocess(smoke_test_of(new_history())).rows == 0, seen
 
 
 def test_threads_that_worked_here_do_not_hang_it(registered):
