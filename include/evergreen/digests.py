@@ -17,7 +17,7 @@ from evergreen.spec import MODELS_DIR, ModelSpec
 from evergreen.storage.records import canonical_json, digest_of
 
 PACKAGE_DIR = Path(__file__).parent
-#: What a commit begins with that nobody could tell; the reason follows.
+#: What stands for a commit that could not be determined; the reason follows.
 UNKNOWN = "unknown"
 
 

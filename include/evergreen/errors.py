@@ -5,7 +5,7 @@ EvergreenError
 ├── SpecError               the YAML is wrong            fix the file it names
 ├── AsOfError               the run lives at no instant  trigger it with a valid ``as_of``
 ├── DataContractError       the data broke its word      repair or quarantine the partition
-│   └── MissingPartitionError   a day never came         land the day it names, then clear the task
+│   └── MissingPartitionError   a day is missing         land the day it names, then clear the task
 ├── CandidateError          the model's own code failed  fix prepare.py or pipeline.py
 ├── ArtifactError           a stored object is not what  do not use it; restore or retrain
 │                           its manifest says
@@ -19,7 +19,7 @@ EvergreenError
 ├── PromotionError          a version may not go to     name one that passed and serves, or look
 │                           another environment         at what it names there
 ├── BacktestError           there is too little past     backfill the nights it names
-├── ReproductionError       a version came out different find what changed since; it is named
+├── ReproductionError       a version was not the same   find what changed since; it is named
 ├── MonitoringError         what is watched cannot be   land or repair what it names, then
 │                           seen                        clear the run
 ├── StateError              an invariant does not hold  repair what it names before the next night
@@ -57,7 +57,7 @@ class CandidateError(EvergreenError):
 
 
 class ArtifactError(EvergreenError):
-    """Stored bytes differ from their recorded digest, or hold a type nobody trusted."""
+    """Stored bytes differ from their recorded digest, or hold a type that is not trusted."""
 
 
 class NoChampionError(EvergreenError):

@@ -47,9 +47,9 @@ def alert(context: Context | dict[str, Any], spec: ModelSpec, *, title: str, bod
         try:
             notifier.notify(context)  # type: ignore[no-untyped-call]
         except Exception:
-            log.exception("%r could not be told through connection %s", title, conn_id)
+            log.exception("%r could not be sent through connection %s", title, conn_id)
         else:
-            log.info("told %r through connection %s", title, conn_id)
+            log.info("sent %r through connection %s", title, conn_id)
 
 
 def alert_failure(context: Context) -> None:
@@ -57,7 +57,8 @@ def alert_failure(context: Context) -> None:
     Alert people that a task failed for good: which, why, and where its log is.
 
     Airflow calls it (``on_failure_callback``) after the last try, in the task's own process, or in
-    the DAG processor if that process was killed. A backfill alerts nobody: who started it looks.
+    the DAG processor if that process was killed. A backfill sends no alert: the person who started
+    it looks.
     A model whose spec cannot be read any more has no connections to alert through; Airflow shows
     that spec as an import error.
     """

@@ -1,7 +1,7 @@
 """
 Celery's configuration for warm workers: Airflow's own, and what a worker imports before it forks.
 
-Airflow is told of it by ``[celery] celery_config_options``. The scheduler reads the same file to
+Airflow finds it by ``[celery] celery_config_options``. The scheduler reads the same file to
 send tasks and imports nothing of it: Celery imports ``include`` when a worker starts, once, in the
 parent of its processes.
 """

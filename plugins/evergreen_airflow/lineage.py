@@ -106,7 +106,7 @@ def _written(store: str, ref: ObjectRef, receipt: Frozen) -> OutputDataset:
 
 
 def _raw_tables(store: str, spec: ModelSpec, receipt: ValidationReceipt) -> Iterator[InputDataset]:
-    """Yield the raw tables, each with what the contract said of it."""
+    """Yield the raw tables, each with the checks of its contract."""
     for name, table in spec.raw_tables.items():
         held = [
             data_quality_assertions_dataset.Assertion(

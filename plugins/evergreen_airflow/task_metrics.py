@@ -21,7 +21,7 @@ from evergreen.storage.base import ObjectStore
 
 #: Units of ``ru_maxrss`` on Linux, getrusage(2).
 KIB = 1024
-#: From green, which is 0, to the gravest.
+#: From green, which is 0, to the worst.
 STATES = tuple(reversed(SEVERITY_ORDER))
 
 

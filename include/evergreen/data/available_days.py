@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class LandedDay(Frozen):
-    """One day that can be used: its examples, and the raw columns and types it came with."""
+    """One day that can be used: its examples, and its raw columns with their types."""
 
     prepared: PreparedDay
     raw_columns: dict[str, str]

@@ -240,7 +240,7 @@ class WindowDay:
 def _known_at(
     store: ObjectStore, spec: ModelSpec, prepared: PreparedDay, *, as_of: datetime
 ) -> examples.Labelled:
-    """Describe the labelled rows known at *as_of*; the day is read only if some came later."""
+    """Describe the labelled rows known at *as_of*; the day is read only if some arrived later."""
     newest = prepared.labelled.newest_known_at
     if newest is None or newest <= as_of:
         return prepared.labelled

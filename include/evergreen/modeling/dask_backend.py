@@ -24,7 +24,7 @@ def running_on(address: str | None) -> Iterator[None]:
     The cluster's workers import Evergreen and the model's code: start them from the same image.
 
     :param address: A scheduler's, such as ``tcp://dask:8786``.
-    :raises ConnectionError: If nobody answers there, or there is no worker.
+    :raises ConnectionError: If no scheduler answers there, or there is no worker.
     """
     if address is None:
         yield

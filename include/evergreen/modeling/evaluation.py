@@ -1,5 +1,5 @@
 """
-Judge the best candidate once, on days nobody has looked at, beside the champion and the baseline.
+Evaluate the best candidate once, on unseen days, beside the champion and the baseline.
 
 Everything is measured on the same rows. A gate that cannot be measured is failed, not skipped; a
 slice that is too small to tell is unknown and says so.

@@ -1,5 +1,5 @@
 """
-The rules a challenger must pass. Pure: what was said about the same rows goes in, checks come out.
+The rules a challenger must pass. Pure functions of predictions for the same rows.
 
 Every gate answers. One that cannot be measured fails, one that gives no answer fails, and only a
 slice that is too small to tell, or a rule the spec does not set, is unknown.
@@ -33,7 +33,7 @@ NOTICED_SHARE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class ModelScores:
-    """What one model said about the test rows, and what that is worth."""
+    """One model's predictions for the test rows, and their metrics."""
 
     predictions: Predictions
     metrics: dict[Metric, float]
@@ -100,7 +100,7 @@ def _floors(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
 
 
 def _calibration(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
-    """Well calibrated, or no worse than the champion: a stormy week is nobody's fault."""
+    """Calibration may be as bad as the champion's on the same rows."""
     most = spec.gates.max_calibration_error
     error = metrics.calibration_error(contest.truth, contest.challenger.predictions)
     measured, required = f"{error:.4f}", f"<= {most:g}"

@@ -116,7 +116,7 @@ def calibration_error(truth: Labels, predictions: Predictions, *, bins: int = 10
 def calibration_curve(
     truth: Labels, predictions: Predictions, *, bins: int = 10
 ) -> list[tuple[float, float, int]]:
-    """Return per group of rows, low to high: what was said, what came (means), and rows."""
+    """Return per group of rows, low to high: mean predicted, mean actual, and number of rows."""
     predicted, actual = _predicted_and_actual(truth, predictions)
     groups = np.array_split(np.argsort(predicted, kind="stable"), bins)
     return [(float(predicted[g].mean()), float(actual[g].mean()), len(g)) for g in groups if len(g)]

@@ -1,7 +1,7 @@
 """
 Load a version and predict its example in a process of its own, as a server would.
 
-A model that hangs or kills its process takes nobody with it. The process is a fork: it has this
+A hang or a crash of the model cannot affect the task. The process is a fork: it has this
 one's libraries, which take seconds to import, but not its user code (``models.*`` is read again),
 and a task that probes has trained nothing.
 """

@@ -272,7 +272,7 @@ def _too_short(days: int) -> str:
 
 
 def _schema_changes(landed: Mapping[date, LandedDay], day: date) -> list[str]:
-    """Say which raw columns came, went or changed type since the day before that can be used."""
+    """Return which raw columns were added, removed or changed type since the last usable day."""
     earlier = [d for d in landed if d < day]
     then, now = landed[max(earlier)].raw_columns, landed[day].raw_columns
     if not then or not now:

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-#: With fewer days than this no alarm can be told from an ordinary day.
+#: With fewer days than this an alarm cannot be distinguished from an ordinary day.
 MIN_THRESHOLD_DAYS = 7
 #: Distances are squares of something like a normal deviate: their fourth roots are nearly normal
 #: (Hawkins and Wixley, "A Note on the Transformation of Chi-Squared Variables to Normality", The
@@ -77,7 +77,7 @@ def thresholds(
 
     :param history: Distances, shape ``(days, columns)``, at least 0, NaN where there was none.
     :param weights: What a column is worth, 1 on average; one that is missing is worth 1.
-    :param resolution: Distances that cannot be told from none, where they are known.
+    :param resolution: Distances that cannot be distinguished from none, where they are known.
     :param possible: The largest distance there can be, where something bounds it.
     :param false_alarm_rate: Chance of an alarm on an ordinary day, over all columns together.
     :return: Nothing if *history* has fewer than 7 days.

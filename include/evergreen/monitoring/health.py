@@ -61,7 +61,7 @@ class Report(Frozen):
 
 
 class PastDay(Frozen):
-    """One day of the strip that shows how it came to this."""
+    """One day of the strip that shows the days before."""
 
     day: date
     colour: Colour | None

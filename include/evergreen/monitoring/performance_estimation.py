@@ -31,7 +31,7 @@ def expected_metrics(
 
     Each row counts once for every class, weighted with the chance of that class.
 
-    :param predictions: What was said: shape ``(rows,)``, or ``(rows, classes)``.
+    :param predictions: Shape ``(rows,)``, or ``(rows, classes)``.
     :param chances: Calibrated *predictions*, same shape.
     :return: None for a regression, whose predictions say nothing of their own error, and where all
         chances are on one side.

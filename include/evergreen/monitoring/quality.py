@@ -1,5 +1,5 @@
 """
-Measure what came of the predictions, as labels arrive: late, out of order, twice.
+Measure predictions against labels as they arrive: late, out of order, twice.
 
 A day's predictions and the labels known at ``as_of`` are joined once per content of either. A label
 that comes later, or comes again changed, makes another join, and the windows with that day in them
@@ -56,7 +56,7 @@ from evergreen.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-#: With fewer days than this nobody can say what share of labels is usual.
+#: With fewer days than this the usual share of labels is not known.
 MIN_DAYS_TO_KNOW = 7
 
 
@@ -235,8 +235,8 @@ def _slices(rows: LabeledRows) -> Iterator[SliceQuality]:
     for name in rows.spec.gates.slices.columns:
         for value, some in rows.frame.groupby(f"slice_{name}"):
             found = LabeledRows(spec=rows.spec, frame=some)
-            told = _measured(found)[metric] if len(some) >= least else None
-            yield SliceQuality(name=f"{name}={value}", rows=len(some), value=told)
+            value = _measured(found)[metric] if len(some) >= least else None
+            yield SliceQuality(name=f"{name}={value}", rows=len(some), value=value)
 
 
 def _broken(
@@ -298,7 +298,7 @@ def _offline(workspace: Workspace, number: str) -> float | None:
 
 
 def _estimate_error(windows: Sequence[QualityWindow], metric: Metric) -> float | None:
-    """Return how far estimates lay from what came, on average over windows that have both."""
+    """Return the mean distance of estimates from observed values over windows that have both."""
     both = [(w.metrics[metric], w.estimated[metric]) for w in windows]
     gaps = [
         abs(actual - predicted)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 class RetrainDecision(Frozen):
     """
-    Whether a retrain is asked for, in words; ``request`` is set if somebody must be told.
+    Whether a retrain is requested, as a message; ``request`` is set if an event must be sent.
 
     ``is_stuck``: a brake holds that only a person can loosen.
     """

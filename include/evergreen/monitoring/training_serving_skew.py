@@ -89,7 +89,7 @@ def _examples(store: ObjectStore, spec: ModelSpec, day: date) -> pd.DataFrame:
 
 
 def _served(store: ObjectStore, spec: ModelSpec, day: date) -> pd.DataFrame | None:
-    """Return the rows served for events of *day*, in the order in which they came."""
+    """Return the rows served for events of *day*, in the order of arrival."""
     import pandas as pd
 
     from evergreen.data.parquet import from_parquet

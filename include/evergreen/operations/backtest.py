@@ -82,7 +82,7 @@ class ScorerChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredDay:
-    """One day's labels, and what the version of each strategy said about its rows."""
+    """One day's labels, and the predictions of each strategy's version."""
 
     serving: ScorerChoice
     truth: Labels
@@ -234,7 +234,7 @@ def _score(
     spec: ModelSpec,
     client: MlflowClient,
 ) -> list[ScoredDay]:
-    """Return each day with what every strategy would have said; each model is loaded once."""
+    """Return each day with the predictions of every strategy; each model is loaded once."""
     jobs: dict[str, tuple[Night, set[date]]] = {}
     for serving in served:
         for night in serving.by.values():

@@ -1,5 +1,5 @@
 """
-What must hold at any time, whatever crashed, was repeated or came twice.
+What must hold at any time, whatever crashed or was repeated.
 
 Tests, housekeeping and ``make check-state`` ask the same questions. By hand, and without Airflow:
 ``python -m evergreen check-invariants --model flight_delay --store file:///srv/evergreen

@@ -41,7 +41,7 @@ class Importance(Frozen):
 
 
 class Bin(Frozen):
-    """One group of rows with like predictions: what was said, what came (means), how many rows."""
+    """One group of rows with similar predictions: mean predicted, mean actual, number of rows."""
 
     predicted: float
     actual: float
@@ -49,7 +49,7 @@ class Bin(Frozen):
 
 
 class Curves(Frozen):
-    """How well one model's predictions fit what came, and how well they order the rows."""
+    """How well one model's predictions fit the labels, and how well they order the rows."""
 
     calibration: tuple[Bin, ...]
     lift: tuple[tuple[float, float], ...]

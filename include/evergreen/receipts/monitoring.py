@@ -76,7 +76,7 @@ class Finding(Frozen):
 
 
 class DayAlarm(Frozen):
-    """Whether one day was an alarm, and by which columns; not told while history is too short."""
+    """Whether one day was an alarm, and by which columns; not known while history is too short."""
 
     day: date
     is_known: bool
@@ -136,7 +136,7 @@ class VersionQuality(Frozen):
 
 
 class LateLabels(Frozen):
-    """A day whose labels are due, and of which fewer came than usually do."""
+    """A day whose labels are due, and of which fewer arrived than usual."""
 
     day: date
     share: float
@@ -202,7 +202,7 @@ class StalenessReceipt(MonitorReceipt):
 
 
 class RetrainRequest(Frozen):
-    """A retrain that monitor asked for; ``is_replay``: in a replayed past, so nobody was told."""
+    """A retrain that monitor requested; ``is_replay``: in a replayed past, so no alert was sent."""
 
     model: str
     as_of: datetime

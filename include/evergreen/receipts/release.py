@@ -81,7 +81,7 @@ class RegistrationReceipt(Frozen):
 
 
 class ApprovalReceipt(Frozen):
-    """What a person said, or why nobody was asked."""
+    """A person's answer, or why no one was asked."""
 
     model: str
     as_of: datetime

@@ -1,5 +1,5 @@
 """
-The append-only history of who was champion, when, why and by whose word.
+The append-only history of champions: which version, when, why, and who approved it.
 
 One immutable object per entry, numbered without gaps. A number belongs to whoever writes it first,
 so the ledger is also the lock of the champion alias: an *intent* is a decision that anybody may
@@ -40,7 +40,7 @@ class LedgerEntry(Frozen):
     One step of a change of champion.
 
     ``intent``: it is decided and checked. ``outcome``: the alias has moved. ``abandoned``: it can
-    never move, because the version is gone. ``refused``: a person said no, and nothing was decided.
+    never move, because the version is gone. ``refused``: a person rejected it; nothing changed.
     ``sent``: the version was copied to another environment; here nothing changes.
 
     On its way to the callers a version goes from ``stage`` to ``stage``, which model servers
@@ -92,7 +92,7 @@ class Ledger:
 
     @property
     def pending(self) -> LedgerEntry | None:
-        """The decision that nobody has finished yet."""
+        """The decision that is not finished yet."""
         last = self.entries[-1] if self.entries else None
         return last if last is not None and last.step == "intent" else None
 
@@ -108,7 +108,7 @@ class Ledger:
 
     @cached_property
     def active_champions(self) -> tuple[LedgerEntry, ...]:
-        """The champions nobody went back on, oldest first; the last one serves."""
+        """The champions that were not rolled back, oldest first; the last one serves."""
         return _active_champions(self.outcomes)
 
     @property
@@ -163,7 +163,7 @@ class Ledger:
         """
         Return what may score the day that begins at *day_start*, for a run that lives at *as_of*.
 
-        The newest champion known at *as_of* that nobody had gone back on by then and that had
+        The newest champion known at *as_of* that was not rolled back by then and that had
         learnt nothing at or after *day_start*.
         """
         known = _active_champions([e for e in self.outcomes if e.serves_from <= as_of])
@@ -266,7 +266,7 @@ def append_once(store: ObjectStore, entry: LedgerEntry) -> Ledger:
 def _active_champions(
     outcomes: tuple[LedgerEntry, ...] | list[LedgerEntry],
 ) -> tuple[LedgerEntry, ...]:
-    """Replay *outcomes*: a promotion adds a champion, a rollback drops all that came after it."""
+    """Replay *outcomes*: a promotion adds a champion, a rollback drops all later ones."""
     found: list[LedgerEntry] = []
     for entry in outcomes:
         if entry.action == "rollback":

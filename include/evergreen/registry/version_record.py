@@ -23,7 +23,7 @@ def load_identity(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
     """
     Return what made *version*.
 
-    :raises ArtifactError: If nobody can say: the record is gone, or was never written.
+    :raises ArtifactError: If the record is gone, or was never written.
     """
     key = layout.identity_record(
         version.name, mlflow_registry.tag(version, mlflow_registry.TAG_KEY)
@@ -32,7 +32,7 @@ def load_identity(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
         return load_document(store, key, VersionIdentity)
     except FileNotFoundError:
         raise ArtifactError(
-            f"{key} is gone from {store.uri}, so nobody can say what made version "
+            f"{key} is gone from {store.uri}, so it is not known what made version "
             f"{version.version} of {version.name}. Restore it from a backup."
         ) from None
 

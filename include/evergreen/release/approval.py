@@ -46,7 +46,7 @@ def reason_not_approved(
     registration: RegistrationReceipt, approval: ApprovalReceipt | None, *, is_stale: bool
 ) -> str | None:
     """
-    Return why what a person said does not allow this promotion, or None if it does.
+    Return why a person's answer does not allow this promotion, or None if it does.
 
     :param is_stale: Whether another version serves than the one *registration* was judged beside.
     """

@@ -95,13 +95,13 @@ def deploy_model(
     :param reevaluate: Judges the challenger beside the present champion and registers that.
     :param actor: Who asks for it, for the ledger: an Airflow run or a person.
     :param now: The instant written into the ledger.
-    :param approval: What a person said of this very judgement, where the spec wants to ask one. A
+    :param approval: A person's answer about this evaluation, where the spec requires one. A
         no goes into the ledger too.
     :param run: Identity of the run that asks, the same in all of its tries: a later try of the run
         that promoted the version still answers that it did.
     :raises ArtifactError: If the version's artifact cannot be loaded or does not predict.
     :raises AliasMovedError: If it may serve, but somebody moved the alias by hand.
-    :raises RolloutError: If nobody could watch it prove itself.
+    :raises RolloutError: If no model server could try it.
     """
     for _ in range(MAX_DECISIONS):
         serving = observe(workspace.store, workspace.client, workspace.spec.model, now=now)
@@ -292,7 +292,7 @@ def _entry(
     if approval is not None and approval.asked:
         actor = f"{approval.actor}, in {actor}"
         answer = "approved" if approval.approved else "rejected"
-        reason += f"; {answer} by {approval.actor}: {approval.message or 'no words'}"
+        reason += f"; {answer} by {approval.actor}: {approval.message or 'no comment'}"
     return ledger_store.LedgerEntry(
         step=step,
         action="promote",

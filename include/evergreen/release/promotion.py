@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: On a version that came from elsewhere: the store and version it was.
+#: On a version that was promoted from another environment: its store and version there.
 TAG_FROM = "evergreen.promoted_from"
 
 

@@ -79,7 +79,7 @@ class Staged(Target):
         """Begin the first stage, or decide on the one that is on."""
         running, version = ledger.rollout, intent.version
         if ledger.champion is None:
-            return Proven(message="the first champion has nobody to be compared with")
+            return Proven(message="the first champion has no other to be compared with")
         if running is not None and running.entry.version != version:
             ledger = stop_rollout(self.store, ledger, f"version {version} came after it", now=now)
             running = None

@@ -187,6 +187,6 @@ def _limits(
     yield f"Judged on {evaluation.test_rows} rows of {identity.days['test']}; no other season seen."
     unknown = [gate.name for gate in evaluation.gates if gate.status == "unknown"]
     if unknown:
-        yield f"Not told, for want of rows or of a rule: {', '.join(unknown)}."
+        yield f"Not measured, for lack of rows or of a rule: {', '.join(unknown)}."
     if useless := [one.name for one in details.importances if one.is_useless]:
         yield f"As good without these inputs: {', '.join(useless)}."

@@ -116,7 +116,7 @@ def _infrastructure(
     yield _test(
         "Training is reproducible",
         1 if again else 0,
-        f"{again} versions were made again and came out the same" if again else NOT_RUN,
+        f"{again} versions were reproduced with the same result" if again else NOT_RUN,
     )
     yield _test("Model specification code is unit tested")
     yield _test("The full ML pipeline is integration tested")

@@ -37,7 +37,7 @@ class NotServingError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionResult:
-    """What was said of each row, and by which version; ``classes`` of the model, if it has any."""
+    """The prediction of each row and the version that made it; ``classes`` if the model has any."""
 
     scores: Predictions
     versions: list[str]

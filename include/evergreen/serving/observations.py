@@ -15,7 +15,7 @@ from evergreen.values import Frozen
 
 #: Upper bounds in which answering times are counted, in ms: 0.5 ms to 2 minutes, each 15 % wider.
 BOUNDS_MS = tuple(0.5 * 1.15**n for n in range(89))
-#: A server that was not heard of for this long is gone.
+#: A server without a heartbeat for this long is gone.
 SILENT = timedelta(seconds=60)
 QUANTILE = 0.95
 
@@ -105,7 +105,7 @@ def observations(store: ObjectStore, model: str, number: int) -> list[Observatio
 
 
 def live_servers(store: ObjectStore, *, now: datetime) -> list[Heartbeat]:
-    """Return every model server that was heard of lately."""
+    """Return every model server with a recent heartbeat."""
     found = []
     for key in store.list(layout.heartbeats()):
         try:
@@ -118,6 +118,6 @@ def live_servers(store: ObjectStore, *, now: datetime) -> list[Heartbeat]:
 
 
 def is_expired(rollout: ledger_store.Rollout, limits: RolloutLimits, *, now: datetime) -> bool:
-    """Return whether a stage is so old that whoever began it is gone: nobody watches it."""
+    """Return whether a stage is so old that the task which began it must be gone."""
     longest = timedelta(minutes=rollout.stage.minutes, hours=limits.wait_hours + 1)
     return now - rollout.entry.recorded_at > longest

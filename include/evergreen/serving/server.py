@@ -109,7 +109,7 @@ class ModelServer:
             await asyncio.sleep(seconds)
 
     def _add_models(self) -> None:
-        """Follow each model whose folder is there; one that came since the start too."""
+        """Follow each model whose folder exists, also one that was added since the start."""
         specs, errors = find_specs()
         for error in errors:
             if str(error) not in self._errors:

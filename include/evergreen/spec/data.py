@@ -200,7 +200,7 @@ class TableContract(Frozen):
         if self.event_time and self.columns[self.event_time].type != "datetime":
             raise ValueError(f"event_time {self.event_time} must have type datetime")
         if late := sorted(name for name in named if self.columns[name].known_later):
-            raise ValueError(f"{late} cannot be known_later: rows are told apart by them")
+            raise ValueError(f"{late} cannot be known_later: they identify a row")
         return self
 
 

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from evergreen.spec.formatting import VALUE_CHARS, Fault, shortened, shown
 from evergreen.spec.reading import Lines
 
-#: Faults of one file that are told; more would hide the first.
+#: Problems of one file that are listed; more would hide the first.
 MAX_ERRORS = 10
 
 _LIST = "a list, for example [{example}]"

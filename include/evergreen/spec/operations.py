@@ -26,7 +26,7 @@ class Alerts(Frozen):
     """
     Where alerts go, by Airflow connection of type apprise. The task log always gets them.
 
-    A run that has not ended ``late_after_hours`` after it was queued is told of. The time that the
+    A run that has not ended ``late_after_hours`` after it was queued is alerted. The time that the
     spec gives people and stages to answer is not counted against it.
     """
 

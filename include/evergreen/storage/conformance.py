@@ -181,10 +181,10 @@ TESTS = (
         costs="A task would not find what the task before it wrote",
     ),
     _Test(
-        name="what is absent is said to be absent",
+        name="what is absent is reported as absent",
         is_needed=True,
         try_it=_says_absent,
-        costs="A day that never came would look as if it had",
+        costs="A missing day would look as if it had landed",
     ),
     _Test(
         name="a listing is complete, in order, and at once",

@@ -40,7 +40,7 @@ class _UnderWayError(Exception):
 
 
 class _OtherBytesError(ArtifactError):
-    """The bytes that came are not those that were written."""
+    """The bytes that arrived are not those that were written."""
 
 
 #: boto3 gives up after three tries in 1.6 s by default (FACTS, "Storage").
@@ -201,7 +201,7 @@ class BucketStore(ObjectStore):
             self._client.head_bucket(Bucket=self.bucket)  # refused if it is somebody else's
 
     def is_blind_to_damage(self, key: str) -> str | None:
-        """Write with a wrong digest; return what the server should not have said, or None."""
+        """Write with a wrong digest; return the server's wrong answer, or None."""
         wrong = base64.b64encode(hashlib.sha256(b"other bytes").digest()).decode()
         try:
             self._call("put_object", key, Body=b"bytes", ChecksumSHA256=wrong)

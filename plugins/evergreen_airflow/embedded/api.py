@@ -91,7 +91,7 @@ class AirflowApi:
 
 
 def _accepted(answer: httpx.Response) -> httpx.Response:
-    """Return *answer* if it is a yes, else raise with what Airflow said."""
+    """Return *answer* if it is a success, else raise an error with Airflow's text."""
     if answer.is_success:
         return answer
     request = answer.request

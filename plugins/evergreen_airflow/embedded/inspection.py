@@ -72,7 +72,7 @@ def reproduce(
     """
     Make a version again through its DAG and print what the task found.
 
-    :raises StackError: If it came out different; the end of the log is in the message.
+    :raises StackError: If it is not the same; the end of the log is in the message.
     """
     api = AirflowApi(settings, password=password)
     dag_id, run_id = f"{model}__reproduce", f"make__{version}__{datetime.now(UTC):%Y%m%dT%H%M%S}"

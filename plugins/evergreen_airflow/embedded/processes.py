@@ -80,7 +80,7 @@ def stop(settings: Settings) -> int:
         supervisord = [p for p in before if p.pid == _session(settings)]  # it leads the session
         psutil.wait_procs(supervisord, timeout=STOP_TIMEOUT_S)
     for ask in (signal.SIGTERM, signal.SIGKILL):
-        # A worker that lost its parent is in nobody's group any more, but still carries the mark.
+        # A worker that lost its parent is in no group of ours, but still carries the mark.
         left = list(ours(settings))
         for process in left:
             _signal(process, ask)
@@ -199,7 +199,7 @@ def _services(settings: Settings) -> tuple[str, ...]:
     return (*SERVICES, *([MODEL_SERVER] if settings.serving else []))
 
 
-#: How Airflow is told to import modules once, before its workers are forked.
+#: The setting by which Airflow imports modules once, before its workers are forked.
 PRELOAD_VARIABLES = (
     'AIRFLOW__CORE__MP_START_METHOD="forkserver",AIRFLOW__CORE__MP_FORKSERVER_PRELOAD="{modules}"'
 )

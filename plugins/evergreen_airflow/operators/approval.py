@@ -28,7 +28,7 @@ WORDS = Param(
     "",
     type="string",
     maxLength=1000,
-    title="Your words",
+    title="Comment",
     description="Why; kept in the ledger with your name.",
     source="task",
 )
@@ -36,9 +36,9 @@ WORDS = Param(
 
 class ApprovePromotionOperator(ModelOperator, HITLOperator):
     """
-    Wait for a person's word on a version that passed its gates.
+    Wait for a person's approval of a version that passed its gates.
 
-    The task waits without a worker slot. No answer in time means no. Nobody is asked about a
+    The task waits without a worker slot. No answer in time means no. No one is asked about a
     version that may not serve anyway. Safe to retry: cleared, it asks again.
 
     :param registration: Receipt of ``register_model`` or ``promote_model``; pass its ``.output``.
@@ -123,7 +123,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
             receipt["version"],
             verdict,
             receipt["actor"],
-            receipt["message"] or "no words",
+            receipt["message"] or "no comment",
         )
         return receipt
 

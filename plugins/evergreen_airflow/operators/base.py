@@ -114,4 +114,4 @@ class StageOperator(ModelOperator):
 
     @abstractmethod
     def run_stage(self, context: Context) -> Frozen:
-        """Parse the receipts, ask the core, log what it said, return its receipt."""
+        """Parse the receipts, call the core, log its result, return its receipt."""

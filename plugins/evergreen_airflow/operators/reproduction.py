@@ -27,7 +27,7 @@ class ReproduceVersionOperator(StageOperator):
     ui_color = "#e6f0fa"
 
     def run_stage(self, context: Context) -> ReproductionReceipt:
-        """Reproduce, show both sides, and fail if the model or its numbers came out different."""
+        """Reproduce, show both sides, and fail if the model or its numbers differ."""
         from evergreen.operations.reproduction import reproduce_version  # heavy: scikit-learn
 
         receipt = reproduce_version(self.workspace, version=str(context["params"]["version"]))

@@ -36,7 +36,7 @@ class ScorePartitionOperator(StageOperator):
         self.validation = validation
 
     def run_stage(self, context: Context) -> ScoringReceipt:
-        """Score, then say with which version and what came out."""
+        """Score, then log the version and the result."""
         from evergreen.scoring.scoring import score_partition  # heavy: pandas
 
         validation = ValidationReceipt.model_validate(self.validation)

@@ -19,7 +19,7 @@ from evergreen_airflow.task_log import log_table
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-#: Where a Dask scheduler listens unless it is told otherwise.
+#: Where a Dask scheduler listens unless the variable says otherwise.
 DASK_PORT = 8786
 
 

@@ -41,7 +41,7 @@ class OpenApproval:
 
 
 def runs_of_dags(session: Session, dag_id: str) -> Runs:
-    """Return the newest run of *dag_id*, what its deploy said, and when the next one is due."""
+    """Return the newest run of *dag_id*, the result of its deploy, and when the next one is due."""
     last = session.scalar(
         select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.run_after.desc()).limit(1)
     )

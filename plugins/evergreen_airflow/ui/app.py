@@ -120,7 +120,7 @@ def model(dag_id: str, session: SessionDep) -> HTMLResponse:
 
 @app.get("/run/{dag_id}/{run_id:path}", dependencies=[READ_RECEIPT])
 def run(request: Request, dag_id: str, run_id: str, session: SessionDep) -> Response:
-    """The page that tells what a run came to."""
+    """The page with the result of a run."""
     _, workflow = model_of(dag_id)
     if workflow not in TELLING:
         return _page(pages.nothing(NO_RUN_PAGE))

@@ -80,7 +80,7 @@ def row(history: ModelHistory, runs: Runs) -> ModelOverviewRow:
 def models(
     rows: list[ModelOverviewRow], *, waiting: list[OpenApproval], problems: list[str], now: datetime
 ) -> str:
-    """Return the list of models, the gravest first, with what waits for a word on top."""
+    """Return the list of models, the worst state first, with open approvals on top."""
     ordered = sorted(rows, key=lambda one: (SEVERITY_ORDER.index(one.colour), one.model))
     return _render("models.html.j2", rows=ordered, waiting=waiting, problems=problems, now=now)
 
