@@ -148,7 +148,12 @@ def evaluation_of(
     key = evaluation_key(workspace.spec.model, best.key, champion)
     if workspace.store.head(key) is None:
         models = load_rivals(
-            workspace.client, workspace.client, workspace.spec, best, candidates, champion
+            workspace.client,
+            workspace.client,
+            workspace.spec,
+            best=best,
+            candidates=candidates,
+            champion=champion,
         )
         receipt, details = compare(
             workspace.store,
@@ -173,6 +178,7 @@ def load_rivals(
     fitted: MlflowClient,
     serving: MlflowClient,
     spec: ModelSpec,
+    *,
     best: CandidateReceipt,
     candidates: Sequence[CandidateReceipt],
     champion: ModelVersion | None,

@@ -86,7 +86,15 @@ def train_candidate(
     run = finished[0] if finished else None
     if run is None:
         with running_on(engine):
-            run = _fit_and_log(workspace, candidate, examples, experiment, key, earlier, tags)
+            run = _fit_and_log(
+                workspace,
+                candidate=candidate,
+                examples=examples,
+                experiment=experiment,
+                key=key,
+                earlier=earlier,
+                tags=tags,
+            )
     receipt = _receipt(run, workspace.spec, candidate, examples)
     # Of several that raced, the first to write this object is the one everybody uses.
     stored = put_document_once(workspace.store, record_key, receipt)
@@ -100,6 +108,7 @@ def train_candidate(
 
 def _fit_and_log(
     workspace: Workspace,
+    *,
     candidate: str,
     examples: ExamplesReceipt,
     experiment: str,

@@ -120,8 +120,8 @@ def deploy_model(
                 workspace.client,
                 registration,
                 serving,
-                approval,
-                reason,
+                approval=approval,
+                reason=reason,
                 actor=actor,
                 now=now,
             )
@@ -257,9 +257,9 @@ def _decline(
     client: MlflowClient,
     registration: RegistrationReceipt,
     serving: ServingState,
+    *,
     approval: ApprovalReceipt | None,
     reason: str,
-    *,
     actor: str,
     now: datetime,
 ) -> None:

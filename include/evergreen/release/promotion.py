@@ -108,7 +108,12 @@ def promote_version(
     )
     if dry_run:
         models = load_rivals(
-            here.client, there.client, spec, identity.challenger, identity.candidates, champion
+            here.client,
+            there.client,
+            spec,
+            best=identity.challenger,
+            candidates=identity.candidates,
+            champion=champion,
         )
         evaluation, _ = compare(
             here.store,
@@ -280,7 +285,7 @@ def _register(
     arrived = identity.challenger.model_copy(
         update={"run_id": run.info.run_id, "model_id": model_id}
     )
-    evaluation = _judged(here, there, spec, identity, arrived, champion)
+    evaluation = _judged(here, there, spec, identity, arrived=arrived, champion=champion)
     registration = register_model(
         Workspace(there.store, there.client, spec),
         evaluation=evaluation,
@@ -298,6 +303,7 @@ def _judged(
     there: Environment,
     spec: ModelSpec,
     identity: VersionIdentity,
+    *,
     arrived: CandidateReceipt,
     champion: ModelVersion | None,
 ) -> EvaluationReceipt:
@@ -308,7 +314,12 @@ def _judged(
     key = evaluation_key(spec.model, identity.key, champion)
     if there.store.head(key) is None:
         models = load_rivals(
-            here.client, there.client, spec, identity.challenger, identity.candidates, champion
+            here.client,
+            there.client,
+            spec,
+            best=identity.challenger,
+            candidates=identity.candidates,
+            champion=champion,
         )
         evaluation, details = compare(
             there.store,

@@ -63,7 +63,13 @@ def register_model(
     created = not found
     if created:
         identity = _identity(
-            workspace.store, workspace.spec, evaluation, validation, examples, drift, run=tags
+            workspace.store,
+            workspace.spec,
+            evaluation=evaluation,
+            validation=validation,
+            examples=examples,
+            drift=drift,
+            run=tags,
         )
         key = layout.identity_record(workspace.spec.model, challenger.key)
         made = put_document_once(workspace.store, key, identity)
@@ -117,11 +123,11 @@ def _show(client: MlflowClient, version: ModelVersion, pack: EvidencePack, evide
 def _identity(
     store: ObjectStore,
     spec: ModelSpec,
+    *,
     evaluation: EvaluationReceipt,
     validation: ValidationReceipt,
     examples: ExamplesReceipt,
     drift: DriftReceipt,
-    *,
     run: dict[str, str],
 ) -> VersionIdentity:
     window = training_window(evaluation.as_of, spec.window)

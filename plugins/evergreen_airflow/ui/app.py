@@ -124,12 +124,18 @@ def run(request: Request, dag_id: str, run_id: str, session: SessionDep) -> Resp
     _, workflow = model_of(dag_id)
     if workflow not in TELLING:
         return _page(pages.nothing(NO_RUN_PAGE))
-    return _stored(request, session, dag_id, run_id, TELLING[workflow], -1)
+    return _stored(request, session, dag_id=dag_id, run_id=run_id, task_id=TELLING[workflow])
 
 
 @app.get("/task/{dag_id}/{run_id:path}/{task_id}/{map_index}", dependencies=[READ_RECEIPT])
 def task(
-    request: Request, dag_id: str, run_id: str, task_id: str, map_index: str, session: SessionDep
+    *,
+    request: Request,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: str,
+    session: SessionDep,
 ) -> Response:
     """The report of one task, or a word on which tasks have one."""
     # The UI sends the placeholder itself for a task that is not mapped.
@@ -141,7 +147,7 @@ def task(
         return _page(
             pages.nothing(f"{task_id} has no report; {named} have one. Its log tells what it did.")
         )
-    return _stored(request, session, dag_id, run_id, task_id, index)
+    return _stored(request, session, dag_id=dag_id, run_id=run_id, task_id=task_id, index=index)
 
 
 @app.get("/page/{dag_id}/{key:path}", dependencies=[READ_RECEIPT])
@@ -163,7 +169,7 @@ def static(name: str) -> FileResponse:
 
 
 def _stored(
-    request: Request, session: Any, dag_id: str, run_id: str, task_id: str, index: int
+    request: Request, session: Any, *, dag_id: str, run_id: str, task_id: str, index: int = -1
 ) -> Response:
     found = receipt(session, dag_id, run_id, task_id, index)
     if found is None:

@@ -1,0 +1,101 @@
+"""Functions and files stay small, and no formatting is switched off."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+MAX_BODY_LINES, MAX_POSITIONAL, MAX_FILE_LINES = 40, 5, 300
+FILES = [
+    path
+    for folder in ("include/evergreen", "plugins/evergreen_airflow", "dags")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
+#: What is still longer. The numbers may only fall; an entry that fits is an error.
+LONG_FUNCTIONS = {
+    "dags/retrain.py:build": 66,
+    "dags/retrain.py:retrain": 69,
+    "include/evergreen/data/preparation.py:prepare_window": 44,
+    "include/evergreen/data/validation.py:_table_checks": 50,
+    "include/evergreen/modeling/evaluation.py:compare": 44,
+    "include/evergreen/modeling/search.py:search_parameters": 50,
+    "include/evergreen/monitoring/drift_detection.py:detect_drift": 63,
+    "include/evergreen/monitoring/health.py:assess_health": 51,
+    "include/evergreen/monitoring/quality.py:measure_quality": 56,
+    "include/evergreen/monitoring/staleness.py:measure_staleness": 45,
+    "include/evergreen/operations/reproduction.py:reproduce_version": 46,
+    "include/evergreen/release/deployment.py:deploy_model": 51,
+    "include/evergreen/release/promotion.py:promote_version": 59,
+    "include/evergreen/release/registration.py:register_model": 53,
+    "include/evergreen/reporting/ml_test_score.py:_monitoring": 43,
+    "include/evergreen/scoring/scoring.py:score_partition": 63,
+    "include/evergreen/serving/app.py:_add_state": 42,
+    "plugins/evergreen_airflow/embedded/demo.py:_summary": 65,
+    "plugins/evergreen_airflow/embedded/settings.py:stack_environment": 70,
+}
+LONG_FILES = {
+    "include/evergreen/data/preparation.py": 324,
+    "include/evergreen/modeling/evaluation.py": 320,
+    "include/evergreen/monitoring/drift_detection.py": 339,
+    "include/evergreen/monitoring/quality.py": 326,
+    "include/evergreen/operations/backtest.py": 325,
+    "include/evergreen/release/deployment.py": 372,
+    "include/evergreen/release/promotion.py": 428,
+    "include/evergreen/storage/s3.py": 358,
+}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)]
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_there_are_files_to_look_at():
+    assert len(FILES) > 150
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_functions_are_short_and_take_few_positional_arguments(path):
+    long, many = {}, []
+    for function in functions(path):
+        name = f"{name_of(path)}:{function.name}"
+        if (lines := body_lines(function)) > LONG_FUNCTIONS.get(name, MAX_BODY_LINES):
+            long[name] = lines
+        given = [a for a in function.args.posonlyargs + function.args.args if a.arg != "self"]
+        if len(given) > MAX_POSITIONAL:
+            many.append(name)
+
+    assert (long, many) == ({}, [])
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_are_short_and_formatted(path):
+    text = path.read_text()
+
+    assert len(text.splitlines()) <= LONG_FILES.get(name_of(path), MAX_FILE_LINES)
+    assert "fmt:" not in text
+
+
+def test_what_fits_is_no_exception_any_more():
+    lines = {
+        f"{name_of(path)}:{function.name}": body_lines(function)
+        for path in FILES
+        for function in functions(path)
+    }
+    sizes = {name_of(path): len(path.read_text().splitlines()) for path in FILES}
+
+    assert [n for n in LONG_FUNCTIONS if lines.get(n, 0) <= MAX_BODY_LINES] == []
+    assert [n for n in LONG_FILES if sizes.get(n, 0) <= MAX_FILE_LINES] == []
