@@ -234,7 +234,11 @@ def metrics() -> set[str]:
     page = generate_latest(ServerMetrics({}, SimpleNamespace(dropped=0)).registry).decode()
     served = set(re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE))
     measures = (ROOT / "plugins" / "evergreen_airflow" / "task_metrics.py").read_text()
-    ours = re.findall(r'"(evergreen\.\w+)"', measures)
+    monitors = (ROOT / "include" / "evergreen" / "monitoring" / "monitors.py").read_text()
+    ours = [
+        *re.findall(r'"(evergreen\.\w+)"', measures),
+        *(f"evergreen.{name}" for name in re.findall(r'yield "(\w+)", ', monitors)),
+    ]
     airflow = {f"airflow_{name.replace('.', '_')}" for name in ours}
     theirs = {"airflow_ti_failures_total", "airflow_pool_running_slots",
               "airflow_pool_queued_slots", "airflow_scheduler_heartbeat_total"}  # fmt: skip

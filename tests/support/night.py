@@ -13,6 +13,7 @@ import numpy as np
 from evergreen.data.preparation import load_examples, prepare_window
 from evergreen.data.validation import validate_window
 from evergreen.data.window import training_window
+from evergreen.modeling.artifacts import ARTIFACT
 from evergreen.modeling.evaluation import evaluate_challenger
 from evergreen.modeling.training import train_candidate
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
@@ -162,6 +163,28 @@ class History(Night):
         spec = self.night.spec.model_copy(update={"model": model})
         super().__init__(self.night.store, self.night.client, spec)
         self.held, self.kept = self.night.validation(), self.night.examples()
+
+    def copied(self, mlflow_artifacts: Path) -> tuple[CandidateReceipt, Path]:
+        """
+        Log the shared artifact as a model of its own, for a test that damages its files.
+
+        :return: What a version is made from, and the folder of its files.
+        """
+
+        def folder_of(model_id: str) -> Path:
+            (found,) = mlflow_artifacts.rglob(f"{model_id}/artifacts/{ARTIFACT}")
+            return found.parent
+
+        shared = self.judged.challenger
+        run = self.client.create_run(
+            mlflow_registry.ensure_experiment(self.client, self.spec.model)
+        )
+        mlflow_registry.log_model_folder(
+            self.client, run, folder_of(shared.model_id), name=shared.candidate, tags={}
+        )
+        tags = self.client.get_run(run.info.run_id).data.tags
+        own = {"run_id": run.info.run_id, "model_id": tags[mlflow_registry.TAG_MODEL_ID]}
+        return shared.model_copy(update=own), folder_of(own["model_id"])
 
     def version(
         self,

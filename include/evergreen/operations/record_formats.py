@@ -40,6 +40,6 @@ def discard_records(store: ObjectStore) -> list[str]:
     :return: The keys that were deleted.
     """
     keys = [key for key, _ in outdated_records(store)]
-    for key in sorted(keys, key=lambda key: key.startswith("ledger/")):
+    for key in sorted(keys, key=lambda key: layout.kind_of(key) == "ledger"):
         store.delete(key)
     return keys

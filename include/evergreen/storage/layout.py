@@ -46,6 +46,11 @@ EVIDENCE_PAGE, EVIDENCE_DATA = "evidence.html", "evidence.json"
 HEALTH_PAGE, HEALTH_DATA = "health.html", "health.json"
 
 
+def kind_of(key: str) -> str:
+    """Return the kind of the object under *key*."""
+    return key.partition("/")[0]
+
+
 def all_of(kind: Kind, model: str) -> str:
     """Return the prefix of every object of *kind* of *model*."""
     return f"{kind}/{model}/"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import time
@@ -20,21 +19,13 @@ from evergreen.errors import ArtifactError
 from evergreen.modeling import artifacts, smoke_test
 
 
-def in_store(mlflow_artifacts: Path, challenger) -> Path:
-    found = list(mlflow_artifacts.rglob(f"{challenger.model_id}/artifacts/{artifacts.ARTIFACT}"))
-    assert len(found) == 1
-    return found[0].parent
-
-
 @pytest.fixture
-def registered(new_history, trained, mlflow_artifacts, tmp_path):
-    """A version, and the folder its files lie in; changes to the files are undone."""
+def registered(new_history, mlflow_artifacts):
+    """A version, and the folder of its files, which no other version shares."""
     history = new_history()
-    receipt = history.version(1)
-    folder = in_store(mlflow_artifacts, trained[1].challenger)
-    shutil.copytree(folder, tmp_path / "kept")
-    yield history, history.client.get_model_version(history.spec.model, receipt.version), folder
-    shutil.copytree(tmp_path / "kept", folder, dirs_exist_ok=True)
+    logged, folder = history.copied(mlflow_artifacts)
+    receipt = history.version(1, logged=logged)
+    return history, history.client.get_model_version(history.spec.model, receipt.version), folder
 
 
 def test_a_sound_version_answers_from_another_process(registered, monkeypatch):

@@ -132,7 +132,7 @@ class MonitorReceipt(FolderStore):
 @pytest.fixture
 def long(tmp_path, monkeypatch) -> MonitorReceipt:
     """Seven entries, three to a checkpoint."""
-    monkeypatch.setattr(ledger, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(ledger_store, "CHECKPOINT_EVERY", 3)
     store = MonitorReceipt(tmp_path)
     store.seen = []
     for n in range(1, 8):
