@@ -78,7 +78,7 @@ def range_of(context: Context) -> tuple[datetime, datetime]:
     """
     Return the params ``first`` and ``last`` of a run as instants: the start of one, the end of one.
 
-    :raises AsOfError: If one is no date, or *last* lies before *first*.
+    :raises AsOfError: If one is no date, or ``last`` lies before ``first``.
     """
     validate_conf(context)
     first, last = (_parse_date(context["params"][name]) for name in ("first", "last"))

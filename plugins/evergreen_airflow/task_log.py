@@ -57,7 +57,7 @@ def log_checks(log: Any, title: str, checks: Iterable[Check]) -> None:
 
 
 def log_monitor(log: Any, what: str, found: MonitorReceipt) -> None:
-    """Write what a watcher found: its colour on the first line, then every reason."""
+    """Write what a monitor found: its colour on the first line, then every reason."""
     log.info("%s is %s on %s", what, found.colour.upper(), found.day)
     for reason in found.reasons:
         log.warning("%s", reason)

@@ -47,7 +47,7 @@ def save_model(
 
     :param example: A few rows of model inputs, kept with the model.
     :return: SHA-256 and size in bytes of the artifact.
-    :raises ArtifactError: If the model holds a type that nobody reviewed.
+    :raises ArtifactError: If the model holds a type that was not reviewed.
     """
     import mlflow.sklearn
     import skops.io
@@ -86,7 +86,7 @@ def load_model(
     """
     Return the fitted pipeline behind MLflow's logged model *model_id*.
 
-    :raises ArtifactError: If its bytes differ from *sha256*, or hold a type nobody reviewed.
+    :raises ArtifactError: If its bytes differ from *sha256*, or hold a type that was not reviewed.
     """
     with tempfile.TemporaryDirectory() as folder:
         data = download(client, model_id, ARTIFACT, folder=Path(folder)).read_bytes()
@@ -97,7 +97,7 @@ def load_artifact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ..
     """
     Return the fitted pipeline in *data*; nothing in it is run that nobody reviewed.
 
-    :raises ArtifactError: If *data* differs from *sha256*, or holds a type nobody reviewed.
+    :raises ArtifactError: If *data* differs from *sha256*, or holds a type that was not reviewed.
     """
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException

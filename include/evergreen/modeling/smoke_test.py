@@ -98,7 +98,7 @@ def smoke_test(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> 
 
 
 def run_in_subprocess(test: SmokeTest) -> SmokeTestResult:
-    """Ask *question* in a process of its own; one that dies or hangs has answered too."""
+    """Ask *test* in a process of its own; one that dies or hangs has answered too."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
     # Not multiprocessing.Process: Celery's workers are daemons, and it refuses those a child.
     child = os.fork()

@@ -50,7 +50,7 @@ def consider_retrain(
     Safe to repeat: a request for the same *as_of* is given again until a retrain has answered it.
 
     :param is_replay: In a replayed past the brakes act as they would have, on what that past asked
-        for, and nobody is told.
+        for, and no alert is sent.
     :param now: The clock, for the record.
     """
     if not reasons:

@@ -43,9 +43,9 @@ Colour = Literal["green", "amber", "red", "unknown"]
 
 class MonitorReceipt(Frozen):
     """
-    What one watcher found for one day, and why.
+    What one monitor found for one day, and why.
 
-    ``unknown``: there is too little to tell yet. ``asks``: what it found calls for a retrain.
+    ``unknown``: there is too little data yet. ``requests_retrain``: the result calls for one.
     """
 
     model: str

@@ -177,7 +177,7 @@ def change_champion(
     """
     Write the intent *entry*, move the alias, write the outcome.
 
-    :return: False if somebody else decided something since *book* was read; nothing was done then.
+    :return: False if another run decided something since *ledger* was read; nothing was done then.
     """
     try:
         ledger = ledger_store.append(store, ledger, entry)
@@ -317,7 +317,7 @@ def _is_stale(registration: RegistrationReceipt, champion: ledger_store.LedgerEn
 def _finish(
     store: ObjectStore, client: MlflowClient, ledger: ledger_store.Ledger, *, now: datetime
 ) -> None:
-    """Carry out the pending intent of *book*; several attempts may do so at once."""
+    """Carry out the pending intent of *ledger*; several attempts may do so at once."""
     entry = ledger.pending
     if entry is None or not ledger_store.is_newest(store, ledger):
         return  # another attempt was faster

@@ -37,7 +37,7 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Proven:
-    """A version may be champion; ``words`` say what it showed."""
+    """A version may be champion; ``message`` says what it showed."""
 
     message: str = ""
 
@@ -53,7 +53,7 @@ class Target(Protocol):
 
         :raises BackedOutError: If it was tried and found bad; the way back is done.
         :raises RolloutError: If it cannot be tried.
-        :raises LedgerConflictError: If somebody else decided something since *book* was read.
+        :raises LedgerConflictError: If somebody else decided something since *ledger* was read.
         """
 
 
@@ -119,7 +119,7 @@ def append_step(
     now: datetime,
     stage: RolloutStage | None = None,
 ) -> ledger_store.Ledger:
-    """Return *book* with one more step of the version of *intent* on its way."""
+    """Return *ledger* with one more step of the version of *intent* on its way."""
     change = {"step": step, "reason": message, "stage": stage, "recorded_at": now}
     return ledger_store.append(store, ledger, intent.model_copy(update=change))
 
@@ -127,7 +127,7 @@ def append_step(
 def stop_rollout(
     store: ObjectStore, ledger: ledger_store.Ledger, why: str, *, now: datetime
 ) -> ledger_store.Ledger:
-    """Return *book* with its rollout ended, so that servers answer with the champion alone."""
+    """Return *ledger* with its rollout ended, so that servers answer with the champion alone."""
     running = ledger.rollout
     if running is None:
         return ledger

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def load_scorer(
     client: MlflowClient, spec: ModelSpec, champion_entry: ledger_store.LedgerEntry
 ) -> Pipeline:
-    """Return the pipeline of the version *reign* put in place, checked against its digest there."""
+    """Return the pipeline of *champion_entry*, checked against the digest in the ledger."""
     version = client.get_model_version(spec.model, champion_entry.version)
     return load_model(
         client,

@@ -37,7 +37,7 @@ BIG_BYTES = 20_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Guarantee:
-    """One thing that was asked; ``words`` say what was seen, or what its absence costs."""
+    """One thing that was tried; ``message`` says what was seen, or what its absence costs."""
 
     name: str
     answer: Outcome
