@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from evergreen_airflow.embedded.settings import Settings
 
 #: Screenshots become pictures of the docs when asked for (make docs).
 PICTURES = Path(os.environ["EVERGREEN_PICTURES"]) if "EVERGREEN_PICTURES" in os.environ else None
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+#: What a page may take to show something while other tests use the machine; 5 s by default.
+expect.set_options(timeout=60_000)
 
 
 def chromium() -> str:

@@ -143,11 +143,11 @@ def test_a_rollback_ends_the_way_of_a_version(online):
     assert online.champion() == "1"
 
 
-def test_the_first_champion_has_nobody_to_prove_itself_against(new_history):
+def test_the_first_champion_needs_no_stage(new_history):
     history = new_history()
     history.spec = history.spec.model_copy(update={"deployment": STAGED})
 
     receipt = history.deploy(history.version(0))
 
     assert receipt.moved
-    assert "nobody to be compared with" in history.ledger().entries[-1].reason
+    assert "no other to be compared with" in history.ledger().entries[-1].reason
