@@ -16,6 +16,7 @@ from evergreen.data.window import training_window
 from evergreen.modeling.artifacts import ARTIFACT
 from evergreen.modeling.evaluation import evaluate_challenger
 from evergreen.modeling.training import train_candidate
+from evergreen.receipts.common import StageReceipt
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
@@ -62,6 +63,10 @@ class Night:
         self.store, self.client, self.spec, self.as_of = store, client, spec, as_of
         self.only = only
 
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.store, self.client, self.spec)
+
     def validation(self) -> ValidationReceipt:
         window = training_window(self.as_of, self.spec.window)
         return validate_window(self.store, self.spec, as_of=self.as_of, days=window.days)
@@ -73,7 +78,7 @@ class Night:
     def candidates(self, examples: ExamplesReceipt) -> list[CandidateReceipt]:
         return [
             train_candidate(
-                Workspace(self.store, self.client, self.spec),
+                self.workspace,
                 candidate=name,
                 examples=examples,
                 tags={},
@@ -84,7 +89,7 @@ class Night:
 
     def evaluation(self, examples: ExamplesReceipt) -> EvaluationReceipt:
         return evaluate_challenger(
-            Workspace(self.store, self.client, self.spec),
+            self.workspace,
             candidates=self.candidates(examples), examples=examples,
         )  # fmt: skip
 
@@ -93,12 +98,15 @@ class Night:
         return self.register(self.evaluation(examples), examples)
 
     def register(
-        self, evaluation: EvaluationReceipt, examples: ExamplesReceipt
+        self,
+        evaluation: EvaluationReceipt,
+        examples: ExamplesReceipt,
+        stages: dict[str, StageReceipt] | None = None,
     ) -> RegistrationReceipt:
         return register_model(
-            Workspace(self.store, self.client, self.spec),
+            self.workspace,
             evaluation=evaluation, validation=self.validation(), examples=examples,
-            drift=drift_of(self.store, self.spec.model, evaluation.as_of), tags={},
+            drift=drift_of(self.store, self.spec.model, evaluation.as_of), tags={}, stages=stages,
         )  # fmt: skip
 
     def deployment(self, **how) -> DeploymentReceipt:
@@ -107,7 +115,7 @@ class Night:
     def deploy(self, registration: RegistrationReceipt, **how) -> DeploymentReceipt | Waiting:
         asked = {"actor": "test", "now": NOW} | how
         return deploy_model(
-            Workspace(self.store, self.client, self.spec), registration=registration,
+            self.workspace, registration=registration,
             reevaluate=lambda: self.reevaluate(registration), **asked,
         )  # fmt: skip
 
@@ -123,12 +131,12 @@ class Night:
         return answers[-1]
 
     def reevaluate(self, registration: RegistrationReceipt) -> RegistrationReceipt:
-        return reevaluate(self.store, self.client, self.spec, registration=registration, tags={})
+        return reevaluate(self.workspace, registration=registration, tags={})
 
     def roll_back(self, version: str | None = None, **how) -> RollbackReceipt:
         asked = {"dry_run": False, "force": False, "reason": "a test", "serves_from": NOW} | how
         return roll_back_model(
-            Workspace(self.store, self.client, self.spec),
+            self.workspace,
             version=version,
             actor="test",
             now=NOW,
@@ -193,11 +201,13 @@ class History(Night):
         passed: bool = True,
         key: str | None = None,
         logged: CandidateReceipt | None = None,
+        stages: dict[str, StageReceipt] | None = None,
     ) -> RegistrationReceipt:
         """
         Register the version of a night, *day* days from AS_OF, judged against who serves now.
 
         :param logged: What it is made from; by default the one artifact all versions share.
+        :param stages: Results of further stages.
         """
         as_of, champion = AS_OF + timedelta(days=day), self.ledger().champion
         challenger = (logged or self.judged.challenger).model_copy(
@@ -217,7 +227,7 @@ class History(Night):
             self.store.put_if_absent(
                 layout.sanity_record(self.spec.model, challenger.key), self.store.get(asked)
             )
-        return self.register(evaluation, self.kept.model_copy(update={"as_of": as_of}))
+        return self.register(evaluation, self.kept.model_copy(update={"as_of": as_of}), stages)
 
     def log(self, model: Pipeline, example: pd.DataFrame) -> CandidateReceipt:
         """Log a fitted pipeline as training does, for :meth:`version`."""

@@ -292,6 +292,7 @@ def _register(
         validation=identity.validation,
         examples=identity.examples,
         drift=identity.drift,
+        stages=identity.stages,
         note=note,
         tags={TAG_FROM: f"{here.store.uri} version {version.version}"},
     )
