@@ -27,6 +27,7 @@ from evergreen.registry import mlflow_registry
 from evergreen.spec import load_spec
 from evergreen.spec.model import ModelSpec
 from evergreen.storage.folder import FolderStore
+from evergreen.workspace import Workspace
 from evergreen_airflow.embedded import database
 from evergreen_airflow.embedded.api import FINISHED
 from evergreen_airflow.embedded.runs import run_dag
@@ -313,7 +314,9 @@ class Workflow:
 
     def errors(self) -> list[str]:
         now = datetime.now(UTC)
-        checks = check_invariants(self.store, self.client, self.spec, now=now, grace=timedelta(0))
+        checks = check_invariants(
+            Workspace(self.store, self.client, self.spec), now=now, grace=timedelta(0)
+        )
         return [f"{check.name}: {check.measured}" for check in checks if check.status != "passed"]
 
 

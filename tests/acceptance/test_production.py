@@ -28,6 +28,7 @@ from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.layout import EVIDENCE_DATA
+from evergreen.workspace import Workspace
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import HELD, WINDOW, Workflow, copy_project, night
 from tests.conftest import ROOT, mlflow_server, wait_until
@@ -169,7 +170,7 @@ def test_it_goes_to_another_registry_through_its_own_dag(second, tmp_path):
         arrived = there.get_model_version_by_alias(SECOND, "champion")
         tag = mlflow_registry.TAG_SHA256
         assert arrived.tags[tag] == found.version_tags()["1"][tag]
-        checks = check_invariants(store, there, found.spec, now=datetime.now(UTC))
+        checks = check_invariants(Workspace(store, there, found.spec), now=datetime.now(UTC))
         assert [check.name for check in checks if check.status != "passed"] == []
     assert found.ledger().entries[-1].step == "sent"
     assert "looks well" in ledger_store.read_ledger(store, SECOND).champion.reason

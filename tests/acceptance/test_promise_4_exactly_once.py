@@ -22,7 +22,7 @@ from tests.support.night import NOW, History, Night
 
 
 def errors(night: Night) -> list[str]:
-    checks = check_invariants(night.store, night.client, night.spec, now=NOW, grace=timedelta(0))
+    checks = check_invariants(night.workspace, now=NOW, grace=timedelta(0))
     return [f"{check.name}: {check.measured}" for check in checks if check.status != "passed"]
 
 

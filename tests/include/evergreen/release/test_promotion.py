@@ -122,7 +122,9 @@ def test_the_first_one_serves_there_after_its_deploy_and_not_before(history, her
 def test_what_arrived_keeps_every_invariant(history, here, there):
     serve(there, history.spec, promote(here, there, history.spec))
 
-    found = check_invariants(there.store, there.client, history.spec, now=NOW, grace=timedelta(0))
+    found = check_invariants(
+        Workspace(there.store, there.client, history.spec), now=NOW, grace=timedelta(0)
+    )
     assert [f"{c.name}: {c.measured}" for c in found if c.status != "passed"] == []
 
 
@@ -250,7 +252,9 @@ def test_killed_at_every_third_effect_and_retried_there_is_one_version_there(his
         assert sent.count(receipt.version) == 1
 
     assert attempts > 5
-    found = check_invariants(there.store, there.client, history.spec, now=NOW, grace=timedelta(0))
+    found = check_invariants(
+        Workspace(there.store, there.client, history.spec), now=NOW, grace=timedelta(0)
+    )
     assert [f"{c.name}: {c.measured}" for c in found if c.status != "passed"] == []
 
 
