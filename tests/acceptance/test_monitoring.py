@@ -123,9 +123,7 @@ def requested(model: Workflow) -> list[dict]:
 def moved(watched, hook):
     """The third drifted day is the first that calls for a retrain; then two more of them."""
     first = monitor(watched, DRIFTED[2])
-    wait_until(
-        lambda: bool(requested(watched)), within_s=180, what="the retrain that was asked for"
-    )
+    wait_until(lambda: bool(requested(watched)), within_s=180, what="the requested retrain")
     (run,) = requested(watched)
     watched.wait_for("retrain", run["dag_run_id"])
     for number in DRIFTED[3:]:
@@ -148,7 +146,7 @@ def test_the_days_after_it_are_red_and_held_by_the_cool_down(watched, moved):
     found = [health(watched, number) for number in DRIFTED[2:]]
 
     assert {day["colour"] for day in found} == {"red"}
-    assert [day["retrain"].partition(":")[0] for day in found] == ["asked for", "held", "held"]
+    assert [day["retrain"].partition(":")[0] for day in found] == ["requested", "held", "held"]
     assert "the cool-down is 7 days" in found[1]["retrain"]
 
 
@@ -182,7 +180,7 @@ def test_people_are_told_in_words_and_the_log_reads_like_a_report(watched, moved
     log = watched.log("monitor", first, "assess_health")
 
     assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in str(told[0])
-    assert "Retrain: asked for" in str(told[0])
+    assert "Retrain: requested" in str(told[0])
     assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in log
     assert f"::group::{MODEL} on {day_of(DRIFTED[2])}" in log
     assert "an alarm is beyond" in watched.log("monitor", first, "detect_drift")
@@ -208,7 +206,7 @@ def test_a_run_again_changes_nothing_and_starts_nothing(watched, moved):
         f"{page}health.json", f"{page}health.html",
     }  # fmt: skip
     assert set(after) == set(kept)
-    assert health(watched, DRIFTED[2])["retrain"] == "was asked for and is settled"
+    assert health(watched, DRIFTED[2])["retrain"] == "requested before; a retrain followed"
     assert len(requested(watched)) == 1
 
 

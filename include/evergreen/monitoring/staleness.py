@@ -47,7 +47,7 @@ def measure_staleness(workspace: Workspace, *, as_of: datetime) -> StalenessRece
     learnt_until = start_of(training_window(made.as_of, spec_then(made).window).train.end)
     derived, source = _allowed_age(workspace.store, workspace.spec)
     champion_limit = workspace.spec.staleness.champion_days or derived
-    # A champion is as old as its data on the night it is made, plus what it was judged on.
+    # A champion is as old as its data on the night it is made, plus its test days.
     inborn = (made.as_of - learnt_until) / timedelta(days=1)
     data_limit = workspace.spec.staleness.data_days or derived + inborn
     champion_days = (as_of - champion_entry.serves_from) / timedelta(days=1)

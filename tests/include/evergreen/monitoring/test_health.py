@@ -156,7 +156,7 @@ def test_red_asks_for_a_retrain_with_its_reasons(history):
 
     assert found.request.reason == "drift: temp is far"
     assert found.request.as_of == day.as_of
-    assert found.retrain == "asked for"
+    assert found.retrain == "requested"
 
 
 def test_a_stuck_brake_makes_the_day_red(history):
@@ -179,7 +179,7 @@ def test_a_replay_says_so_and_tells_nobody(history):
     found = day.assess(is_replay=True)
 
     assert found.request is None
-    assert found.retrain == "would have been asked for"
+    assert found.retrain == "would have been requested"
     assert "replay of a past day" in day.page()
 
 

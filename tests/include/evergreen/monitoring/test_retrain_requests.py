@@ -47,7 +47,7 @@ def test_drift_day_after_day_is_one_request(history):
             history.version(day, passed=False)  # the retrain comes, and changes nothing
 
     assert [day for day, of in found.items() if of.request] == [1, 8]
-    assert found[2].message == "held: one was asked for as of 2013-03-02, the cool-down is 7 days"
+    assert found[2].message == "held: one was requested as of 2013-03-02, the cool-down is 7 days"
 
 
 def test_asking_again_for_the_same_night_is_the_same_request_until_it_is_answered(history):
@@ -91,8 +91,8 @@ def test_a_replay_tells_nobody_and_leaves_the_present_alone(history):
     braked = ask(history, 2, is_replay=True)
     present = ask(history, 2)
 
-    assert (past.message, past.request) == ("would have been asked for", None)
-    assert braked.message.startswith("held: one was asked for")
+    assert (past.message, past.request) == ("would have been requested", None)
+    assert braked.message.startswith("held: one was requested")
     assert present.request is not None
 
 

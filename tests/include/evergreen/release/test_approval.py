@@ -48,7 +48,7 @@ def test_a_no_leaves_the_champion_and_is_written_down(history):
 
     receipt = history.deploy(version, approval=answer(version, approved=False, message="too early"))
 
-    assert (receipt.moved, receipt.reason) == (False, "anna said no: too early")
+    assert (receipt.moved, receipt.reason) == (False, "rejected by anna: too early")
     assert history.champion() is None
     entries = history.ledger().entries
     assert [(e.step, e.version, e.actor) for e in entries] == [("refused", "1", "anna, in test")]
@@ -91,7 +91,7 @@ def test_a_yes_to_something_else_is_no_yes(history, changes):
 def test_without_a_word_nothing_is_promoted(history):
     receipt = history.deploy(history.version(1))
 
-    assert "nobody was asked" in receipt.reason
+    assert "none was requested" in receipt.reason
     assert history.champion() is None
 
 
@@ -103,7 +103,7 @@ def test_a_yes_is_void_when_the_champion_changed_since(history):
 
     receipt = history.deploy(version, approval=yes)
 
-    assert "the champion changed after the yes" in receipt.reason
+    assert "the champion changed after the approval" in receipt.reason
     assert history.champion() == other.version
 
 

@@ -112,7 +112,7 @@ def test_without_any_server_nothing_is_proven(watched):
     assert alone.after(seconds=30).kind == "wait"
     found = alone.after(seconds=90)
     assert found.kind == "stop"
-    assert "no model server was heard of" in found.message
+    assert "no model server wrote a heartbeat" in found.message
     assert "clear this task" in found.message
 
 
