@@ -244,9 +244,12 @@ def said_by_python(code: str, **environ: str) -> str:
     """Run *code* in a new interpreter that finds ours, and return what it printed."""
     paths = os.pathsep.join(str(ROOT / name) for name in ("include", "plugins"))
     done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths} | environ,
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": paths} | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -38,8 +38,18 @@ from tests.support.hooks import listening, pager_to
 from tests.support.past import make_nights
 from tests.support.stack import Stack, running_stack
 
-MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried", "seen",
-          "refused", "greedy")  # fmt: skip
+MODELS = (
+    "known",
+    "replayed",
+    "killed",
+    "returned",
+    "asked",
+    "waited",
+    "canaried",
+    "seen",
+    "refused",
+    "greedy",
+)
 #: The sample's numeric columns.
 NUMERIC = load_spec("flight_delay").examples.numeric
 #: A column and a category that would run script in Airflow's name where nobody is careful.
@@ -48,23 +58,32 @@ HOSTILE = "</script><script>top.owned=1</script><img src=x onerror=top.owned=1>"
 LATE_AFTER_S = 72
 #: What is different about some of them.
 SPECS = {
-    "seen": {"deployment": {"target": "batch", "approval": {"required": True}},
-             "examples": {"numeric": [*NUMERIC, HOSTILE]}},
-    "canaried": {"deployment": {
-        "mode": "canary", "shadow": {"minutes": 0.05},
-        "canary": {"steps": [{"share": 0.5, "minutes": 0.05}]},
-        # "poor" and "linear" are far apart, and answers take long on a machine this busy.
-        "limits": {"max_p95_ms": 2000, "min_requests": 20, "max_disagreement": 0.9},
-    }},
-    "asked": {"deployment": {"target": "batch",
-                             "approval": {"required": True, "users": ["admin"]}},
-              "alerts": {"connections": ["pager", "nowhere"]}},
-    "waited": {"deployment": {"target": "batch",
-                              "approval": {"required": True, "users": ["boss"],
-                                           "within_hours": 0.006}}},
+    "seen": {
+        "deployment": {"target": "batch", "approval": {"required": True}},
+        "examples": {"numeric": [*NUMERIC, HOSTILE]},
+    },
+    "canaried": {
+        "deployment": {
+            "mode": "canary",
+            "shadow": {"minutes": 0.05},
+            "canary": {"steps": [{"share": 0.5, "minutes": 0.05}]},
+            # "poor" and "linear" are far apart, and answers take long on a machine this busy.
+            "limits": {"max_p95_ms": 2000, "min_requests": 20, "max_disagreement": 0.9},
+        }
+    },
+    "asked": {
+        "deployment": {"target": "batch", "approval": {"required": True, "users": ["admin"]}},
+        "alerts": {"connections": ["pager", "nowhere"]},
+    },
+    "waited": {
+        "deployment": {
+            "target": "batch",
+            "approval": {"required": True, "users": ["boss"], "within_hours": 0.006},
+        }
+    },
     "refused": {"alerts": {"connections": ["pager"], "late_after_hours": LATE_AFTER_S / 3600}},
     "greedy": {"candidates": [f"slow_{n}" for n in range(6)]},
-}  # fmt: skip
+}
 #: The first night of every model, and how many nights have data.
 FIRST, NIGHTS = datetime(2013, 3, 1, 6, tzinfo=UTC), 14
 WINDOW = {"train_days": 12, "validation_days": 3, "gap_days": 1, "test_days": 4}
@@ -155,9 +174,12 @@ class Workflow:
     def past(self, *nights: tuple[int, str]) -> list[dict]:
         """Make nights with one candidate each without a scheduler; return their deployments."""
         return make_nights(
-            self.project, self.model, [(night(n), [candidate]) for n, candidate in nights],
-            store=self.store.uri, mlflow=self.stack.settings.mlflow_url,
-        )  # fmt: skip
+            self.project,
+            self.model,
+            [(night(n), [candidate]) for n, candidate in nights],
+            store=self.store.uri,
+            mlflow=self.stack.settings.mlflow_url,
+        )
 
     @property
     def spec(self) -> ModelSpec:
@@ -195,8 +217,10 @@ class Workflow:
         """Run Airflow's own command line against the stack; it must succeed."""
         done = subprocess.run(
             [sys.executable, "-m", "evergreen_airflow", "airflow", *arguments],
-            env=self.stack.environ, capture_output=True, text=True,
-        )  # fmt: skip
+            env=self.stack.environ,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -205,8 +229,9 @@ class Workflow:
         done = subprocess.run(
             [sys.executable, "-c", TOKEN_OF, role or ""],
             env=self.stack.environ | variables(self.stack.settings),
-            capture_output=True, text=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.split()[-1]
 
@@ -225,9 +250,16 @@ class Workflow:
         # A scheduled run's logical date is the start of its interval, a day before its as_of.
         dates = [f"{night(n) - timedelta(days=1):%Y-%m-%dT%H:%M:%S+00:00}" for n in (first, last)]
         self.airflow(
-            "backfill", "create", "--dag-id", f"{self.model}__{workflow}",
-            "--from-date", dates[0], "--to-date", dates[1], *options,
-        )  # fmt: skip
+            "backfill",
+            "create",
+            "--dag-id",
+            f"{self.model}__{workflow}",
+            "--from-date",
+            dates[0],
+            "--to-date",
+            dates[1],
+            *options,
+        )
 
     def wait_for_backfill(self, workflow: str) -> None:
         wait_until(
@@ -259,11 +291,14 @@ class Workflow:
         password = ensure_secrets(settings)[0]["database_password"]
         with (
             psycopg2.connect(
-                host="127.0.0.1", port=settings.postgres_port, user=database.USER,
-                password=password, dbname=database.NAME,
+                host="127.0.0.1",
+                port=settings.postgres_port,
+                user=database.USER,
+                password=password,
+                dbname=database.NAME,
             ) as connection,
             connection.cursor() as cursor,
-        ):  # fmt: skip
+        ):
             cursor.execute(DEADLINES, [f"{self.model}__%"])
             count, left = cursor.fetchone()
             return count, left
@@ -339,8 +374,11 @@ def copy_project(root: Path, models: dict[str, dict]) -> Path:
         spec |= {"model": model, "window": WINDOW, "candidates": ["linear", "poor"]}
         # Four test days leave three degrees of freedom: at the default confidence a night would
         # need a gain that is seldom there. What is tested here is what follows from a verdict.
-        spec["gates"] = {"slices": {"columns": ["origin"]}, "baseline": {"linear": -1},
-                         "champion": {"confidence": 0.8}}  # fmt: skip
+        spec["gates"] = {
+            "slices": {"columns": ["origin"]},
+            "baseline": {"linear": -1},
+            "champion": {"confidence": 0.8},
+        }
         spec |= {"deployment": {"target": "batch"}} | changes | {"examples": spec["examples"]}
         (folder / "model.yaml").write_text(yaml.safe_dump(spec))
         with (folder / "pipeline.py").open("a") as code:

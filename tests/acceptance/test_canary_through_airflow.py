@@ -76,8 +76,11 @@ def test_a_version_proves_itself_deferred_and_reaches_everybody(workflow, stack,
     assert model.champion() == "2"
     steps = [str(e.stage or e.step) for e in model.ledger().entries if e.version == "2"]
     assert steps == ["load", "shadow", "canary 50%", "intent", "outcome"]
-    for message in ("1 servers loaded and probed it; now shadow", "Its way to the callers",
-                  "Version 2 is the new champion"):  # fmt: skip
+    for message in (
+        "1 servers loaded and probed it; now shadow",
+        "Its way to the callers",
+        "Version 2 is the new champion",
+    ):
         assert message in log, log
     wait_until(lambda: results[-1][1] == "2", within_s=90, what="version 2 for everybody")
     assert {status for status, _ in results} == {200}

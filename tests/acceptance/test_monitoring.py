@@ -76,10 +76,14 @@ def warehouse(stack: Stack) -> dict:
     """The stack's own PostgreSQL, as an Airflow connection for people's tables."""
     password = json.loads((stack.settings.home / "secrets.json").read_text())["database_password"]
     return {
-        "connection_id": "warehouse", "conn_type": "postgres", "host": "127.0.0.1",
-        "port": stack.settings.postgres_port, "schema": NAME, "login": USER,
+        "connection_id": "warehouse",
+        "conn_type": "postgres",
+        "host": "127.0.0.1",
+        "port": stack.settings.postgres_port,
+        "schema": NAME,
+        "login": USER,
         "password": password,
-    }  # fmt: skip
+    }
 
 
 def day_of(number: int):
@@ -95,10 +99,15 @@ def drift(model: Workflow, number: int) -> None:
 
 def serve(model: Workflow, number: int) -> None:
     """Log a day of requests as the server would."""
-    rows = pd.DataFrame({
-        "received_at": pd.Timestamp(day_of(number), tz="UTC"),
-        "duration_ms": np.linspace(1, 60, 500), "status": 200, "version": "1", "weight": 1.0,
-    })  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "received_at": pd.Timestamp(day_of(number), tz="UTC"),
+            "duration_ms": np.linspace(1, 60, 500),
+            "status": 200,
+            "version": "1",
+            "weight": 1.0,
+        }
+    )
     model.store.put(f"requests/{MODEL}/{day_of(number)}/server.parquet", to_parquet(rows))
 
 
@@ -203,8 +212,9 @@ def test_a_run_again_changes_nothing_and_starts_nothing(watched, moved):
     after = watched.bytes_of("monitoring", "retrain_requests", "quality", "distances", "reports")
     page = f"monitoring/{MODEL}/{day_of(DRIFTED[2])}/"
     assert {key for key in kept if kept[key] != after[key]} <= {
-        f"{page}health.json", f"{page}health.html",
-    }  # fmt: skip
+        f"{page}health.json",
+        f"{page}health.html",
+    }
     assert set(after) == set(kept)
     assert health(watched, DRIFTED[2])["retrain"] == "requested before; a retrain followed"
     assert len(requested(watched)) == 1
@@ -219,8 +229,10 @@ def test_the_warehouse_has_each_scored_day_once_whatever_is_run_again(watched, m
             ) as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute("SELECT scored_day, count(*), min(model_version), sum(score) "
-                           "FROM public.said GROUP BY scored_day ORDER BY scored_day")  # fmt: skip
+            cursor.execute(
+                "SELECT scored_day, count(*), min(model_version), sum(score) "
+                "FROM public.said GROUP BY scored_day ORDER BY scored_day"
+            )
             return cursor.fetchall()
 
     before = said()

@@ -137,8 +137,10 @@ def test_two_processes_at_once_make_one_run_and_one_version(trained, attempt):
     for candidate in receipts:
         runs = [r for r in night.runs() if r.data.tags["evergreen.key"] == candidate.key]
         assert [run.info.run_id for run in runs] == [candidate.run_id]
-    keys = [v.tags["evergreen.key"] for v in night.client.search_model_versions(
-        f"name = '{night.spec.model}'")]  # fmt: skip
+    keys = [
+        v.tags["evergreen.key"]
+        for v in night.client.search_model_versions(f"name = '{night.spec.model}'")
+    ]
     assert keys.count(receipts[0].key) == 1
 
 

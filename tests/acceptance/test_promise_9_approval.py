@@ -120,8 +120,10 @@ def test_the_ledger_has_who_and_why(asked):
     entries = [(e.step, e.version, e.actor.split(",")[0]) for e in model.ledger().entries]
 
     assert entries == [
-        ("intent", "1", "admin"), ("outcome", "1", "admin"), ("refused", "2", "admin")
-    ]  # fmt: skip
+        ("intent", "1", "admin"),
+        ("outcome", "1", "admin"),
+        ("refused", "2", "admin"),
+    ]
     reasons = [entry.reason for entry in model.ledger().entries]
     assert reasons[0].endswith("approved by admin: good enough to begin with")
     assert reasons[2].endswith("rejected by admin: not on a Friday")

@@ -100,10 +100,13 @@ def test_so_does_a_run_from_the_form(refused):
 def test_so_does_every_run_of_a_backfill(refused):
     refused.start_backfill("score", 1, 2, "--dag-run-conf", json.dumps({"dryrun": True}))
     wait_until(
-        lambda: len(backfilled(refused)) == 2
-        and all(run["state"] in FINISHED for run in backfilled(refused)),
-        within_s=180, what="two backfilled runs",
-    )  # fmt: skip
+        lambda: (
+            len(backfilled(refused)) == 2
+            and all(run["state"] in FINISHED for run in backfilled(refused))
+        ),
+        within_s=180,
+        what="two backfilled runs",
+    )
 
     for run in backfilled(refused):
         (log,) = failures(refused, "score", run["dag_run_id"])
@@ -138,6 +141,9 @@ def test_a_run_that_failed_is_not_called_late(refused, hook):
 
     wait_until(is_over, within_s=LATE_AFTER_S + 60, what="the deadlines of all failed runs")
 
-    late = [one["title"] for one in received if one["title"].startswith("refused: ") and
-            "is late" in one["title"]]  # fmt: skip
+    late = [
+        one["title"]
+        for one in received
+        if one["title"].startswith("refused: ") and "is late" in one["title"]
+    ]
     assert late == []

@@ -131,11 +131,22 @@ def draw(spec, seen, retrained, path: Path) -> None:
     windows = {w.last: w for _, report in seen for w in report.quality.windows}
     shown = [d for d in days if d in windows]
     metric = spec.metric
-    top.plot(shown, [windows[d].metrics[metric] for d in shown], color="#1c2321", lw=1.8,
-             label=f"{metric} of 7 days, as it came true")  # fmt: skip
+    top.plot(
+        shown,
+        [windows[d].metrics[metric] for d in shown],
+        color="#1c2321",
+        lw=1.8,
+        label=f"{metric} of 7 days, as it came true",
+    )
     promised = [report.quality.windows[-1].estimated[metric] for _, report in seen]
-    top.plot(days, promised, color="#5b6b9c", lw=1.3, ls="--",
-             label="estimated on the day, before its labels")  # fmt: skip
+    top.plot(
+        days,
+        promised,
+        color="#5b6b9c",
+        lw=1.3,
+        ls="--",
+        label="estimated on the day, before its labels",
+    )
     floor = spec.gates.floors[metric]
     top.axhline(floor, color="#b3261e", lw=1, label=f"floor {floor:g}")
     for when, why in retrained:
@@ -145,8 +156,9 @@ def draw(spec, seen, retrained, path: Path) -> None:
     top.legend(loc="lower left", frameon=False, ncols=3)
     top.set_title(
         f"{spec.model}: {len(seen)} days of 2013 monitored; retrained weekly (green lines) and "
-        "when asked (red lines)", loc="left",
-    )  # fmt: skip
+        "when asked (red lines)",
+        loc="left",
+    )
     rows = ["day", *KINDS]
     for level, kind in enumerate(reversed(rows)):
         for health, _ in seen:

@@ -46,11 +46,22 @@ def drift_of(store: ObjectStore, model: str, as_of: datetime) -> DriftReceipt:
     nothing = ref_of("reports/none", b"")
     store.put_if_absent(nothing.key, b"")
     return DriftReceipt(
-        model=model, as_of=as_of, html=nothing, json_report=nothing,
-        reference_rows=100, current_rows=10,
-        columns={"hour": {"distance": 0.04, "method": "Wasserstein", "reference_values": 100,
-                          "current_values": 10, "beyond_default_threshold": False}},
-    )  # fmt: skip
+        model=model,
+        as_of=as_of,
+        html=nothing,
+        json_report=nothing,
+        reference_rows=100,
+        current_rows=10,
+        columns={
+            "hour": {
+                "distance": 0.04,
+                "method": "Wasserstein",
+                "reference_values": 100,
+                "current_values": 10,
+                "beyond_default_threshold": False,
+            }
+        },
+    )
 
 
 class Night:
@@ -90,8 +101,9 @@ class Night:
     def evaluation(self, examples: ExamplesReceipt) -> EvaluationReceipt:
         return evaluate_challenger(
             self.workspace,
-            candidates=self.candidates(examples), examples=examples,
-        )  # fmt: skip
+            candidates=self.candidates(examples),
+            examples=examples,
+        )
 
     def registration(self) -> RegistrationReceipt:
         examples = self.examples()
@@ -105,9 +117,13 @@ class Night:
     ) -> RegistrationReceipt:
         return register_model(
             self.workspace,
-            evaluation=evaluation, validation=self.validation(), examples=examples,
-            drift=drift_of(self.store, self.spec.model, evaluation.as_of), tags={}, stages=stages,
-        )  # fmt: skip
+            evaluation=evaluation,
+            validation=self.validation(),
+            examples=examples,
+            drift=drift_of(self.store, self.spec.model, evaluation.as_of),
+            tags={},
+            stages=stages,
+        )
 
     def deployment(self, **how) -> DeploymentReceipt:
         return self.deploy(self.registration(), **how)
@@ -115,9 +131,11 @@ class Night:
     def deploy(self, registration: RegistrationReceipt, **how) -> DeploymentReceipt | Waiting:
         asked = {"actor": "test", "now": NOW} | how
         return deploy_model(
-            self.workspace, registration=registration,
-            reevaluate=lambda: self.reevaluate(registration), **asked,
-        )  # fmt: skip
+            self.workspace,
+            registration=registration,
+            reevaluate=lambda: self.reevaluate(registration),
+            **asked,
+        )
 
     def roll_out(self, registration: RegistrationReceipt, *, within_s: float) -> DeploymentReceipt:
         """Do what the operator does: ask, wait, ask again."""
@@ -244,9 +262,13 @@ class History(Night):
             self.client.log_model_artifacts(logged.model_id, str(path))
         self.client.set_terminated(run.info.run_id)
         return self.judged.challenger.model_copy(
-            update={"run_id": run.info.run_id, "model_id": logged.model_id,
-                    "artifact_sha256": sha256, "artifact_bytes": size}
-        )  # fmt: skip
+            update={
+                "run_id": run.info.run_id,
+                "model_id": logged.model_id,
+                "artifact_sha256": sha256,
+                "artifact_bytes": size,
+            }
+        )
 
     def ignorant(self) -> CandidateReceipt:
         """A pipeline of the sample that learnt from shuffled labels: clearly worse."""

@@ -25,10 +25,15 @@ def history(new_history):
 
 def answer(registration, *, approved: bool, message: str = "", **changes) -> ApprovalReceipt:
     said = ApprovalReceipt(
-        model=registration.model, as_of=registration.as_of, version=registration.version,
-        compared_with=registration.compared_with, asked=True, approved=approved, actor="anna",
+        model=registration.model,
+        as_of=registration.as_of,
+        version=registration.version,
+        compared_with=registration.compared_with,
+        asked=True,
+        approved=approved,
+        actor="anna",
         message=message,
-    )  # fmt: skip
+    )
     return said.model_copy(update=changes)
 
 
@@ -119,8 +124,10 @@ def test_a_yes_does_not_open_a_gate(history):
 def why_not(history, registration, *, dry_run=False):
     return reason_not_to_promote(
         Workspace(history.store, history.client, history.spec),
-        registration=registration, now=NOW, dry_run=dry_run,
-    )  # fmt: skip
+        registration=registration,
+        now=NOW,
+        dry_run=dry_run,
+    )
 
 
 def test_nobody_is_asked_what_no_answer_could_change(history):
