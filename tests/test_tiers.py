@@ -41,8 +41,8 @@ def test_what_a_test_needs_decides_its_tier(fixtures, tier):
     [
         (["network"], None),
         (["stack", "airflow_services"], "stack"),
-        (["production", "airflow_services"], "production"),
-        (["watched", "airflow_services"], "production"),
+        (["production", "airflow_services"], "celery"),
+        (["scheduled_stack", "airflow_services"], "scheduled"),
     ],
 )
 def test_what_starts_airflow_runs_in_one_of_two_processes(fixtures, lane):

@@ -1,8 +1,8 @@
 """
-One embedded stack for all promises that are proven through Airflow, with a model for each.
+Two embedded stacks for all promises that are shown through Airflow, with a model for each.
 
-The stack runs a copy of the project whose models are the sample with a small window, so that a
-night takes seconds; everything else is as it is shipped.
+They run copies of the project whose models are the sample with a small window, so that a night
+takes seconds; everything else is as it is shipped. Schedules are on in the second one.
 """
 
 from __future__ import annotations
@@ -38,18 +38,7 @@ from tests.support.hooks import listening, pager_to
 from tests.support.past import make_nights
 from tests.support.stack import Stack, running_stack
 
-MODELS = (
-    "known",
-    "replayed",
-    "killed",
-    "returned",
-    "asked",
-    "waited",
-    "canaried",
-    "seen",
-    "refused",
-    "greedy",
-)
+MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "refused", "greedy")
 #: The sample's numeric columns.
 NUMERIC = load_spec("flight_delay").examples.numeric
 #: A column and a category that would run script in Airflow's name where nobody is careful.
@@ -58,19 +47,6 @@ HOSTILE = "</script><script>top.owned=1</script><img src=x onerror=top.owned=1>"
 LATE_AFTER_S = 72
 #: What is different about some of them.
 SPECS = {
-    "seen": {
-        "deployment": {"target": "batch", "approval": {"required": True}},
-        "examples": {"numeric": [*NUMERIC, HOSTILE]},
-    },
-    "canaried": {
-        "deployment": {
-            "mode": "canary",
-            "shadow": {"minutes": 0.05},
-            "canary": {"steps": [{"share": 0.5, "minutes": 0.05}]},
-            # "poor" and "linear" are far apart, and answers take long on a machine this busy.
-            "limits": {"max_p95_ms": 2000, "min_requests": 20, "max_disagreement": 0.9},
-        }
-    },
     "asked": {
         "deployment": {"target": "batch", "approval": {"required": True, "users": ["admin"]}},
         "alerts": {"connections": ["pager", "nowhere"]},
@@ -83,6 +59,33 @@ SPECS = {
     },
     "refused": {"alerts": {"connections": ["pager"], "late_after_hours": LATE_AFTER_S / 3600}},
     "greedy": {"candidates": [f"slow_{n}" for n in range(6)]},
+}
+#: Airflow starts runs for events only where it starts them on time too; this time is far.
+SELDOM = {"schedule": "0 6 29 2 *", "start_date": "2025-01-01"}
+#: The models of the stack whose schedules are on.
+SCHEDULED = {
+    "watched": SELDOM
+    | {
+        "quality": {"window_days": 3, "lookback_days": 7, "min_rows": 100},
+        "service": {"p95_ms": 100, "max_skew": None},
+        "scoring": {"sql": {"connection": "warehouse", "table": "public.said"}},
+        "alerts": {"connections": ["pager"], "late_after_hours": 0.001},  # 3.6 s: all are late
+    },
+    "seen": SELDOM
+    | {
+        "deployment": {"target": "batch", "approval": {"required": True}},
+        "examples": {"numeric": [*NUMERIC, HOSTILE]},
+    },
+    "canaried": SELDOM
+    | {
+        "deployment": {
+            "mode": "canary",
+            "shadow": {"minutes": 0.05},
+            "canary": {"steps": [{"share": 0.5, "minutes": 0.05}]},
+            # "poor" and "linear" are far apart, and answers take long on a machine this busy.
+            "limits": {"max_p95_ms": 2000, "min_requests": 20, "max_disagreement": 0.9},
+        }
+    },
 }
 #: The first night of every model, and how many nights have data.
 FIRST, NIGHTS = datetime(2013, 3, 1, 6, tzinfo=UTC), 14
@@ -419,3 +422,27 @@ def stack_of(project: Path, *, more_days: int = 0, **environ: str) -> Iterator[S
 def workflow(stack, project):
     """Return a model of the stack by its name."""
     return lambda model: Workflow(stack=stack, project=project, model=model)
+
+
+@pytest.fixture(scope="package")
+def scheduled_project(tmp_path_factory) -> Path:
+    """A copy of what Airflow reads, without the sample: its schedules would start runs."""
+    root = copy_project(tmp_path_factory.mktemp("scheduled"), SCHEDULED)
+    shutil.rmtree(root / "include" / "models" / "flight_delay")
+    (root / "dags" / "flights_feed.py").unlink()
+    return root
+
+
+@pytest.fixture(scope="package")
+def scheduled_stack(airflow_services, scheduled_project, hook) -> Iterator[Stack]:
+    """The stack whose schedules are on."""
+    on = {"EVERGREEN_SCHEDULES": "on", "EVERGREEN_SERVING": "on"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_PAGER", pager_to(hook[0]))
+        yield from stack_of(scheduled_project, more_days=38, **on)
+
+
+@pytest.fixture(scope="package")
+def scheduled_workflow(scheduled_stack, scheduled_project):
+    """Return a model of the stack whose schedules are on, by its name."""
+    return lambda model: Workflow(stack=scheduled_stack, project=scheduled_project, model=model)

@@ -8,7 +8,6 @@ Part of promise 6. What was broken to turn these red is in docs/promises.md.
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import timedelta
 
 import numpy as np
@@ -20,56 +19,27 @@ from playwright.sync_api import expect
 from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.errors import StackError
 from evergreen_airflow.embedded.database import NAME, USER
-from tests.acceptance.conftest import (
-    Workflow,
-    copy_project,
-    night,
-    stack_of,
-)
+from tests.acceptance.conftest import Workflow, night
 from tests.conftest import wait_until
 from tests.support.browser import chromium, logged_in, picture
-from tests.support.hooks import listening, pager_to
 from tests.support.stack import Stack
 
 MODEL = "watched"
-SPEC = {
-    MODEL: {
-        # Airflow starts runs for events only where it starts them on time too; this time is far.
-        "schedule": "0 6 29 2 *",
-        "start_date": "2025-01-01",
-        "quality": {"window_days": 3, "lookback_days": 7, "min_rows": 100},
-        "service": {"p95_ms": 100, "max_skew": None},
-        "scoring": {"sql": {"connection": "warehouse", "table": "public.said"}},
-        "alerts": {"connections": ["pager"], "late_after_hours": 0.001},  # 3.6 s: all are late
-    }
-}
 #: Nights whose newest day has distances in leagues.
 DRIFTED = range(5, 10)
 
 
 @pytest.fixture(scope="module")
-def hook(network):
-    """A web hook of this module's own: its port, and what it heard."""
-    with listening() as results:
-        yield results
-
-
-@pytest.fixture(scope="module")
-def watched(airflow_services, tmp_path_factory, hook):
-    """A champion of night 1, five drifted days, and a server that logs; schedules are on."""
-    root = copy_project(tmp_path_factory.mktemp("monitored"), SPEC)
-    shutil.rmtree(root / "include" / "models" / "flight_delay")
-    (root / "dags" / "flights_feed.py").unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_PAGER", pager_to(hook[0]))
-        for stack in stack_of(root, more_days=38, EVERGREEN_SCHEDULES="on"):
-            model = Workflow(stack=stack, project=root, model=MODEL)
-            stack.api.http.post("/connections", json=warehouse(stack)).raise_for_status()
-            for number in DRIFTED:
-                drift(model, number)
-            (first,) = model.past((1, "linear"))
-            assert first["moved"]
-            yield model
+def watched(scheduled_workflow):
+    """A champion of night 1, five drifted days, and a server that logs."""
+    model = scheduled_workflow(MODEL)
+    stack = model.stack
+    stack.api.http.post("/connections", json=warehouse(stack)).raise_for_status()
+    for number in DRIFTED:
+        drift(model, number)
+    (first,) = model.past((1, "linear"))
+    assert first["moved"]
+    return model
 
 
 def warehouse(stack: Stack) -> dict:

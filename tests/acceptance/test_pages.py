@@ -23,16 +23,17 @@ ROUTES = (
 
 
 @pytest.fixture(scope="module")
-def page(stack):
+def page(scheduled_workflow):
     chromium()
+    stack = scheduled_workflow(MODEL).stack
     with logged_in(stack.settings, password=stack.password) as page:
         yield page
 
 
 @pytest.fixture(scope="module")
-def model(workflow):
+def model(scheduled_workflow):
     """A model whose first version a person approved."""
-    found = workflow(MODEL)
+    found = scheduled_workflow(MODEL)
     found.start("retrain", "night-1", as_of=night(1).isoformat(), candidates=["poor"])
     approve_by_api(found, "night-1")
     found.wait_for("retrain", "night-1")
@@ -267,7 +268,7 @@ def test_anonymous_gets_401_and_who_has_no_right_403(model, tokens, route):
     "key",
     [
         "ledger/seen/00000001.json",
-        "reports/known/x.html",
+        "reports/watched/x.html",
         "reports/seen/../../secrets.json",
         "reports/seen/..%2F..%2Fsecrets.json",
         "reports/seen/%2e%2e/%2e%2e/secrets.html",

@@ -161,7 +161,7 @@ class Callers:
                         self.errors.append("fewer predictions than rows")
                 else:
                     self.errors.append(answer.text[:300])
-            time.sleep(0.01)  # a caller thinks; two processors are shared by all of this
+            time.sleep(0.05)  # a caller thinks; two processors are shared by all of this
 
 
 @contextmanager

@@ -3,7 +3,7 @@ The nightly loop on what teams run: PostgreSQL, Redis, two Celery workers, an S3
 
 All by docker-compose.yaml's own commands and environment, started natively
 (tests/support/production.py); then one worker dies while it trains, and the night still ends
-with one version.
+with one version. `make test` leaves this out, for its time: `make test-services` runs it.
 """
 
 from __future__ import annotations
