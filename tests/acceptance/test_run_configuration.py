@@ -17,6 +17,8 @@ from tests.acceptance.test_pages import newest_run, open_form, press_trigger
 from tests.conftest import wait_until
 from tests.support.browser import logged_in
 
+pytestmark = pytest.mark.first_in_lane  # its deadlines pass while other tests run
+
 #: Every workflow with a mistake that a person makes, and the key that was meant.
 MISTAKES = {
     "retrain": ({"asof": night(1).isoformat()}, "as_of"),
@@ -130,7 +132,7 @@ def test_each_failure_was_alerted_with_reason_and_link(refused, hook):
     assert not [one for one in received if "backfill" in one["message"] and "refused" in str(one)]
 
 
-@pytest.mark.last_in_lane  # its deadlines pass while other tests run
+@pytest.mark.last_in_lane
 def test_a_run_that_failed_is_not_called_late(refused, hook):
     """The deadline of each run passes, and Airflow calls what would send the alert."""
     _, received = hook
