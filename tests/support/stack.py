@@ -28,7 +28,7 @@ from evergreen_airflow.embedded.settings import (
     read_stack_settings,
     stack_environment,
 )
-from tests.support.run import locked, register_session
+from tests.support.run import begin, locked, register_session
 from tests.support.servers import free_port
 
 PORTS = ("AIRFLOW", "MLFLOW", "WORKER_LOG", "TRIGGERER_LOG", "POSTGRES", "SERVING")
@@ -52,6 +52,7 @@ class Stack:
 @contextmanager
 def running_stack(**environ: str) -> Iterator[Stack]:
     """Run a stack; a new one on PostgreSQL begins with a copy of a migrated database."""
+    begin()  # a bench is no run of pytest, and leaves no server behind either
     # Not below pytest's own folder: root may enter that one, PostgreSQL's user may not.
     home = Path(tempfile.mkdtemp(prefix="eg-"))
     ports = {f"EVERGREEN_{name}_PORT": str(free_port()) for name in PORTS}
