@@ -50,6 +50,7 @@ TESTED_BY = {
     f"{CORE}/registry/ledger_mirror.py": f"{UNIT}/test_lifecycle.py",
     f"{CORE}/registry/mlflow_registry.py": f"{UNIT}/test_lifecycle.py",
     f"{CORE}/registry/version_record.py": f"{UNIT}/test_replay.py",
+    f"{CORE}/release/champion_change.py": f"{UNIT}/release/test_rollback.py",
     f"{CORE}/release/decisions.py": f"{UNIT}/release/test_rollback.py",
     f"{CORE}/release/deployment.py": f"{UNIT}/test_lifecycle.py",
     f"{CORE}/release/reevaluation.py": f"{UNIT}/test_lifecycle.py",

@@ -121,9 +121,6 @@ def _allowed_age(store: ObjectStore, spec: ModelSpec) -> tuple[int, str]:
 
 def _challenged(client: MlflowClient, spec: ModelSpec, *, as_of: datetime) -> float:
     """Return how many days before *as_of* the newest night made a version."""
-    nights = (
-        datetime.fromisoformat(mlflow_registry.tag(version, mlflow_registry.TAG_AS_OF))
-        for version in mlflow_registry.all_versions(client, spec.model)
-    )
+    nights = map(mlflow_registry.as_of_of, mlflow_registry.all_versions(client, spec.model))
     newest = max(night for night in nights if night <= as_of)
     return (as_of - newest) / timedelta(days=1)

@@ -148,7 +148,7 @@ def _nights(
     """Return the nights of the range, oldest first; of several versions of a night the newest."""
     newest: dict[datetime, ModelVersion] = {}
     for version in mlflow_registry.all_versions(workspace.client, workspace.spec.model):
-        as_of = datetime.fromisoformat(mlflow_registry.tag(version, mlflow_registry.TAG_AS_OF))
+        as_of = mlflow_registry.as_of_of(version)
         if first <= as_of <= last:
             newest[as_of] = version
     if len(newest) < 2:

@@ -34,8 +34,8 @@ from evergreen.registry import mlflow_registry
 from evergreen.registry.champions import find_version_to_beat
 from evergreen.registry.ledger_mirror import mirror_ledger
 from evergreen.registry.version_record import load_identity, spec_then
+from evergreen.release.champion_change import entry_of, observe
 from evergreen.release.decisions import RunDecision, find_decision, keep_decision
-from evergreen.release.deployment import observe
 from evergreen.release.registration import register_model
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
@@ -407,22 +407,14 @@ def _write_down(
     now: datetime,
 ) -> None:
     """Write into the ledger here where the version went."""
-    as_of = _as_of(version)
-    entry = ledger_store.LedgerEntry(
+    entry = entry_of(
+        version,
         step="sent",
         action="promote",
-        model=version.name,
-        version=str(version.version),
         previous=None,
-        as_of=as_of,
-        serves_from=as_of,
-        artifact_sha256=mlflow_registry.tag(version, mlflow_registry.TAG_SHA256),
+        serves_from=mlflow_registry.as_of_of(version),
         actor=actor,
         reason=f"to {there.name} as version {arrived.version}: {reason}",
-        recorded_at=now,
+        now=now,
     )
     mirror_ledger(here.client, ledger_store.append_once(here.store, entry))
-
-
-def _as_of(version: ModelVersion) -> datetime:
-    return datetime.fromisoformat(mlflow_registry.tag(version, mlflow_registry.TAG_AS_OF))
