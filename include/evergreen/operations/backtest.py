@@ -25,7 +25,8 @@ from evergreen.data.parquet import from_parquet
 from evergreen.data.window import start_of, whole_days_end
 from evergreen.errors import BacktestError
 from evergreen.modeling import metrics
-from evergreen.modeling.evaluation import evaluation_of, load_candidate
+from evergreen.modeling.comparison import Comparison, load_candidate
+from evergreen.modeling.evaluation import evaluation_of
 from evergreen.modeling.metrics import Labels, classes_among
 from evergreen.modeling.prediction import predict
 from evergreen.receipts.common import ObjectRef
@@ -176,13 +177,13 @@ def _promotions(
     """Yield the nights that would have promoted, each judged beside the one before it."""
     champion: Night | None = None
     for number, night in enumerate(nights, start=1):
-        found = evaluation_of(
-            Workspace(store, client, night.spec),
+        comparison = Comparison(
             best=night.evaluation.challenger,
             candidates=night.evaluation.candidates,
             examples=night.identity.examples,
             champion=champion.version if champion else None,
         )
+        found = evaluation_of(Workspace(store, client, night.spec), comparison)
         if found.passed:
             champion = night
             yield night

@@ -19,7 +19,7 @@ from evergreen.digests import code_digest, installed_versions
 from evergreen.errors import DataContractError, ReproductionError
 from evergreen.modeling.artifacts import save_model
 from evergreen.modeling.candidates import fit_for
-from evergreen.modeling.evaluation import score_model
+from evergreen.modeling.comparison import score_model
 from evergreen.receipts.common import Check, Status
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.operations import ReproductionReceipt
