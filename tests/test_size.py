@@ -19,17 +19,13 @@ FILES = [
 LONG_FUNCTIONS = {
     "dags/retrain.py:build": 66,
     "dags/retrain.py:retrain": 69,
-    "include/evergreen/data/preparation.py:prepare_window": 44,
     "include/evergreen/data/validation.py:_table_checks": 50,
-    "include/evergreen/modeling/evaluation.py:compare": 44,
     "include/evergreen/modeling/search.py:search_parameters": 50,
     "include/evergreen/monitoring/drift_detection.py:detect_drift": 63,
     "include/evergreen/monitoring/health.py:assess_health": 51,
     "include/evergreen/monitoring/quality.py:measure_quality": 56,
     "include/evergreen/monitoring/staleness.py:measure_staleness": 45,
     "include/evergreen/operations/reproduction.py:reproduce_version": 46,
-    "include/evergreen/release/deployment.py:deploy_model": 51,
-    "include/evergreen/release/promotion.py:promote_version": 59,
     "include/evergreen/release/registration.py:register_model": 53,
     "include/evergreen/reporting/ml_test_score.py:_monitoring": 43,
     "include/evergreen/scoring/scoring.py:score_partition": 63,
@@ -38,13 +34,9 @@ LONG_FUNCTIONS = {
     "plugins/evergreen_airflow/embedded/settings.py:stack_environment": 70,
 }
 LONG_FILES = {
-    "include/evergreen/data/preparation.py": 324,
-    "include/evergreen/modeling/evaluation.py": 320,
     "include/evergreen/monitoring/drift_detection.py": 339,
     "include/evergreen/monitoring/quality.py": 326,
     "include/evergreen/operations/backtest.py": 325,
-    "include/evergreen/release/deployment.py": 372,
-    "include/evergreen/release/promotion.py": 428,
     "include/evergreen/storage/s3.py": 358,
 }
 

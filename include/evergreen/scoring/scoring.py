@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evergreen.data.parquet import from_parquet, to_parquet
-from evergreen.data.preparation import load_prepare, prepare_day
+from evergreen.data.prepared_days import load_prepare, prepare_day
 from evergreen.data.validation import load_verdicts
 from evergreen.data.window import scoring_day
 from evergreen.errors import ArtifactError
