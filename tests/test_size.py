@@ -19,7 +19,6 @@ FILES = [
 LONG_FUNCTIONS = {
     "dags/retrain.py:build": 66,
     "dags/retrain.py:retrain": 69,
-    "include/evergreen/modeling/search.py:search_parameters": 50,
     "include/evergreen/monitoring/drift_detection.py:detect_drift": 63,
     "include/evergreen/monitoring/health.py:assess_health": 51,
     "include/evergreen/monitoring/quality.py:measure_quality": 56,
