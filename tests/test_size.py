@@ -19,7 +19,6 @@ FILES = [
 LONG_FUNCTIONS = {
     "dags/retrain.py:build": 66,
     "dags/retrain.py:retrain": 69,
-    "include/evergreen/monitoring/drift_detection.py:detect_drift": 63,
     "include/evergreen/monitoring/health.py:assess_health": 51,
     "include/evergreen/monitoring/quality.py:measure_quality": 56,
     "include/evergreen/monitoring/staleness.py:measure_staleness": 45,
@@ -32,7 +31,6 @@ LONG_FUNCTIONS = {
     "plugins/evergreen_airflow/embedded/settings.py:stack_environment": 70,
 }
 LONG_FILES = {
-    "include/evergreen/monitoring/drift_detection.py": 339,
     "include/evergreen/monitoring/quality.py": 326,
     "include/evergreen/operations/backtest.py": 325,
     "include/evergreen/storage/s3.py": 358,
