@@ -46,6 +46,7 @@ TESTED_BY = {
     f"{CORE}/monitoring/label_join.py": f"{STACK}/test_promise_7_late_labels.py",
     f"{CORE}/monitoring/monitors.py": "tests/test_extending.py",
     f"{CORE}/monitoring/quality.py": f"{STACK}/test_promise_7_late_labels.py",
+    f"{CORE}/monitoring/quality_windows.py": f"{STACK}/test_promise_7_late_labels.py",
     f"{CORE}/monitoring/staleness.py": f"{STACK}/test_promise_6_drift.py",
     f"{CORE}/monitoring/verdict.py": f"{UNIT}/monitoring/test_drift_detection.py",
     f"{CORE}/operations/backtest.py": f"{UNIT}/test_replay.py",

@@ -20,7 +20,6 @@ LONG_FUNCTIONS = {
     "dags/retrain.py:build": 66,
     "dags/retrain.py:retrain": 69,
     "include/evergreen/monitoring/health.py:assess_health": 51,
-    "include/evergreen/monitoring/quality.py:measure_quality": 56,
     "include/evergreen/monitoring/staleness.py:measure_staleness": 45,
     "include/evergreen/operations/reproduction.py:reproduce_version": 46,
     "include/evergreen/release/registration.py:register_model": 53,
@@ -31,7 +30,6 @@ LONG_FUNCTIONS = {
     "plugins/evergreen_airflow/embedded/settings.py:stack_environment": 70,
 }
 LONG_FILES = {
-    "include/evergreen/monitoring/quality.py": 326,
     "include/evergreen/operations/backtest.py": 325,
     "include/evergreen/storage/s3.py": 358,
 }
