@@ -50,6 +50,7 @@ TESTED_BY = {
     f"{CORE}/monitoring/staleness.py": f"{STACK}/test_promise_6_drift.py",
     f"{CORE}/monitoring/verdict.py": f"{UNIT}/monitoring/test_drift_detection.py",
     f"{CORE}/operations/backtest.py": f"{UNIT}/test_replay.py",
+    f"{CORE}/operations/backtest_plot.py": f"{UNIT}/test_replay.py",
     f"{CORE}/operations/reproduction.py": f"{UNIT}/test_replay.py",
     f"{CORE}/receipts/*.py": f"{UNIT}/test_lifecycle.py",
     f"{CORE}/registry/champions.py": f"{UNIT}/registry/test_ledger.py",
