@@ -19,7 +19,6 @@ FILES = [
 LONG_FUNCTIONS = {
     "dags/retrain.py:build": 66,
     "dags/retrain.py:retrain": 69,
-    "include/evergreen/operations/reproduction.py:reproduce_version": 46,
     "include/evergreen/release/registration.py:register_model": 53,
     "include/evergreen/reporting/ml_test_score.py:_monitoring": 43,
     "include/evergreen/scoring/scoring.py:score_partition": 63,
