@@ -20,7 +20,6 @@ LONG_FUNCTIONS = {
     "dags/retrain.py:build": 66,
     "dags/retrain.py:retrain": 69,
     "include/evergreen/release/registration.py:register_model": 53,
-    "include/evergreen/reporting/ml_test_score.py:_monitoring": 43,
     "include/evergreen/serving/app.py:_add_state": 42,
     "plugins/evergreen_airflow/embedded/demo.py:_summary": 65,
     "plugins/evergreen_airflow/embedded/settings.py:stack_environment": 70,
