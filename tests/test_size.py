@@ -20,9 +20,7 @@ LONG_FUNCTIONS = {
     "dags/retrain.py:build": 66,
     "dags/retrain.py:retrain": 69,
     "include/evergreen/release/registration.py:register_model": 53,
-    "include/evergreen/serving/app.py:_add_state": 42,
     "plugins/evergreen_airflow/embedded/demo.py:_summary": 65,
-    "plugins/evergreen_airflow/embedded/settings.py:stack_environment": 70,
 }
 LONG_FILES = {
     "include/evergreen/storage/s3.py": 358,
