@@ -78,6 +78,7 @@ TESTED_BY = {
     f"{CORE}/spec/reading.py": "tests/dags/test_untrusted_specs.py",
     f"{CORE}/spec/*.py": f"{UNIT}/spec/test_loading.py",
     f"{CORE}/storage/opening.py": f"{UNIT}/storage/test_base.py",
+    f"{CORE}/storage/s3_requests.py": f"{UNIT}/storage/test_s3.py",
     "plugins/evergreen_plugin.py": "tests/plugins/test_plugin_loading.py",
     f"{AIRFLOW}/__main__.py": f"{PLUGINS}/test_cli.py",
     f"{AIRFLOW}/airflow_local_settings.py": f"{PLUGINS}/test_policy.py",
