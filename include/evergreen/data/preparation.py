@@ -58,10 +58,11 @@ def prepare_window(
     entries = _window_days(store, spec, window, verdicts)
     _refuse_untrainable(spec, entries)
     digest = digest_of(*(f"{e.segment} {e.prepared.day} {e.known.digest}" for e in entries))
+    manifest = _keep_manifest(store, spec, entries, verdicts, as_of=window.as_of, digest=digest)
     return ExamplesReceipt(
         model=spec.model,
         as_of=window.as_of,
-        manifest=_keep_manifest(store, spec, entries, verdicts, as_of=window.as_of, digest=digest),
+        manifest=manifest,
         digest=digest,
         days=len(entries),
         days_prepared=sum(e.is_new for e in entries),

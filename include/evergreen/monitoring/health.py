@@ -127,6 +127,7 @@ def assess_health(
         report=report,
         past=(*past, PastDay(day=day, colour=colour, reasons=reasons)),
     )
+    page_key = _keep_page(workspace.store, page)
     return HealthReceipt(
         model=spec.model,
         as_of=as_of,
@@ -137,7 +138,7 @@ def assess_health(
         missing=missing,
         retrain=decision.message,
         request=decision.request,
-        page=_keep_page(workspace.store, page),
+        page=page_key,
     )
 
 
