@@ -13,7 +13,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce evidently secrets compose-build doctor check-state test test-unit test-integration test-e2e test-compose check bench bench-monitor bench-pages bench-serving docs lock
+.PHONY: help setup demo up down airflow reproduce evidently secrets compose-build doctor check-state test test-unit test-integration test-e2e test-services test-compose check bench bench-monitor bench-pages bench-serving docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -69,6 +69,9 @@ test-integration: $(CHECK)  ## Run the tests that need a server: MLflow, a store
 
 test-e2e: $(CHECK)  ## Run the tests that need Airflow's own services.
 	$(PYTEST) -n 2 -m e2e
+
+test-services: $(CHECK)  ## Run a night on Celery, Redis and S3 as in docker-compose.yaml, and the stack on SQLite.
+	$(PYTEST) -n 2 tests/services/celery_and_s3.py tests/services/sqlite.py
 
 test-compose: $(CHECK)  ## Start docker-compose.yaml on a Docker engine and run a night there (IMAGES=real).
 	$(BIN)/python -m pytest tests/compose/started_stack.py

@@ -40,7 +40,7 @@ from airflow.sdk import Param, dag
 from evergreen.spec import ModelSpec
 from evergreen_airflow.building import build_dags
 from evergreen_airflow.defaults import DEFAULT_ARGS, tags_of
-from evergreen_airflow.operators.approval import ApprovePromotionOperator
+from evergreen_airflow.operators.approval import approve_promotion
 from evergreen_airflow.operators.promotion import (
     REGISTRY_THERE,
     STORE_THERE,
@@ -92,17 +92,9 @@ def promote(spec: ModelSpec) -> None:
     def build() -> None:
         there = {"store_conn_id": STORE_THERE, "registry_conn_id": REGISTRY_THERE}
         promote = PromoteModelOperator(task_id="promote_model", model=spec.model)
-        ask, approve = spec.deployment.approval, None
-        if ask.required:
-            approve = ApprovePromotionOperator(
-                task_id="approve_promotion",
-                model=spec.model,
-                registration=promote.output,
-                environment="{{ params.to }}",
-                assigned_users=[{"id": name, "name": name} for name in ask.users] or None,
-                response_timeout=timedelta(hours=ask.within_hours),
-                **there,
-            )
+        approve = approve_promotion(
+            spec, registration=promote.output, environment="{{ params.to }}", **there
+        )
         deploy = DeployPromotedOperator(
             task_id="deploy_model",
             model=spec.model,

@@ -45,7 +45,7 @@ from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.assets import champion_moves, retrain_request
 from evergreen_airflow.building import build_dags
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, tags_of
-from evergreen_airflow.operators.approval import ApprovePromotionOperator
+from evergreen_airflow.operators.approval import approve_promotion
 from evergreen_airflow.operators.deployment import DeployModelOperator
 from evergreen_airflow.operators.drift_report import ReportDriftOperator
 from evergreen_airflow.operators.evaluation import EvaluateChallengerOperator
@@ -71,7 +71,7 @@ def retrain(spec: ModelSpec) -> None:
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,
         allowed_run_types=allowed_run_types(),
-        # Each night is judged against the champion the night before left. A backfill has a limit of
+        # Each night is compared with the champion of the night before. A backfill has a limit of
         # its own: 1 lets the champion evolve night by night, more replays nights side by side.
         max_active_runs=1,
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
@@ -86,74 +86,85 @@ def retrain(spec: ModelSpec) -> None:
         doc_md=__doc__,
     )
     def build() -> None:
-        with TaskGroup("data", tooltip="Is it there, and is it right?", prefix_group_id=False):
-            extract = extract_data(spec, scope="training")
-            wait = WaitForDataSensor(
-                task_id="wait_for_data",
-                model=spec.model,
-                scope="training",
-                poke_interval=30,
-                execution_timeout=timedelta(hours=spec.source.wait_hours + 1),
-            )
-            validate = ValidateDataOperator(
-                task_id="validate_data", model=spec.model, run=wait.output, scope="training"
-            )
-            prepare = PrepareExamplesOperator(
-                task_id="prepare_examples", model=spec.model, validation=validate.output
-            )
-        with TaskGroup(
-            "challenger", tooltip="Who is it, and what speaks for it?", prefix_group_id=False
-        ):
-            train = TrainCandidateOperator.partial(
-                task_id="train_candidate",
-                model=spec.model,
-                examples=prepare.output,
-                map_index_template="{{ task.candidate }}",
-                **spec.engine.placement,
-            ).expand(candidate=list(spec.candidate_names))
-            evaluate = EvaluateChallengerOperator(
-                task_id="evaluate_challenger",
-                model=spec.model,
-                candidates=train.output,
-                examples=prepare.output,
-                # A run may leave candidates out.
-                trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
-            )
-            report = ReportDriftOperator(
-                task_id="report_drift", model=spec.model, examples=prepare.output
-            )
-            register = RegisterModelOperator(
-                task_id="register_model",
-                model=spec.model,
-                evaluation=evaluate.output,
-                validation=validate.output,
-                examples=prepare.output,
-                drift=report.output,
-            )
-        ask = spec.deployment.approval
-        with TaskGroup("promotion", tooltip="Shall it serve?", prefix_group_id=False):
-            approve = None
-            if ask.required:
-                approve = ApprovePromotionOperator(
-                    task_id="approve_promotion",
-                    model=spec.model,
-                    registration=register.output,
-                    assigned_users=[{"id": name, "name": name} for name in ask.users] or None,
-                    response_timeout=timedelta(hours=ask.within_hours),
-                )
-            deploy = DeployModelOperator(
-                task_id="deploy_model",
-                model=spec.model,
-                registration=register.output,
-                approval=approve.output if approve else None,
-                execution_timeout=timedelta(hours=spec.deployment.longest_hours + 1),
-                outlets=[champion_moves(spec)],
-            )
-
-        extract >> wait >> validate >> prepare >> train >> evaluate >> register >> deploy
-        prepare >> report >> register
+        validate, prepare = data_tasks(spec)
+        register = challenger_tasks(spec, validate=validate, prepare=prepare)
+        promotion_tasks(spec, register=register)
 
     build()
+
+
+def data_tasks(spec: ModelSpec) -> tuple[ValidateDataOperator, PrepareExamplesOperator]:
+    """Make the tasks that bring, check and prepare the days of the window."""
+    with TaskGroup("data", tooltip="Data: present, valid, prepared", prefix_group_id=False):
+        extract = extract_data(spec, scope="training")
+        wait = WaitForDataSensor(
+            task_id="wait_for_data",
+            model=spec.model,
+            scope="training",
+            poke_interval=30,
+            execution_timeout=timedelta(hours=spec.source.wait_hours + 1),
+        )
+        validate = ValidateDataOperator(
+            task_id="validate_data", model=spec.model, run=wait.output, scope="training"
+        )
+        prepare = PrepareExamplesOperator(
+            task_id="prepare_examples", model=spec.model, validation=validate.output
+        )
+        extract >> wait >> validate >> prepare
+    return validate, prepare
+
+
+def challenger_tasks(
+    spec: ModelSpec, *, validate: ValidateDataOperator, prepare: PrepareExamplesOperator
+) -> RegisterModelOperator:
+    """Make the tasks that train candidates, evaluate the best one and register it."""
+    with TaskGroup(
+        "challenger", tooltip="Challenger: trained, evaluated, registered", prefix_group_id=False
+    ):
+        train = TrainCandidateOperator.partial(
+            task_id="train_candidate",
+            model=spec.model,
+            examples=prepare.output,
+            map_index_template="{{ task.candidate }}",
+            **spec.engine.placement,
+        ).expand(candidate=list(spec.candidate_names))
+        evaluate = EvaluateChallengerOperator(
+            task_id="evaluate_challenger",
+            model=spec.model,
+            candidates=train.output,
+            examples=prepare.output,
+            # A run may leave candidates out.
+            trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+        )
+        report = ReportDriftOperator(
+            task_id="report_drift", model=spec.model, examples=prepare.output
+        )
+        register = RegisterModelOperator(
+            task_id="register_model",
+            model=spec.model,
+            evaluation=evaluate.output,
+            validation=validate.output,
+            examples=prepare.output,
+            drift=report.output,
+        )
+        prepare >> train >> evaluate >> register
+        prepare >> report >> register
+    return register
+
+
+def promotion_tasks(spec: ModelSpec, *, register: RegisterModelOperator) -> None:
+    """Make the tasks that ask a person, where the spec requires it, and deploy the version."""
+    with TaskGroup("promotion", tooltip="Promotion: approved and deployed", prefix_group_id=False):
+        approve = approve_promotion(spec, registration=register.output)
+        deploy = DeployModelOperator(
+            task_id="deploy_model",
+            model=spec.model,
+            registration=register.output,
+            approval=approve.output if approve else None,
+            execution_timeout=timedelta(hours=spec.deployment.longest_hours + 1),
+            outlets=[champion_moves(spec)],
+        )
+        register >> deploy
 
 
 build_dags("retrain", retrain)

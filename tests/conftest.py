@@ -91,11 +91,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     run.publish("lanes", {name: lane for name, lane in lanes.items() if lane})
 
 
-def _place(item: pytest.Item) -> tuple[int, str, bool]:
+def _place(item: pytest.Item) -> tuple[int, str, int]:
     """Sort by tier, lane and what a test has to wait for; else as they are collected."""
     tier, lane = tiers.tier_of(item.fixturenames), tiers.lane_of(item.fixturenames)
-    is_last = item.get_closest_marker("last_in_lane") is not None
-    return (-tiers.TIERS.index(tier), lane or "", is_last)
+    place = 0
+    if item.get_closest_marker("last_in_lane"):
+        place = 1
+    elif item.get_closest_marker("first_in_lane"):
+        place = -1
+    return (-tiers.TIERS.index(tier), lane or "", place)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -244,9 +248,12 @@ def said_by_python(code: str, **environ: str) -> str:
     """Run *code* in a new interpreter that finds ours, and return what it printed."""
     paths = os.pathsep.join(str(ROOT / name) for name in ("include", "plugins"))
     done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths} | environ,
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": paths} | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

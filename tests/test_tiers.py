@@ -41,8 +41,8 @@ def test_what_a_test_needs_decides_its_tier(fixtures, tier):
     [
         (["network"], None),
         (["stack", "airflow_services"], "stack"),
-        (["production", "airflow_services"], "production"),
-        (["watched", "airflow_services"], "production"),
+        (["production", "airflow_services"], "celery"),
+        (["scheduled_stack", "airflow_services"], "scheduled"),
     ],
 )
 def test_what_starts_airflow_runs_in_one_of_two_processes(fixtures, lane):
@@ -52,12 +52,19 @@ def test_what_starts_airflow_runs_in_one_of_two_processes(fixtures, lane):
 @pytest.mark.parametrize(
     ("fixture", "tier"),
     [
-        ("raw_days", "unit"), ("store", "unit"), ("spec", "unit"),
-        ("s3", "integration"), ("mlflow_uri", "integration"), ("client", "integration"),
-        ("night", "integration"), ("trained", "integration"), ("serving", "integration"),
-        ("new_history", "integration"), ("airflow_services", "e2e"),
+        ("raw_days", "unit"),
+        ("store", "unit"),
+        ("spec", "unit"),
+        ("s3", "integration"),
+        ("mlflow_uri", "integration"),
+        ("client", "integration"),
+        ("night", "integration"),
+        ("trained", "integration"),
+        ("serving", "integration"),
+        ("new_history", "integration"),
+        ("airflow_services", "e2e"),
     ],
-)  # fmt: skip
+)
 def test_a_shared_fixture_brings_its_tier(request, fixture, tier):
     manager = request.session._fixturemanager
     names, _ = manager.getfixtureclosure(request.node, [fixture], ignore_args=())

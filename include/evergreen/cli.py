@@ -103,11 +103,11 @@ def check_invariants(
     from evergreen.operations import invariants
     from evergreen.spec import load_spec
     from evergreen.storage.opening import open_store
+    from evergreen.workspace import Workspace
 
     client = MlflowClient(tracking_uri=mlflow, registry_uri=mlflow)
-    checks = invariants.check_invariants(
-        open_store(store), client, load_spec(model), now=datetime.now(UTC)
-    )
+    workspace = Workspace(open_store(store), client, load_spec(model))
+    checks = invariants.check_invariants(workspace, now=datetime.now(UTC))
     table = Table("invariant", "found", "verdict", title=f"State of {model}")
     for check in checks:
         table.add_row(check.name, check.measured, check.status)

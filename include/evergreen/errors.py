@@ -20,7 +20,7 @@ EvergreenError
 │                           another environment         at what it names there
 ├── BacktestError           there is too little past     backfill the nights it names
 ├── ReproductionError       a version was not the same   find what changed since; it is named
-├── MonitoringError         what is watched cannot be   land or repair what it names, then
+├── MonitoringError         what is monitored cannot   land or repair what it names, then
 │                           seen                        clear the run
 ├── StateError              an invariant does not hold  repair what it names before the next night
 └── StackError              a local service cannot run   free the port or read the log it names
@@ -61,7 +61,7 @@ class ArtifactError(EvergreenError):
 
 
 class NoChampionError(EvergreenError):
-    """No version was champion at the instant asked for."""
+    """No version was champion at the given instant."""
 
 
 class AliasMovedError(EvergreenError):
@@ -69,11 +69,11 @@ class AliasMovedError(EvergreenError):
 
 
 class RolloutError(EvergreenError):
-    """A version on its way to the callers could not be watched, so it does not serve."""
+    """A stage of a rollout could not be measured, so the version does not serve."""
 
 
 class RollbackError(EvergreenError):
-    """The version asked for must not serve, or there is none to go back to."""
+    """The named version must not serve, or there is none to go back to."""
 
 
 class PromotionError(EvergreenError):

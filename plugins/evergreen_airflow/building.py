@@ -34,7 +34,7 @@ LISTED = 100
 
 log = logging.getLogger(__name__)
 
-#: Where failures go while only they are asked for; without it they are logged.
+#: Where failures are collected for dags/spec_errors.py; elsewhere they are logged.
 _collected: ContextVar[list[SpecError] | None] = ContextVar("collected", default=None)
 
 

@@ -1,5 +1,5 @@
 """
-What a stage read and wrote, for OpenLineage; asked for only where Airflow's provider is installed.
+What a stage read and wrote, for OpenLineage; used only where Airflow's provider is installed.
 
 A dataset is a folder of the store (``raw/flights``, ``examples/flight_delay``) or a model in the
 registry. Which object of it, or which version, is the dataset's version, so that the graph stays

@@ -12,10 +12,10 @@ AS_OF = Param(
     format="date-time",
     title="As of",
     description="Pretend to live at this instant (UTC): nothing later is read or known. "
-    "Empty: the end of the run's data interval, or the last midnight before the run was asked for.",
+    "Empty: the end of the run's data interval, or the last midnight before the run was triggered.",
 )
 REASON = Param(
-    "asked for by hand",
+    "triggered by hand",
     type="string",
     maxLength=500,
     title="Reason",

@@ -22,7 +22,7 @@ def as_of_of(context: Context, *, now: datetime) -> datetime:
     Return the instant the run of *context* lives at, in UTC.
 
     In order: the ``as_of`` param; the end of the data interval; the ``as_of`` of the newest asset
-    event; the last midnight at or before the run was asked for, which clearing does not change.
+    event; the last midnight at or before the run was triggered, which clearing does not change.
 
     :raises AsOfError: If the run gives a bad ``as_of``, one after *now*, or an empty interval.
     """
@@ -88,7 +88,7 @@ def range_of(context: Context) -> tuple[datetime, datetime]:
 
 
 def reason_of(context: Context) -> str:
-    """Say in one line why the run exists: who or what asked for it."""
+    """Say in one line why the run exists: who or what triggered it."""
     kind = str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
     if kind == "asset_triggered":
         return f"requested: {_newest_event(context).get('reason', 'no reason given')}"
@@ -119,7 +119,7 @@ def decision_id(context: Context) -> str:
     """
     Return the identity of a decision: the same in every try of one task of one run, cleared or not.
 
-    A run that is deleted and made again under the same name is another run: it was asked for at
+    A run that is deleted and made again under the same name is another run: it was triggered at
     another time.
     """
     dag_run, ti = context["dag_run"], context["ti"]

@@ -1,8 +1,8 @@
 """
-One embedded stack for all promises that are proven through Airflow, with a model for each.
+Two embedded stacks for all promises that are shown through Airflow, with a model for each.
 
-The stack runs a copy of the project whose models are the sample with a small window, so that a
-night takes seconds; everything else is as it is shipped.
+They run copies of the project whose models are the sample with a small window, so that a night
+takes seconds; everything else is as it is shipped. Schedules are on in the second one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from evergreen.registry import mlflow_registry
 from evergreen.spec import load_spec
 from evergreen.spec.model import ModelSpec
 from evergreen.storage.folder import FolderStore
+from evergreen.workspace import Workspace
 from evergreen_airflow.embedded import database
 from evergreen_airflow.embedded.api import FINISHED
 from evergreen_airflow.embedded.runs import run_dag
@@ -37,8 +38,7 @@ from tests.support.hooks import listening, pager_to
 from tests.support.past import make_nights
 from tests.support.stack import Stack, running_stack
 
-MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "canaried", "seen",
-          "refused", "greedy")  # fmt: skip
+MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "refused", "greedy")
 #: The sample's numeric columns.
 NUMERIC = load_spec("flight_delay").examples.numeric
 #: A column and a category that would run script in Airflow's name where nobody is careful.
@@ -47,23 +47,46 @@ HOSTILE = "</script><script>top.owned=1</script><img src=x onerror=top.owned=1>"
 LATE_AFTER_S = 72
 #: What is different about some of them.
 SPECS = {
-    "seen": {"deployment": {"target": "batch", "approval": {"required": True}},
-             "examples": {"numeric": [*NUMERIC, HOSTILE]}},
-    "canaried": {"deployment": {
-        "mode": "canary", "shadow": {"minutes": 0.05},
-        "canary": {"steps": [{"share": 0.5, "minutes": 0.05}]},
-        # "poor" and "linear" are far apart, and answers take long on a machine this busy.
-        "limits": {"max_p95_ms": 2000, "min_requests": 20, "max_disagreement": 0.9},
-    }},
-    "asked": {"deployment": {"target": "batch",
-                             "approval": {"required": True, "users": ["admin"]}},
-              "alerts": {"connections": ["pager", "nowhere"]}},
-    "waited": {"deployment": {"target": "batch",
-                              "approval": {"required": True, "users": ["boss"],
-                                           "within_hours": 0.006}}},
+    "asked": {
+        "deployment": {"target": "batch", "approval": {"required": True, "users": ["admin"]}},
+        "alerts": {"connections": ["pager", "nowhere"]},
+    },
+    "waited": {
+        "deployment": {
+            "target": "batch",
+            "approval": {"required": True, "users": ["boss"], "within_hours": 0.006},
+        }
+    },
     "refused": {"alerts": {"connections": ["pager"], "late_after_hours": LATE_AFTER_S / 3600}},
     "greedy": {"candidates": [f"slow_{n}" for n in range(6)]},
-}  # fmt: skip
+}
+#: Airflow starts runs for events only where it starts them on time too; this time is far.
+SELDOM = {"schedule": "0 6 29 2 *", "start_date": "2025-01-01"}
+#: The models of the stack whose schedules are on.
+SCHEDULED = {
+    "watched": SELDOM
+    | {
+        "quality": {"window_days": 3, "lookback_days": 7, "min_rows": 100},
+        "service": {"p95_ms": 100, "max_skew": None},
+        "scoring": {"sql": {"connection": "warehouse", "table": "public.said"}},
+        "alerts": {"connections": ["pager"], "late_after_hours": 0.001},  # 3.6 s: all are late
+    },
+    "seen": SELDOM
+    | {
+        "deployment": {"target": "batch", "approval": {"required": True}},
+        "examples": {"numeric": [*NUMERIC, HOSTILE]},
+    },
+    "canaried": SELDOM
+    | {
+        "deployment": {
+            "mode": "canary",
+            "shadow": {"minutes": 0.05},
+            "canary": {"steps": [{"share": 0.5, "minutes": 0.05}]},
+            # "poor" and "linear" are far apart, and answers take long on a machine this busy.
+            "limits": {"max_p95_ms": 2000, "min_requests": 20, "max_disagreement": 0.9},
+        }
+    },
+}
 #: The first night of every model, and how many nights have data.
 FIRST, NIGHTS = datetime(2013, 3, 1, 6, tzinfo=UTC), 14
 WINDOW = {"train_days": 12, "validation_days": 3, "gap_days": 1, "test_days": 4}
@@ -154,9 +177,12 @@ class Workflow:
     def past(self, *nights: tuple[int, str]) -> list[dict]:
         """Make nights with one candidate each without a scheduler; return their deployments."""
         return make_nights(
-            self.project, self.model, [(night(n), [candidate]) for n, candidate in nights],
-            store=self.store.uri, mlflow=self.stack.settings.mlflow_url,
-        )  # fmt: skip
+            self.project,
+            self.model,
+            [(night(n), [candidate]) for n, candidate in nights],
+            store=self.store.uri,
+            mlflow=self.stack.settings.mlflow_url,
+        )
 
     @property
     def spec(self) -> ModelSpec:
@@ -194,8 +220,10 @@ class Workflow:
         """Run Airflow's own command line against the stack; it must succeed."""
         done = subprocess.run(
             [sys.executable, "-m", "evergreen_airflow", "airflow", *arguments],
-            env=self.stack.environ, capture_output=True, text=True,
-        )  # fmt: skip
+            env=self.stack.environ,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -204,8 +232,9 @@ class Workflow:
         done = subprocess.run(
             [sys.executable, "-c", TOKEN_OF, role or ""],
             env=self.stack.environ | variables(self.stack.settings),
-            capture_output=True, text=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.split()[-1]
 
@@ -224,9 +253,16 @@ class Workflow:
         # A scheduled run's logical date is the start of its interval, a day before its as_of.
         dates = [f"{night(n) - timedelta(days=1):%Y-%m-%dT%H:%M:%S+00:00}" for n in (first, last)]
         self.airflow(
-            "backfill", "create", "--dag-id", f"{self.model}__{workflow}",
-            "--from-date", dates[0], "--to-date", dates[1], *options,
-        )  # fmt: skip
+            "backfill",
+            "create",
+            "--dag-id",
+            f"{self.model}__{workflow}",
+            "--from-date",
+            dates[0],
+            "--to-date",
+            dates[1],
+            *options,
+        )
 
     def wait_for_backfill(self, workflow: str) -> None:
         wait_until(
@@ -258,11 +294,14 @@ class Workflow:
         password = ensure_secrets(settings)[0]["database_password"]
         with (
             psycopg2.connect(
-                host="127.0.0.1", port=settings.postgres_port, user=database.USER,
-                password=password, dbname=database.NAME,
+                host="127.0.0.1",
+                port=settings.postgres_port,
+                user=database.USER,
+                password=password,
+                dbname=database.NAME,
             ) as connection,
             connection.cursor() as cursor,
-        ):  # fmt: skip
+        ):
             cursor.execute(DEADLINES, [f"{self.model}__%"])
             count, left = cursor.fetchone()
             return count, left
@@ -313,7 +352,9 @@ class Workflow:
 
     def errors(self) -> list[str]:
         now = datetime.now(UTC)
-        checks = check_invariants(self.store, self.client, self.spec, now=now, grace=timedelta(0))
+        checks = check_invariants(
+            Workspace(self.store, self.client, self.spec), now=now, grace=timedelta(0)
+        )
         return [f"{check.name}: {check.measured}" for check in checks if check.status != "passed"]
 
 
@@ -336,8 +377,11 @@ def copy_project(root: Path, models: dict[str, dict]) -> Path:
         spec |= {"model": model, "window": WINDOW, "candidates": ["linear", "poor"]}
         # Four test days leave three degrees of freedom: at the default confidence a night would
         # need a gain that is seldom there. What is tested here is what follows from a verdict.
-        spec["gates"] = {"slices": {"columns": ["origin"]}, "baseline": {"linear": -1},
-                         "champion": {"confidence": 0.8}}  # fmt: skip
+        spec["gates"] = {
+            "slices": {"columns": ["origin"]},
+            "baseline": {"linear": -1},
+            "champion": {"confidence": 0.8},
+        }
         spec |= {"deployment": {"target": "batch"}} | changes | {"examples": spec["examples"]}
         (folder / "model.yaml").write_text(yaml.safe_dump(spec))
         with (folder / "pipeline.py").open("a") as code:
@@ -378,3 +422,27 @@ def stack_of(project: Path, *, more_days: int = 0, **environ: str) -> Iterator[S
 def workflow(stack, project):
     """Return a model of the stack by its name."""
     return lambda model: Workflow(stack=stack, project=project, model=model)
+
+
+@pytest.fixture(scope="package")
+def scheduled_project(tmp_path_factory) -> Path:
+    """A copy of what Airflow reads, without the sample: its schedules would start runs."""
+    root = copy_project(tmp_path_factory.mktemp("scheduled"), SCHEDULED)
+    shutil.rmtree(root / "include" / "models" / "flight_delay")
+    (root / "dags" / "flights_feed.py").unlink()
+    return root
+
+
+@pytest.fixture(scope="package")
+def scheduled_stack(airflow_services, scheduled_project, hook) -> Iterator[Stack]:
+    """The stack whose schedules are on."""
+    on = {"EVERGREEN_SCHEDULES": "on", "EVERGREEN_SERVING": "on"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_PAGER", pager_to(hook[0]))
+        yield from stack_of(scheduled_project, more_days=38, **on)
+
+
+@pytest.fixture(scope="package")
+def scheduled_workflow(scheduled_stack, scheduled_project):
+    """Return a model of the stack whose schedules are on, by its name."""
+    return lambda model: Workflow(stack=scheduled_stack, project=scheduled_project, model=model)

@@ -13,9 +13,9 @@ from tests.conftest import wait_until
 
 
 @pytest.fixture
-def asking(stack):
+def asking(scheduled_workflow):
     """Callers that ask the model again and again; what they heard."""
-    settings = stack.settings
+    settings = scheduled_workflow("canaried").stack.settings
     token = ensure_secrets(settings)[0]["serving_token"]
     results: list[tuple[int, str]] = []
     stop = threading.Event()
@@ -48,8 +48,9 @@ def asking(stack):
         thread.join()
 
 
-def test_a_version_proves_itself_deferred_and_reaches_everybody(workflow, stack, asking):
-    model = workflow("canaried")
+def test_a_version_proves_itself_deferred_and_reaches_everybody(scheduled_workflow, asking):
+    model = scheduled_workflow("canaried")
+    stack = model.stack
     (first,) = model.past((1, "poor"))
     assert first["moved"]
     token = ensure_secrets(stack.settings)[0]["serving_token"]
@@ -76,8 +77,11 @@ def test_a_version_proves_itself_deferred_and_reaches_everybody(workflow, stack,
     assert model.champion() == "2"
     steps = [str(e.stage or e.step) for e in model.ledger().entries if e.version == "2"]
     assert steps == ["load", "shadow", "canary 50%", "intent", "outcome"]
-    for message in ("1 servers loaded and probed it; now shadow", "Its way to the callers",
-                  "Version 2 is the new champion"):  # fmt: skip
+    for message in (
+        "1 servers loaded and probed it; now shadow",
+        "Its way to the callers",
+        "Version 2 is the new champion",
+    ):
         assert message in log, log
     wait_until(lambda: results[-1][1] == "2", within_s=90, what="version 2 for everybody")
     assert {status for status, _ in results} == {200}

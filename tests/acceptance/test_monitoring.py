@@ -8,7 +8,6 @@ Part of promise 6. What was broken to turn these red is in docs/promises.md.
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import timedelta
 
 import numpy as np
@@ -20,66 +19,41 @@ from playwright.sync_api import expect
 from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.errors import StackError
 from evergreen_airflow.embedded.database import NAME, USER
-from tests.acceptance.conftest import (
-    Workflow,
-    copy_project,
-    night,
-    stack_of,
-)
+from tests.acceptance.conftest import Workflow, night
 from tests.conftest import wait_until
 from tests.support.browser import chromium, logged_in, picture
-from tests.support.hooks import listening, pager_to
 from tests.support.stack import Stack
 
 MODEL = "watched"
-SPEC = {
-    MODEL: {
-        # Airflow starts runs for events only where it starts them on time too; this time is far.
-        "schedule": "0 6 29 2 *",
-        "start_date": "2025-01-01",
-        "quality": {"window_days": 3, "lookback_days": 7, "min_rows": 100},
-        "service": {"p95_ms": 100, "max_skew": None},
-        "scoring": {"sql": {"connection": "warehouse", "table": "public.said"}},
-        "alerts": {"connections": ["pager"], "late_after_hours": 0.001},  # 3.6 s: all are late
-    }
-}
 #: Nights whose newest day has distances in leagues.
 DRIFTED = range(5, 10)
 
 
 @pytest.fixture(scope="module")
-def hook(network):
-    """A web hook of this module's own: its port, and what it heard."""
-    with listening() as results:
-        yield results
-
-
-@pytest.fixture(scope="module")
-def watched(airflow_services, tmp_path_factory, hook):
-    """A champion of night 1, five drifted days, and a server that logs; schedules are on."""
-    root = copy_project(tmp_path_factory.mktemp("monitored"), SPEC)
-    shutil.rmtree(root / "include" / "models" / "flight_delay")
-    (root / "dags" / "flights_feed.py").unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_PAGER", pager_to(hook[0]))
-        for stack in stack_of(root, more_days=38, EVERGREEN_SCHEDULES="on"):
-            model = Workflow(stack=stack, project=root, model=MODEL)
-            stack.api.http.post("/connections", json=warehouse(stack)).raise_for_status()
-            for number in DRIFTED:
-                drift(model, number)
-            (first,) = model.past((1, "linear"))
-            assert first["moved"]
-            yield model
+def watched(scheduled_workflow):
+    """A champion of night 1, five drifted days, and a server that logs."""
+    model = scheduled_workflow(MODEL)
+    stack = model.stack
+    stack.api.http.post("/connections", json=warehouse(stack)).raise_for_status()
+    for number in DRIFTED:
+        drift(model, number)
+    (first,) = model.past((1, "linear"))
+    assert first["moved"]
+    return model
 
 
 def warehouse(stack: Stack) -> dict:
     """The stack's own PostgreSQL, as an Airflow connection for people's tables."""
     password = json.loads((stack.settings.home / "secrets.json").read_text())["database_password"]
     return {
-        "connection_id": "warehouse", "conn_type": "postgres", "host": "127.0.0.1",
-        "port": stack.settings.postgres_port, "schema": NAME, "login": USER,
+        "connection_id": "warehouse",
+        "conn_type": "postgres",
+        "host": "127.0.0.1",
+        "port": stack.settings.postgres_port,
+        "schema": NAME,
+        "login": USER,
         "password": password,
-    }  # fmt: skip
+    }
 
 
 def day_of(number: int):
@@ -95,10 +69,15 @@ def drift(model: Workflow, number: int) -> None:
 
 def serve(model: Workflow, number: int) -> None:
     """Log a day of requests as the server would."""
-    rows = pd.DataFrame({
-        "received_at": pd.Timestamp(day_of(number), tz="UTC"),
-        "duration_ms": np.linspace(1, 60, 500), "status": 200, "version": "1", "weight": 1.0,
-    })  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "received_at": pd.Timestamp(day_of(number), tz="UTC"),
+            "duration_ms": np.linspace(1, 60, 500),
+            "status": 200,
+            "version": "1",
+            "weight": 1.0,
+        }
+    )
     model.store.put(f"requests/{MODEL}/{day_of(number)}/server.parquet", to_parquet(rows))
 
 
@@ -123,9 +102,7 @@ def requested(model: Workflow) -> list[dict]:
 def moved(watched, hook):
     """The third drifted day is the first that calls for a retrain; then two more of them."""
     first = monitor(watched, DRIFTED[2])
-    wait_until(
-        lambda: bool(requested(watched)), within_s=180, what="the retrain that was asked for"
-    )
+    wait_until(lambda: bool(requested(watched)), within_s=180, what="the requested retrain")
     (run,) = requested(watched)
     watched.wait_for("retrain", run["dag_run_id"])
     for number in DRIFTED[3:]:
@@ -148,7 +125,7 @@ def test_the_days_after_it_are_red_and_held_by_the_cool_down(watched, moved):
     found = [health(watched, number) for number in DRIFTED[2:]]
 
     assert {day["colour"] for day in found} == {"red"}
-    assert [day["retrain"].partition(":")[0] for day in found] == ["asked for", "held", "held"]
+    assert [day["retrain"].partition(":")[0] for day in found] == ["requested", "held", "held"]
     assert "the cool-down is 7 days" in found[1]["retrain"]
 
 
@@ -182,7 +159,7 @@ def test_people_are_told_in_words_and_the_log_reads_like_a_report(watched, moved
     log = watched.log("monitor", first, "assess_health")
 
     assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in str(told[0])
-    assert "Retrain: asked for" in str(told[0])
+    assert "Retrain: requested" in str(told[0])
     assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in log
     assert f"::group::{MODEL} on {day_of(DRIFTED[2])}" in log
     assert "an alarm is beyond" in watched.log("monitor", first, "detect_drift")
@@ -205,10 +182,11 @@ def test_a_run_again_changes_nothing_and_starts_nothing(watched, moved):
     after = watched.bytes_of("monitoring", "retrain_requests", "quality", "distances", "reports")
     page = f"monitoring/{MODEL}/{day_of(DRIFTED[2])}/"
     assert {key for key in kept if kept[key] != after[key]} <= {
-        f"{page}health.json", f"{page}health.html",
-    }  # fmt: skip
+        f"{page}health.json",
+        f"{page}health.html",
+    }
     assert set(after) == set(kept)
-    assert health(watched, DRIFTED[2])["retrain"] == "was asked for and is settled"
+    assert health(watched, DRIFTED[2])["retrain"] == "requested before; a retrain followed"
     assert len(requested(watched)) == 1
 
 
@@ -221,8 +199,10 @@ def test_the_warehouse_has_each_scored_day_once_whatever_is_run_again(watched, m
             ) as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute("SELECT scored_day, count(*), min(model_version), sum(score) "
-                           "FROM public.said GROUP BY scored_day ORDER BY scored_day")  # fmt: skip
+            cursor.execute(
+                "SELECT scored_day, count(*), min(model_version), sum(score) "
+                "FROM public.said GROUP BY scored_day ORDER BY scored_day"
+            )
             return cursor.fetchall()
 
     before = said()

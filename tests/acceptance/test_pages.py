@@ -12,22 +12,28 @@ from tests.conftest import ROOT, wait_until
 from tests.support.browser import chromium, logged_in, picture
 
 MODEL = "seen"
-ROUTES = ("models", f"model/{MODEL}__retrain", f"run/{MODEL}__retrain/night-1",
-          f"task/{MODEL}__retrain/night-1/report_drift/-1", "static/page.js",
-          f"page/{MODEL}__retrain/reports/{MODEL}/x.html")  # fmt: skip
+ROUTES = (
+    "models",
+    f"model/{MODEL}__retrain",
+    f"run/{MODEL}__retrain/night-1",
+    f"task/{MODEL}__retrain/night-1/report_drift/-1",
+    "static/page.js",
+    f"page/{MODEL}__retrain/reports/{MODEL}/x.html",
+)
 
 
 @pytest.fixture(scope="module")
-def page(stack):
+def page(scheduled_workflow):
     chromium()
+    stack = scheduled_workflow(MODEL).stack
     with logged_in(stack.settings, password=stack.password) as page:
         yield page
 
 
 @pytest.fixture(scope="module")
-def model(workflow):
+def model(scheduled_workflow):
     """A model whose first version a person approved."""
-    found = workflow(MODEL)
+    found = scheduled_workflow(MODEL)
     found.start("retrain", "night-1", as_of=night(1).isoformat(), candidates=["poor"])
     approve_by_api(found, "night-1")
     found.wait_for("retrain", "night-1")
@@ -186,8 +192,10 @@ def test_from_the_list_of_models_to_a_rollback(page, model):
 
 
 def test_what_has_no_report_says_so_and_what_to_do(page, model):
-    page.goto(f"{model.stack.settings.airflow_url}/dags/{MODEL}__retrain/runs/night-1"
-              "/tasks/wait_for_data/plugin/report")  # fmt: skip
+    page.goto(
+        f"{model.stack.settings.airflow_url}/dags/{MODEL}__retrain/runs/night-1"
+        "/tasks/wait_for_data/plugin/report"
+    )
 
     inside = page.frame_locator("iframe").locator("main")
 
@@ -205,8 +213,10 @@ def test_keyboard_and_screen_reader_find_their_way(page, model):
     page.keyboard.press("Enter")
     expect(inside.get_by_role("heading", name="Versions")).to_be_visible()
     charts = inside.locator(".chart")
-    assert all("table below has the same values" in chart.get_attribute("aria-label")
-               for chart in charts.all())  # fmt: skip
+    assert all(
+        "table below has the same values" in chart.get_attribute("aria-label")
+        for chart in charts.all()
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -256,9 +266,14 @@ def test_anonymous_gets_401_and_who_has_no_right_403(model, tokens, route):
 
 @pytest.mark.parametrize(
     "key",
-    ["ledger/seen/00000001.json", "reports/known/x.html", "reports/seen/../../secrets.json",
-     "reports/seen/..%2F..%2Fsecrets.json", "reports/seen/%2e%2e/%2e%2e/secrets.html"],
-)  # fmt: skip
+    [
+        "ledger/seen/00000001.json",
+        "reports/watched/x.html",
+        "reports/seen/../../secrets.json",
+        "reports/seen/..%2F..%2Fsecrets.json",
+        "reports/seen/%2e%2e/%2e%2e/secrets.html",
+    ],
+)
 def test_no_other_object_is_given_out(model, key):
     answer = model.stack.api.http.get(
         f"{model.stack.settings.airflow_url}/evergreen/page/{MODEL}__retrain/{key}"
@@ -276,9 +291,14 @@ def test_evidently_would_run_what_the_sample_names_its_column(page, model, monke
     rows = pd.DataFrame({HOSTILE: [1.0, 2.0, 3.0] * 40, "dest": ["ORD", HOSTILE, "BOS"] * 40})
     monkeypatch.setattr(evidently_report, "HARMLESS", {})
     kept = evidently_report.keep_report(
-        model.store, folder=f"reports/{MODEL}/unclean", reference=rows, current=rows,
-        note="", name="unclean", at=night(1),
-    )  # fmt: skip
+        model.store,
+        folder=f"reports/{MODEL}/unclean",
+        reference=rows,
+        current=rows,
+        note="",
+        name="unclean",
+        at=night(1),
+    )
     unclean = model.store.get(kept.html.key).decode()
     inside = models_page(page, model)
     url = f"{model.stack.settings.airflow_url}/evergreen/page/{MODEL}__retrain/{kept.html.key}"

@@ -209,11 +209,17 @@ def contest_of(pair: Pair, spec) -> GateInputs:
 
     trivial = judged(trivial_baseline(pair.truth, rows=size))
     return GateInputs(
-        test=test, train=test.assign(id=test["id"] + size), truth=pair.truth,
-        challenger=judged(pair.one), champion=judged(pair.other), trivial=trivial, linear=trivial,
-        artifact_bytes=1, shuffled=(0.01, -0.01, 0.0, 0.0) * 5,
+        test=test,
+        train=test.assign(id=test["id"] + size),
+        truth=pair.truth,
+        challenger=judged(pair.one),
+        champion=judged(pair.other),
+        trivial=trivial,
+        linear=trivial,
+        artifact_bytes=1,
+        shuffled=(0.01, -0.01, 0.0, 0.0) * 5,
         importances=(Importance(name="x", cost=1.0, error=0.1),),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -238,8 +244,10 @@ def real_pairs() -> list[Pair]:
 def report(capsys, what: str, promoted: int, tries: int) -> None:
     low, high = wilson(promoted, tries)
     with capsys.disabled():
-        print(f"\n{what}: {promoted} of {tries} promoted, {promoted / tries:.1%} "
-              f"[{low:.1%}, {high:.1%}]")  # fmt: skip
+        print(
+            f"\n{what}: {promoted} of {tries} promoted, {promoted / tries:.1%} "
+            f"[{low:.1%}, {high:.1%}]"
+        )
 
 
 def test_of_240_equal_challengers_on_the_flights_at_most_one_in_twenty_is_promoted(
@@ -289,9 +297,12 @@ def test_of_400_equal_pairs_with_effects_of_the_day_at_most_one_in_twenty_is_pro
         one, other = pair.one, pair.other
         if metric == "brier_loss":
             one, other = (1 / (1 + np.exp(-p)) for p in (one, other))
-        promoted += metrics.paired_gain(
-            pair.truth, one, other, metric=metric, confidence=0.975, clusters=pair.days
-        )[1] > 0  # fmt: skip
+        promoted += (
+            metrics.paired_gain(
+                pair.truth, one, other, metric=metric, confidence=0.975, clusters=pair.days
+            )[1]
+            > 0
+        )
 
     report(capsys, f"{problem}, {metric}, {effect or 'no day effect'}, {rows} rows", promoted, 400)
     assert promoted <= 0.05 * 400
@@ -332,20 +343,31 @@ def test_the_power_of_the_gate_is_counted(days, capsys):
     ]
 
     promoted = sum(
-        metrics.paired_gain(p.truth, p.one, p.other, metric="roc_auc", confidence=0.975,
-                            clusters=p.days)[1] > 0
+        metrics.paired_gain(
+            p.truth, p.one, p.other, metric="roc_auc", confidence=0.975, clusters=p.days
+        )[1]
+        > 0
         for p in pairs
-    )  # fmt: skip
+    )
 
-    report(capsys, f"better by {_mean_gain(pairs):+.3f}, {143 * days} rows in {days} days",
-         promoted, len(pairs))  # fmt: skip
+    report(
+        capsys,
+        f"better by {_mean_gain(pairs):+.3f}, {143 * days} rows in {days} days",
+        promoted,
+        len(pairs),
+    )
     assert promoted >= {7: 30, 14: 70}[days]
 
 
 def _mean_gain(pairs: list[Pair]) -> float:
-    return float(np.mean([
-        metrics.obuchowski_gain(p.truth.values, p.one, p.other, clusters=p.days)[0] for p in pairs
-    ]))  # fmt: skip
+    return float(
+        np.mean(
+            [
+                metrics.obuchowski_gain(p.truth.values, p.one, p.other, clusters=p.days)[0]
+                for p in pairs
+            ]
+        )
+    )
 
 
 def test_the_same_day_gives_the_same_verdict(plain, equal):

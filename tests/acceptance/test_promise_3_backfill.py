@@ -31,11 +31,13 @@ def backfilled(model) -> list[str]:
 def test_the_past_registers_itself_and_leaves_the_champion_alone(replayed):
     assert replayed.champion() == "1"
     assert sorted(replayed.versions().values()) == [
-        *(night(n).isoformat() for n in range(1, 6)), night(10).isoformat(),
-    ]  # fmt: skip
+        *(night(n).isoformat() for n in range(1, 6)),
+        night(10).isoformat(),
+    ]
     assert sorted(replayed.reports()) == [
-        *(f"{night(n):%Y-%m-%dT%H%M}" for n in range(1, 6)), f"{night(10):%Y-%m-%dT%H%M}",
-    ]  # fmt: skip
+        *(f"{night(n):%Y-%m-%dT%H%M}" for n in range(1, 6)),
+        f"{night(10):%Y-%m-%dT%H%M}",
+    ]
     assert [e.version for e in replayed.ledger().outcomes] == ["1"]
     assert replayed.errors() == []
 

@@ -22,7 +22,7 @@ from tests.support.night import NOW, History, Night
 
 
 def errors(night: Night) -> list[str]:
-    checks = check_invariants(night.store, night.client, night.spec, now=NOW, grace=timedelta(0))
+    checks = check_invariants(night.workspace, now=NOW, grace=timedelta(0))
     return [f"{check.name}: {check.measured}" for check in checks if check.status != "passed"]
 
 
@@ -137,8 +137,10 @@ def test_two_processes_at_once_make_one_run_and_one_version(trained, attempt):
     for candidate in receipts:
         runs = [r for r in night.runs() if r.data.tags["evergreen.key"] == candidate.key]
         assert [run.info.run_id for run in runs] == [candidate.run_id]
-    keys = [v.tags["evergreen.key"] for v in night.client.search_model_versions(
-        f"name = '{night.spec.model}'")]  # fmt: skip
+    keys = [
+        v.tags["evergreen.key"]
+        for v in night.client.search_model_versions(f"name = '{night.spec.model}'")
+    ]
     assert keys.count(receipts[0].key) == 1
 
 

@@ -27,8 +27,9 @@ def test_a_task_killed_by_the_kernel_is_done_once_by_its_retry(workflow):
     else:
         pytest.fail("five nights were over before their training could be killed")
 
-    tries = {t["try_number"] for t in model.tasks("retrain", run_id)
-             if t["task_id"] == "train_candidate"}  # fmt: skip
+    tries = {
+        t["try_number"] for t in model.tasks("retrain", run_id) if t["task_id"] == "train_candidate"
+    }
     assert max(tries) == 2
     assert list(model.versions()) == [str(n) for n in range(1, number + 1)]
     assert model.errors() == []

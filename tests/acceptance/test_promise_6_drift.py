@@ -129,8 +129,10 @@ def flights() -> dict[date, pd.DataFrame]:
     for day, rows in departures.groupby(departures["scheduled_departure"].dt.date):
         near = [by_day[d] for d in (day - timedelta(days=1), day) if d in by_day]
         if feed.FIRST_DAY <= day <= feed.LAST_DAY:
-            raw = {"flights": rows.drop_duplicates(list(spec.entity_key)),
-                   "weather": pd.concat(near)}  # fmt: skip
+            raw = {
+                "flights": rows.drop_duplicates(list(spec.entity_key)),
+                "weather": pd.concat(near),
+            }
             found[day] = examples.checked(prepare.prepare(raw, day), spec=spec, day=day)
     return {day: frame[list(spec.features)] for day, frame in found.items()}
 
@@ -160,8 +162,11 @@ def evidently_default(flights: dict[date, pd.DataFrame], day: date) -> int:
     """Columns beyond Evidently's default threshold: 0.1 for both of its distances."""
     reference, current = reference_of(flights, day), flights[day]
     found = measure_distances(reference, current)
-    scale = {c: max(float(np.std(reference[c].dropna())), 0.001)
-             for c in reference if pd.api.types.is_numeric_dtype(reference[c])}  # fmt: skip
+    scale = {
+        c: max(float(np.std(reference[c].dropna())), 0.001)
+        for c in reference
+        if pd.api.types.is_numeric_dtype(reference[c])
+    }
     return sum(found[c] / scale.get(c, 1.0) >= 0.1 for c in reference if c in found)
 
 
@@ -178,10 +183,14 @@ def test_ordinary_days_of_real_flights_ask_for_next_to_no_retrain(flights, year,
 
     rate = sum(day in asked for day in ordinary) / len(ordinary)
     print(f"\n  {len(days)} days of 2013, {len(ordinary)} of them ordinary, 14 inputs")
-    print(f"  Evidently's default: {np.mean(beyond):.1f} columns beyond it a day, "
-          f"an alarm on {np.mean([b > 0 for b in beyond]):.0%} of ordinary days")  # fmt: skip
-    print(f"  own history: an alarm on {alarms[ordinary].mean():.1%} of ordinary days, "
-          f"on {alarms[~alarms.index.isin(ordinary)].mean():.0%} of the others")  # fmt: skip
+    print(
+        f"  Evidently's default: {np.mean(beyond):.1f} columns beyond it a day, "
+        f"an alarm on {np.mean([b > 0 for b in beyond]):.0%} of ordinary days"
+    )
+    print(
+        f"  own history: an alarm on {alarms[ordinary].mean():.1%} of ordinary days, "
+        f"on {alarms[~alarms.index.isin(ordinary)].mean():.0%} of the others"
+    )
     print(
         f"  retrains asked for on {rate:.1%} of ordinary days, in all on {[str(d) for d in asked]}"
     )

@@ -152,8 +152,9 @@ def test_seven_days_late_they_still_count(late):
 
     assert check(late, before, set(SCORED[1:]), days=10) == 10 - 1
     assert check(late, after, set(SCORED), days=10) == 10
-    changed = [b.last for a, b in zip(before.windows, after.windows, strict=True)
-               if a.metrics != b.metrics]  # fmt: skip
+    changed = [
+        b.last for a, b in zip(before.windows, after.windows, strict=True) if a.metrics != b.metrics
+    ]
     assert changed == SCORED[:3]
 
 

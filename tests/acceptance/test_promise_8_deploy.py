@@ -71,8 +71,11 @@ def include(tmp_path_factory) -> Path:
     folder = root / "models" / MODEL
     shutil.copytree(root / "models" / "flight_delay", folder)
     text = yaml.safe_load((folder / "model.yaml").read_text())
-    text |= {"model": MODEL, "deployment": DEPLOYMENT,
-             "trusted_types": [f"models.{MODEL}.pipeline.Faulty"]}  # fmt: skip
+    text |= {
+        "model": MODEL,
+        "deployment": DEPLOYMENT,
+        "trusted_types": [f"models.{MODEL}.pipeline.Faulty"],
+    }
     (folder / "model.yaml").write_text(yaml.safe_dump(text))
     with (folder / "pipeline.py").open("a") as code:
         code.write(FAULTY)
@@ -135,9 +138,11 @@ CHALLENGERS = {
     "failing": ({"how": "raise"}, ["load", "shadow"], "cannot do half miles"),
     "wrong signature": ({"more": ["gate_delay"]}, ["load"], "wants gate_delay, which the spec"),
     "disagreeing": (
-        {"labels": lambda known: ~known.astype(bool)}, ["load", "shadow"], "may differ by 0.05",
+        {"labels": lambda known: ~known.astype(bool)},
+        ["load", "shadow"],
+        "may differ by 0.05",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("error", CHALLENGERS)
@@ -169,8 +174,9 @@ def test_a_good_challenger_reaches_everybody_and_no_request_is_lost(online, rows
         assert receipt.moved, receipt.reason
         wait_until(
             lambda: online.server.about(MODEL)["champion"] == registration.version,
-            within_s=60, what="the new champion on the server",
-        )  # fmt: skip
+            within_s=60,
+            what="the new champion on the server",
+        )
         callers.wait_for_more(10)
 
     stages = ["load", "shadow", "canary 20%", "canary 60%", "intent", "outcome"]
@@ -236,8 +242,10 @@ def test_the_same_entity_is_answered_by_the_same_version_and_a_larger_step_only_
         wait_until(ask_in_each_stage, within_s=300, what="the last stage")
     assert_all_answered(callers)
 
-    new = {stage: {n for n, by in found.items() if by == {registration.version}}
-           for stage, found in seen.items()}  # fmt: skip
+    new = {
+        stage: {n for n, by in found.items() if by == {registration.version}}
+        for stage, found in seen.items()
+    }
     assert all(len(by) == 1 for found in seen.values() for by in found.values())
     assert {before} != set.union(*seen["canary 20%"].values())
     assert new["canary 20%"] < new["canary 60%"]

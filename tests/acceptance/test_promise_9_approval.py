@@ -112,7 +112,7 @@ def test_only_the_approved_one_serves(asked):
     assert model.champion() == "1"
     assert model.receipt("retrain", "night-1", "deploy_model")["moved"] is True
     held = model.receipt("retrain", "night-2", "deploy_model")
-    assert (held["moved"], held["reason"]) == (False, "admin said no: not on a Friday")
+    assert (held["moved"], held["reason"]) == (False, "rejected by admin: not on a Friday")
 
 
 def test_the_ledger_has_who_and_why(asked):
@@ -120,8 +120,10 @@ def test_the_ledger_has_who_and_why(asked):
     entries = [(e.step, e.version, e.actor.split(",")[0]) for e in model.ledger().entries]
 
     assert entries == [
-        ("intent", "1", "admin"), ("outcome", "1", "admin"), ("refused", "2", "admin")
-    ]  # fmt: skip
+        ("intent", "1", "admin"),
+        ("outcome", "1", "admin"),
+        ("refused", "2", "admin"),
+    ]
     reasons = [entry.reason for entry in model.ledger().entries]
     assert reasons[0].endswith("approved by admin: good enough to begin with")
     assert reasons[2].endswith("rejected by admin: not on a Friday")
@@ -134,9 +136,9 @@ def test_no_answer_in_time_is_a_no(waited):
 
     assert model.champion() is None
     assert held["moved"] is False
-    assert held["reason"] == "nobody, within 0.006 hours, said no"
+    assert held["reason"] == "rejected by timeout, after 0.006 hours without an answer"
     entries = [(e.step, e.version, e.actor.split(",")[0]) for e in model.ledger().entries]
-    assert entries == [("refused", "1", "nobody")]
+    assert entries == [("refused", "1", "timeout")]
 
 
 def test_people_were_told_and_a_dead_connection_held_nothing_up(asked, hook):

@@ -17,6 +17,8 @@ from tests.acceptance.test_pages import newest_run, open_form, press_trigger
 from tests.conftest import wait_until
 from tests.support.browser import logged_in
 
+pytestmark = pytest.mark.first_in_lane  # its deadlines pass while other tests run
+
 #: Every workflow with a mistake that a person makes, and the key that was meant.
 MISTAKES = {
     "retrain": ({"asof": night(1).isoformat()}, "as_of"),
@@ -100,10 +102,13 @@ def test_so_does_a_run_from_the_form(refused):
 def test_so_does_every_run_of_a_backfill(refused):
     refused.start_backfill("score", 1, 2, "--dag-run-conf", json.dumps({"dryrun": True}))
     wait_until(
-        lambda: len(backfilled(refused)) == 2
-        and all(run["state"] in FINISHED for run in backfilled(refused)),
-        within_s=180, what="two backfilled runs",
-    )  # fmt: skip
+        lambda: (
+            len(backfilled(refused)) == 2
+            and all(run["state"] in FINISHED for run in backfilled(refused))
+        ),
+        within_s=180,
+        what="two backfilled runs",
+    )
 
     for run in backfilled(refused):
         (log,) = failures(refused, "score", run["dag_run_id"])
@@ -127,7 +132,7 @@ def test_each_failure_was_alerted_with_reason_and_link(refused, hook):
     assert not [one for one in received if "backfill" in one["message"] and "refused" in str(one)]
 
 
-@pytest.mark.last_in_lane  # its deadlines pass while other tests run
+@pytest.mark.last_in_lane
 def test_a_run_that_failed_is_not_called_late(refused, hook):
     """The deadline of each run passes, and Airflow calls what would send the alert."""
     _, received = hook
@@ -138,6 +143,9 @@ def test_a_run_that_failed_is_not_called_late(refused, hook):
 
     wait_until(is_over, within_s=LATE_AFTER_S + 60, what="the deadlines of all failed runs")
 
-    late = [one["title"] for one in received if one["title"].startswith("refused: ") and
-            "is late" in one["title"]]  # fmt: skip
+    late = [
+        one["title"]
+        for one in received
+        if one["title"].startswith("refused: ") and "is late" in one["title"]
+    ]
     assert late == []

@@ -53,9 +53,19 @@ class Past:
     def backfill(self, first: datetime, last: datetime, *options: str) -> None:
         """Replay the nights that live at *first* to *last*, and wait until they have ended."""
         day = timedelta(days=1)  # a scheduled run's logical date is the start of its interval
-        command = ["backfill", "create", "--dag-id", DAG, "--max-active-runs", str(BACKFILL_SLOTS),
-                   "--from-date", (first - day).isoformat(), "--to-date", (last - day).isoformat(),
-                   *options]  # fmt: skip
+        command = [
+            "backfill",
+            "create",
+            "--dag-id",
+            DAG,
+            "--max-active-runs",
+            str(BACKFILL_SLOTS),
+            "--from-date",
+            (first - day).isoformat(),
+            "--to-date",
+            (last - day).isoformat(),
+            *options,
+        ]
         while any(
             not b["completed_at"] for b in self.api.get("/backfills", dag_id=DAG)["backfills"]
         ):
@@ -154,14 +164,17 @@ def measure(stack, past: Past, nights: list[datetime], page: Page) -> None:
         "wall s": f"{cost.wall:.0f}",
         "CPU s": f"{cost.cpu:.0f}",
         "CPU s by program": ", ".join(f"{k} {v}" for k, v in spent.items() if v),
-        **{way: f"wall {loop.wall:.0f} s, CPU {loop.cpu:.0f} s; the backfill took "
-                f"{cost.wall / loop.wall:.2f} and {cost.cpu / loop.cpu:.2f} times that"
-           for way, loop in loops.items()},
-    }  # fmt: skip
+        **{
+            way: f"wall {loop.wall:.0f} s, CPU {loop.cpu:.0f} s; the backfill took "
+            f"{cost.wall / loop.wall:.2f} and {cost.cpu / loop.cpu:.2f} times that"
+            for way, loop in loops.items()
+        },
+    }
     page.table(
-        f"{len(nights)} nights, the newest first", ("what", "found"),
+        f"{len(nights)} nights, the newest first",
+        ("what", "found"),
         [(what, str(value)) for what, value in lines.items()],
-    )  # fmt: skip
+    )
     show_stages(page, "Its stages, medians", replayed)
     if folder := os.environ.get("KEEP"):
         look_back(past, nights, page, Path(folder))
@@ -175,9 +188,12 @@ def look_back(past: Past, nights: list[datetime], page: Page, folder: Path) -> N
     conf = {"first": f"{nights[0]:%Y-%m-%d}", "last": f"{nights[-1]:%Y-%m-%d}"}
     run_dag(past.api, f"{MODEL}__backtest", run_id="all", conf=conf, console=page.console)
     found = past.api.receipt(f"{MODEL}__backtest", "all", "backtest_champion")
-    page.say(f"Unchanged by reprocessing {REPROCESSED}: {before == after}. Backtest: " + ", ".join(
-        f"{name} {found[name]}" for name in ("nights", "promotions", "days", "rows", "pooled")
-    ))  # fmt: skip
+    page.say(
+        f"Unchanged by reprocessing {REPROCESSED}: {before == after}. Backtest: "
+        + ", ".join(
+            f"{name} {found[name]}" for name in ("nights", "promotions", "days", "rows", "pooled")
+        )
+    )
     for name in ("table", "plot"):
         key = found[name]["key"]
         (folder / f"backtest{Path(key).suffix}").write_bytes(past.store.get(key))

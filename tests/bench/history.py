@@ -57,9 +57,13 @@ def fill(store: ObjectStore, client: MlflowClient, model: str) -> None:
         run = client.create_run(experiment, tags=tags)
         client.set_terminated(run.info.run_id)
         made = client.create_model_version(
-            model, source=champion.source, run_id=champion.run_id, await_creation_for=0,
-            model_id=champion.tags[mlflow_registry.TAG_MODEL_ID], tags=champion.tags | tags,
-        )  # fmt: skip
+            model,
+            source=champion.source,
+            run_id=champion.run_id,
+            await_creation_for=0,
+            model_id=champion.tags[mlflow_registry.TAG_MODEL_ID],
+            tags=champion.tags | tags,
+        )
         for version in (made.version, champion.version):  # the real one is back at once
             for step in ("intent", "outcome"):
                 entry = last.model_copy(update={"step": step, "version": str(version)})

@@ -15,14 +15,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from evergreen.data.validation import validate_window
-from evergreen.data.window import DayRange, scoring_day, training_window
-from evergreen.monitoring.drift_detection import detect_drift
-from evergreen.monitoring.health import Report, assess_health
-from evergreen.monitoring.quality import measure_quality
-from evergreen.monitoring.staleness import measure_staleness
+from evergreen.data.window import training_window
+from evergreen.monitoring.health import Report
 from evergreen.receipts.monitoring import HealthReceipt
-from evergreen.scoring.scoring import score_partition
 from evergreen.spec import load_spec
 from evergreen.spec.modeling import CandidateSpec
 from evergreen.storage.folder import FolderStore
@@ -48,6 +43,7 @@ def main() -> None:
     """Run the year and draw it."""
     from mlflow import MlflowClient
     from tests.conftest import mlflow_server
+    from tests.support.monitored import monitor_day
     from tests.support.night import Night
 
     from models.flight_delay import feed
@@ -56,7 +52,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home, mlflow_server(Path(home) / "mlflow") as url:
         store, client = FolderStore(Path(home) / "store"), MlflowClient(url, url)
         spec = load_spec("flight_delay")
-        spec = spec.model_copy(update={"candidates": {"blend": CandidateSpec()}})
+        offline = spec.deployment.model_copy(update={"target": "batch"})
+        spec = spec.model_copy(
+            update={"candidates": {"blend": CandidateSpec()}, "deployment": offline}
+        )
         start = feed.FIRST_DAY + timedelta(days=1)
         days = [start + timedelta(days=n) for n in range((feed.LAST_DAY - start).days + 1)]
         feed.land_days(store, [feed.FIRST_DAY, *days], replace=frozenset())
@@ -76,7 +75,7 @@ def main() -> None:
         while as_of <= last:
             if as_of.weekday() == 0:
                 retrain(as_of, "weekly")
-            health, report = watch(store, client, spec, as_of)
+            health, report = monitor_day(Workspace(store, client, spec), as_of)
             seen.append((health, report))
             if health.request:
                 retrain(as_of, "asked")
@@ -91,29 +90,12 @@ def main() -> None:
         summarise(seen, retrained)
 
 
-def watch(store, client, spec, as_of: datetime) -> tuple[HealthReceipt, Report]:
-    """Score and monitor the newest day at *as_of*."""
-    day = scoring_day(as_of)
-    span = DayRange(first=day, end=day + timedelta(days=1))
-    held = validate_window(store, spec, as_of=as_of, days=span, serving=True)
-    score_partition(Workspace(store, client, spec), as_of=as_of, validation=held)
-    report = Report(
-        drift=detect_drift(Workspace(store, client, spec), as_of=as_of),
-        quality=measure_quality(Workspace(store, client, spec), as_of=as_of),
-        staleness=measure_staleness(Workspace(store, client, spec), as_of=as_of),
-    )
-    health = assess_health(
-        Workspace(store, client, spec), as_of=as_of, report=report, is_replay=False, now=as_of
-    )
-    return health, report
-
-
 def summarise(seen, retrained) -> None:
     """Print rates, and what was asked."""
     colours = [health.colour for health, _ in seen]
     print({name: colours.count(name) for name in COLOURS})
-    alarms = sum(report.drift.alarms[-1].is_alarm for _, report in seen)
-    marks = [report.drift.report.columns.values() for _, report in seen]
+    alarms = sum(report.results["drift"].alarms[-1].is_alarm for _, report in seen)
+    marks = [report.results["drift"].report.columns.values() for _, report in seen]
     beyond = [sum(found.get("beyond_default_threshold", False) for found in m) for m in marks]
     print(f"drift alarms on {alarms} of {len(seen)} days")
     print(f"retrains: {len(retrained)}", *(f"  {a:%Y-%m-%d} {w}" for a, w in retrained), sep="\n")
@@ -128,14 +110,25 @@ def draw(spec, seen, retrained, path: Path) -> None:
     figure = Figure(figsize=(13, 7), layout="constrained")
     top, strip = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2.2))
     days = [health.day for health, _ in seen]
-    windows = {w.last: w for _, report in seen for w in report.quality.windows}
+    windows = {w.last: w for _, report in seen for w in report.results["quality"].windows}
     shown = [d for d in days if d in windows]
     metric = spec.metric
-    top.plot(shown, [windows[d].metrics[metric] for d in shown], color="#1c2321", lw=1.8,
-             label=f"{metric} of 7 days, as it came true")  # fmt: skip
-    promised = [report.quality.windows[-1].estimated[metric] for _, report in seen]
-    top.plot(days, promised, color="#5b6b9c", lw=1.3, ls="--",
-             label="estimated on the day, before its labels")  # fmt: skip
+    top.plot(
+        shown,
+        [windows[d].metrics[metric] for d in shown],
+        color="#1c2321",
+        lw=1.8,
+        label=f"{metric} of 7 days, as it came true",
+    )
+    promised = [report.results["quality"].windows[-1].estimated[metric] for _, report in seen]
+    top.plot(
+        days,
+        promised,
+        color="#5b6b9c",
+        lw=1.3,
+        ls="--",
+        label="estimated on the day, before its labels",
+    )
     floor = spec.gates.floors[metric]
     top.axhline(floor, color="#b3261e", lw=1, label=f"floor {floor:g}")
     for when, why in retrained:
@@ -145,8 +138,9 @@ def draw(spec, seen, retrained, path: Path) -> None:
     top.legend(loc="lower left", frameon=False, ncols=3)
     top.set_title(
         f"{spec.model}: {len(seen)} days of 2013 monitored; retrained weekly (green lines) and "
-        "when asked (red lines)", loc="left",
-    )  # fmt: skip
+        "when asked (red lines)",
+        loc="left",
+    )
     rows = ["day", *KINDS]
     for level, kind in enumerate(reversed(rows)):
         for health, _ in seen:

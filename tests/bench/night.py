@@ -40,8 +40,10 @@ def one_night(page: Page) -> None:
             after = cpu_by_program(stack.settings)
             by_program = {k: after[k] - before[k] for k in after}
             rows.append((as_of, plain, seven, ours))
-            page.progress(f"{as_of:%Y-%m-%d}: plain {plain.cpu:.1f} CPU s, seven tasks "
-                          f"{seven.cpu:.1f}, Evergreen {ours.cpu:.1f}")  # fmt: skip
+            page.progress(
+                f"{as_of:%Y-%m-%d}: plain {plain.cpu:.1f} CPU s, seven tasks "
+                f"{seven.cpu:.1f}, Evergreen {ours.cpu:.1f}"
+            )
         found = [s for as_of, *_ in rows[1:] for s in nights.stages(as_of)]
         extra = FIRST + NIGHTS * DAY  # looked at from outside, so not among those that are timed
         with Memory(stack.settings) as memory:
@@ -52,8 +54,10 @@ def one_night(page: Page) -> None:
     show_stages(page, "Evergreen's later nights, medians", found)
     programs = [(name, f"{cpu:.1f}") for name, cpu in by_program.items()]
     page.table("Where the CPU seconds of the last one went", ("program", "CPU s"), programs)
-    page.say(f"A task's process sees at most {memory.all / 1e6:.0f} MB; {memory.own / 1e6:.0f} MB "
-             "of it are its own, the rest is its parent's.")  # fmt: skip
+    page.say(
+        f"A task's process sees at most {memory.all / 1e6:.0f} MB; {memory.own / 1e6:.0f} MB "
+        "of it are its own, the rest is its parent's."
+    )
     show_years(page, years)
 
 
@@ -67,8 +71,16 @@ def show_nights(page: Page, rows: list[tuple[datetime, Used, Used, Used]]) -> No
     shown = []
     for name, used in (("the first", rows[0][1:]), (f"median of {len(later)} later", middles)):
         for way, one in zip(ways, used, strict=True):
-            shown.append((name, way, f"{one.cpu:.1f}", f"{one.cpu / used[0].cpu:.2f}",
-                          f"{one.wall:.1f}", f"{one.wall / used[0].wall:.2f}"))  # fmt: skip
+            shown.append(
+                (
+                    name,
+                    way,
+                    f"{one.cpu:.1f}",
+                    f"{one.cpu / used[0].cpu:.2f}",
+                    f"{one.wall:.1f}",
+                    f"{one.wall / used[0].wall:.2f}",
+                )
+            )
     page.table("One night", ("night", "way", "CPU s", "x plain", "wall s", "x plain"), shown)
 
 
@@ -76,10 +88,14 @@ def show_stages(page: Page, title: str, found: list[Stage]) -> None:
     shown = []
     for name in dict.fromkeys(stage.name for stage in found):
         same = [stage for stage in found if stage.name == name]
-        shown.append((
-            name, *(f"{middle([getattr(s, k) for s in same]):.2f}" for k in ("cpu", "body")),
-            f"{max(s.peak for s in same):.0f}", f"{middle([s.overhead for s in same]):.2f}",
-        ))  # fmt: skip
+        shown.append(
+            (
+                name,
+                *(f"{middle([getattr(s, k) for s in same]):.2f}" for k in ("cpu", "body")),
+                f"{max(s.peak for s in same):.0f}",
+                f"{middle([s.overhead for s in same]):.2f}",
+            )
+        )
     shown.append(("all tasks", "", "", "", f"{middle([s.overhead for s in found]):.2f}"))
     columns = ("stage", "CPU s", "s", "MB at most", "s of overhead")
     page.table(title, columns, shown)
@@ -94,21 +110,34 @@ def growth(page: Page) -> None:
             nights = Nights(stack, scale)
             for which, as_of in (("first", FIRST), ("second", FIRST + DAY)):
                 both = used[which][scale] = nights.plain(as_of), nights.evergreen(as_of)
-                page.progress(f"x{scale}, {which}: plain {both[0].cpu:.0f} CPU s, "
-                              f"Evergreen {both[1].cpu:.0f}")  # fmt: skip
+                page.progress(
+                    f"x{scale}, {which}: plain {both[0].cpu:.0f} CPU s, Evergreen {both[1].cpu:.0f}"
+                )
         found = [(s.name, f"{s.cpu:.2f}", f"{s.peak:.0f}") for s in nights.stages(as_of)]
     shown = []
     for which, scales in used.items():
         for scale, both in scales.items():
             start = scales[SCALES[0]]
-            shown.append((
-                f"x{scale}, {which}", *(f"{one.cpu:.1f}" for one in both),
-                *(f"{one.peak / 1e6:.0f}" for one in both),
-                *(f"{one.cpu / was.cpu:.2f}" for one, was in zip(both, start, strict=True)),
-                *(f"{one.peak / was.peak:.2f}" for one, was in zip(both, start, strict=True)),
-            ))  # fmt: skip
-    columns = ("rows, night", "plain CPU s", "ours", "plain MB", "ours",
-               "CPU, x its own x1: plain", "ours", "MB, x its own x1: plain", "ours")  # fmt: skip
+            shown.append(
+                (
+                    f"x{scale}, {which}",
+                    *(f"{one.cpu:.1f}" for one in both),
+                    *(f"{one.peak / 1e6:.0f}" for one in both),
+                    *(f"{one.cpu / was.cpu:.2f}" for one, was in zip(both, start, strict=True)),
+                    *(f"{one.peak / was.peak:.2f}" for one, was in zip(both, start, strict=True)),
+                )
+            )
+    columns = (
+        "rows, night",
+        "plain CPU s",
+        "ours",
+        "plain MB",
+        "ours",
+        "CPU, x its own x1: plain",
+        "ours",
+        "MB, x its own x1: plain",
+        "ours",
+    )
     page.table("Growth with the rows", columns, shown)
     page.table(f"The second night at x{scale}", ("stage", "CPU s", "MB at most"), found)
 

@@ -59,14 +59,25 @@ def grow(store: FolderStore, nights: int) -> None:
         ledger = ledger_store.read_ledger(store, MODEL)
         last = ledger.entries[-1]
         for step in ("intent", "outcome"):
-            ledger = ledger_store.append(store, ledger, last.model_copy(update={
-                "step": step, "version": str(n + 2), "previous": last.version}))  # fmt: skip
+            ledger = ledger_store.append(
+                store,
+                ledger,
+                last.model_copy(
+                    update={"step": step, "version": str(n + 2), "previous": last.version}
+                ),
+            )
 
 
 def window(last: date, metric: str) -> dict:
     value = 0.68 + 0.03 * math.sin(last.toordinal() / 9)
-    return {"first": str(last), "last": str(last), "rows": 900, "labelled": 880,
-            "metrics": {metric: value}, "estimated": {metric: value + 0.01}}  # fmt: skip
+    return {
+        "first": str(last),
+        "last": str(last),
+        "rows": 900,
+        "labelled": 880,
+        "metrics": {metric: value},
+        "estimated": {metric: value + 0.01},
+    }
 
 
 def main() -> None:
@@ -101,8 +112,13 @@ def measure(api: AirflowApi, console: Console) -> None:
             times.append(1000 * (time.perf_counter() - started))
             assert answer.status_code == 200, (path, answer.text[:300])
         rest = times[1:]
-        table.add_row(what, f"{times[0]:.0f}", f"{statistics.median(rest):.0f}",
-                      f"{max(rest):.0f}", f"{len(answer.content) / 1000:.0f}")  # fmt: skip
+        table.add_row(
+            what,
+            f"{times[0]:.0f}",
+            f"{statistics.median(rest):.0f}",
+            f"{max(rest):.0f}",
+            f"{len(answer.content) / 1000:.0f}",
+        )
     console.print(table)
 
 

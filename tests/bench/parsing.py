@@ -37,9 +37,17 @@ sys.stdout.write(json.dumps([min(found), len(dags.dags)]))
 def parse(root: Path, path: Path, **environ: str) -> tuple[float, int]:
     """Return the seconds of the fastest of three parses of *path*, and how many DAGs came."""
     code = os.pathsep.join(str(root / name) for name in ("include", "plugins"))
-    env = os.environ | {"PYTHONPATH": code, "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-                        "AIRFLOW_HOME": str(root / "airflow"), "PYTHONWARNINGS": "ignore",
-                        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"} | environ  # fmt: skip
+    env = (
+        os.environ
+        | {
+            "PYTHONPATH": code,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW_HOME": str(root / "airflow"),
+            "PYTHONWARNINGS": "ignore",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        }
+        | environ
+    )
     done = subprocess.run(
         [sys.executable, "-c", PROBE, str(path)], env=env, capture_output=True, text=True
     )
@@ -58,13 +66,21 @@ def parsing(page: Page) -> None:
             (root / "dags" / "plain_night.py").unlink()
             seconds, dags = parse(root, root / "dags")
             own, one = parse(
-                root, root / "dags" / "retrain.py",
+                root,
+                root / "dags" / "retrain.py",
                 _AIRFLOW_PARSING_CONTEXT_DAG_ID="night__retrain",
                 _AIRFLOW_PARSING_CONTEXT_TASK_ID="train_candidate",
-            )  # fmt: skip
+            )
             assert one == 1
-            shown.append((str(count), str(dags), f"{seconds:.2f}", f"{1000 * seconds / dags:.1f}",
-                          f"{1000 * own:.0f}"))  # fmt: skip
+            shown.append(
+                (
+                    str(count),
+                    str(dags),
+                    f"{seconds:.2f}",
+                    f"{1000 * seconds / dags:.1f}",
+                    f"{1000 * own:.0f}",
+                )
+            )
     columns = ("models", "DAGs", "s, all files", "ms a DAG", "ms, a task's own file and DAG")
     page.table("Parsing", columns, shown)
 

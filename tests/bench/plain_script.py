@@ -89,10 +89,12 @@ def log_model(mlflow_uri: str, model: Pipeline, example: pd.DataFrame, reached: 
         mlflow.log_params({"candidate": "boosting"})
         mlflow.log_metrics(reached)
         mlflow.sklearn.log_model(
-            model, name="model", input_example=example,
+            model,
+            name="model",
+            input_example=example,
             skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(model)),
             pip_requirements=["scikit-learn", "pandas", "skops"],
-        )  # fmt: skip
+        )
     return run.info.run_id
 
 

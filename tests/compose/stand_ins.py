@@ -43,10 +43,11 @@ def build_stand_ins(engine: Engine, images: list[str]) -> None:
         _copy_settings(context / "machine")
         services = {
             (target := image.split("/")[-1].split(":")[0]): {
-                "image": image, "build": {"context": str(context), "target": target}
+                "image": image,
+                "build": {"context": str(context), "target": target},
             }
             for image in images
-        }  # fmt: skip
+        }
         file = Path(folder) / "stand-ins.json"
         file.write_text(json.dumps({"name": "stand-ins", "services": services}))
         engine.run("docker", "compose", "--file", file, "build")
@@ -57,11 +58,26 @@ def _make_root(engine: Engine) -> None:
         return
     root, archive = engine.cache / "root", engine.cache / "root.tar"
     shutil.rmtree(root, ignore_errors=True)  # of a run that was killed
-    engine.run(*ALONE, "debootstrap", "--variant=minbase", "--include=ca-certificates", RELEASE,
-               root, MIRROR)  # fmt: skip
-    engine.run("tar", "--create", "--directory", root, "--file", archive,
-               "--exclude=./var/cache/apt/archives/*.deb", "--exclude=./var/lib/apt/lists/*",
-               ".")  # fmt: skip
+    engine.run(
+        *ALONE,
+        "debootstrap",
+        "--variant=minbase",
+        "--include=ca-certificates",
+        RELEASE,
+        root,
+        MIRROR,
+    )
+    engine.run(
+        "tar",
+        "--create",
+        "--directory",
+        root,
+        "--file",
+        archive,
+        "--exclude=./var/cache/apt/archives/*.deb",
+        "--exclude=./var/lib/apt/lists/*",
+        ".",
+    )
     engine.docker("import", str(archive), ROOT_IMAGE)
     archive.unlink()
     shutil.rmtree(root)

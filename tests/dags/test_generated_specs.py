@@ -34,8 +34,9 @@ DAGS = Path(__file__).parents[2] / "dags"
 EXAMPLES = int(os.environ.get("EVERGREEN_EXAMPLES", "150"))
 #: A spec in which every section is used, so that each of its leaves can be changed.
 FULL = yaml.safe_load(
-    (MODELS_DIR / "flight_delay" / "model.yaml").read_text().replace("model: flight_delay",
-                                                                     "model: churn")
+    (MODELS_DIR / "flight_delay" / "model.yaml")
+    .read_text()
+    .replace("model: flight_delay", "model: churn")
 ) | yaml.safe_load(
     """
 timezone: Europe/Berlin
@@ -59,7 +60,7 @@ staleness: {champion_days: 30, data_days: 60, max_loss: 0.01}
 alerts: {connections: [mail], late_after_hours: 4}
 retention: {delete: true, versions: 60, reports_days: 365}
 """
-)  # fmt: skip
+)
 
 CRON_FIELD = st.from_regex(
     r"(\*|L|[0-9]{1,2}|[a-z]{3})(-[0-9]{1,2})?(/[0-9]{1,2})?(#[0-9])?(,[0-9]{1,2})?", fullmatch=True
@@ -68,12 +69,34 @@ TEXTS = (
     st.text(max_size=20)
     | st.text("x /.:{}@-é\n", max_size=300)
     | st.text(st.characters(exclude_categories=()), max_size=5)
-    | st.sampled_from(["UTC", "utc", "Europe", "EST5EDT", "localtime", "GMT+0", "@daily",
-                       "raw/{day}", "raw/{day:%Y}", "2013-01-01", "1e300", "nan", "-inf", "9" * 500,
-                       "roc_auc", "baseline", "../x", "(", "__x__", "model_x", "0 0 31 2 *"])
+    | st.sampled_from(
+        [
+            "UTC",
+            "utc",
+            "Europe",
+            "EST5EDT",
+            "localtime",
+            "GMT+0",
+            "@daily",
+            "raw/{day}",
+            "raw/{day:%Y}",
+            "2013-01-01",
+            "1e300",
+            "nan",
+            "-inf",
+            "9" * 500,
+            "roc_auc",
+            "baseline",
+            "../x",
+            "(",
+            "__x__",
+            "model_x",
+            "0 0 31 2 *",
+        ]
+    )
     | st.sampled_from(sorted(available_timezones()))
     | st.lists(CRON_FIELD, min_size=5, max_size=5).map(" ".join)
-)  # fmt: skip
+)
 NUMBERS = (
     st.integers(-1, 400)
     | st.integers()
@@ -92,8 +115,13 @@ VALUES = st.recursive(
 
 def places(content: object, at: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
     """Name every value of *content* by the keys that lead to it."""
-    children = (content.items() if isinstance(content, dict)
-                else enumerate(content) if isinstance(content, list) else ())  # fmt: skip
+    children = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content)
+        if isinstance(content, list)
+        else ()
+    )
     for key, child in children:
         yield (*at, key)
         yield from places(child, (*at, key))
@@ -144,8 +172,11 @@ def models(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def workflows() -> dict[str, Callable[[ModelSpec], object]]:
     """Return the real function of each DAG file that builds one DAG of a model."""
-    found = {p.stem: runpy.run_path(str(p)).get(p.stem) for p in sorted(DAGS.glob("*.py"))
-             if "build_dags(" in p.read_text()}  # fmt: skip
+    found = {
+        p.stem: runpy.run_path(str(p)).get(p.stem)
+        for p in sorted(DAGS.glob("*.py"))
+        if "build_dags(" in p.read_text()
+    }
     assert {"retrain", "score", "monitor"} <= set(found)
     return found
 
@@ -207,9 +238,12 @@ def build_all(spec: ModelSpec, workflows: dict[str, Callable[[ModelSpec], object
 SETTINGS = settings(
     max_examples=EXAMPLES,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
-                           HealthCheck.data_too_large],
-)  # fmt: skip
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
+)
 
 
 def test_the_full_spec_is_accepted_and_built(models, workflows):

@@ -23,8 +23,13 @@ from evergreen.spec import find_specs
 
 ROOT = Path(__file__).parents[2]
 DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
-SECTIONS = ("**Reads**", "**Writes**", "**Safe to re-run**", "**Safe to backfill**",
-            "**When it fails**")  # fmt: skip
+SECTIONS = (
+    "**Reads**",
+    "**Writes**",
+    "**Safe to re-run**",
+    "**Safe to backfill**",
+    "**When it fails**",
+)
 
 #: Slow to import and never needed to draw a graph.
 HEAVY = {"evidently", "mlflow", "numpy", "pandas", "pandera", "scipy", "sklearn", "skops"}
@@ -86,9 +91,11 @@ def test_no_schedule_is_a_bare_cron_string(bag):
     loose = {
         dag_id: dag.timetable
         for dag_id, dag in bag.dags.items()
-        if not isinstance(getattr(dag.timetable, "timetable", dag.timetable),
-                          CronDataIntervalTimetable | NullTimetable)
-    }  # fmt: skip
+        if not isinstance(
+            getattr(dag.timetable, "timetable", dag.timetable),
+            CronDataIntervalTimetable | NullTimetable,
+        )
+    }
 
     assert loose == {}
 
@@ -157,8 +164,11 @@ def test_a_stack_on_sqlite_refuses_backfills_and_nothing_else(bag, monkeypatch):
 
     def of_scheduled(found: DagBag) -> set:
         """A DAG without a schedule cannot be backfilled anyway."""
-        return {d.allowed_run_types for d in found.dags.values()
-                if not isinstance(d.timetable, NullTimetable)}  # fmt: skip
+        return {
+            d.allowed_run_types
+            for d in found.dags.values()
+            if not isinstance(d.timetable, NullTimetable)
+        }
 
     assert of_scheduled(bag) == {None}
     assert of_scheduled(refusing) == {frozenset(all_but_one)}
@@ -188,9 +198,10 @@ def test_one_broken_spec_hides_no_other_model(broken_model):
 
     done = subprocess.run(
         [sys.executable, "-c", script],
-        capture_output=True, text=True,
+        capture_output=True,
+        text=True,
         env=os.environ | {"PYTHONPATH": paths},
-    )  # fmt: skip
+    )
 
     assert "flight_delay__retrain" in done.stdout, done.stderr
     assert "broken__retrain" not in done.stdout

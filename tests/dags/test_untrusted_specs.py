@@ -21,8 +21,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GOOD = (ROOT / "include" / "models" / "flight_delay" / "model.yaml").read_text()
 BROKEN = GOOD.replace("model: flight_delay", "model: broken")
-WORKFLOWS = {"retrain", "score", "monitor", "rollback", "backtest", "reproduce", "promote",
-             "housekeeping"}  # fmt: skip
+WORKFLOWS = {
+    "retrain",
+    "score",
+    "monitor",
+    "rollback",
+    "backtest",
+    "reproduce",
+    "promote",
+    "housekeeping",
+}
 #: A DAG file in which the DAG of one model fails half-way, for a reason that no check foresees.
 EXTRA = """
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -161,7 +169,8 @@ CASES = {
     "hexadecimal_of_5000_digits": is_refused(more("seed: 0x" + "f" * 5_000), "seed: found"),
     "question_open_for_ever": is_refused(
         more("deployment: {approval: {required: true, within_hours: 1e300}}"),
-        "deployment.approval.within_hours: found", "at most 8784",
+        "deployment.approval.within_hours: found",
+        "at most 8784",
     ),
     "aliases_of_text": is_refused(
         aliases("lol", "[*, *, *, *, *, *, *, *, *, *]"), "50,000 values", "aliases"
@@ -197,7 +206,8 @@ CASES = {
     "path_of_900_characters": is_refused(path("raw/" + "a" * 900 + "/{day}"), "bytes"),
     "pattern_that_is_none": is_refused(
         changed('pattern: "[A-Z0-9]{2}"', 'pattern: "("'),
-        "contract.flights.columns.carrier.pattern: found '('", "regular expression",
+        "contract.flights.columns.carrier.pattern: found '('",
+        "regular expression",
     ),
     "table_upwards": is_refused(
         changed("    weather: {", "    ../x: {"), "source.files.../x: found '../x'", "a name of"
@@ -260,7 +270,7 @@ CASES = {
     ),
     "key_of_1000_characters": is_refused(more("k" * 1_000 + ": 1"), "unknown key"),
     "key_of_100000_characters": is_refused(more("k" * 100_000 + ": 1"), "is not valid YAML"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="session")
@@ -279,9 +289,10 @@ def parsed(tmp_path_factory) -> dict[str, dict]:
     paths = os.pathsep.join(str(root / name) for name in ("include", "plugins"))
     done = subprocess.run(
         [sys.executable, "-c", PROBE, str(root), str(cases)],
-        capture_output=True, text=True,
+        capture_output=True,
+        text=True,
         env=os.environ | {"PYTHONPATH": paths, "AIRFLOW__CORE__UNIT_TEST_MODE": "False"},
-    )  # fmt: skip
+    )
     found = {p.stem: json.loads(p.read_text()) for p in cases.glob("*.json")}
     assert done.returncode == 0, done.stderr[-3000:]
     return found

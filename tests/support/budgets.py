@@ -59,7 +59,9 @@ class Report:
                 f"{tier:12} {self.cases[tier]:5} cases {self.seconds[tier]:7.0f} s"
                 f"  (budget {budget} s)"
             )
-        terminalreporter.line(f"{'all':12} {self.cases.total():5} cases {self.minutes():7.1f} min"
-                              f"  (budget {WALL_MIN} min)")  # fmt: skip
+        terminalreporter.line(
+            f"{'all':12} {self.cases.total():5} cases {self.minutes():7.1f} min"
+            f"  (budget {WALL_MIN} min)"
+        )
         for message in self.over():
             terminalreporter.line(f"OVER BUDGET: {message}", red=True)

@@ -20,8 +20,19 @@ from evergreen.modeling.metrics import Labels
 from models.flight_delay import feed
 from models.flight_delay.prepare import prepare
 
-NUMERIC = ["hour", "minute", "weekday", "distance", "temp", "dewp", "humid", "wind_speed",
-           "precip", "pressure", "visib"]  # fmt: skip
+NUMERIC = [
+    "hour",
+    "minute",
+    "weekday",
+    "distance",
+    "temp",
+    "dewp",
+    "humid",
+    "wind_speed",
+    "precip",
+    "pressure",
+    "visib",
+]
 NAMES = ["origin", "dest", "carrier"]
 
 
@@ -59,10 +70,14 @@ def pairs_on_flights(
     last = (rows["day"].max() - first).days - test_days
     for cut in sorted(rng.choice(np.arange(train_days + 1, last), size=weeks, replace=False)):
         start = first + pd.Timedelta(days=int(cut))
-        train = rows[rows["day"].between(start - pd.Timedelta(days=train_days + 1), start,
-                                         inclusive="neither")]  # fmt: skip
-        test = rows[rows["day"].between(start, start + pd.Timedelta(days=test_days),
-                                        inclusive="left")]  # fmt: skip
+        train = rows[
+            rows["day"].between(
+                start - pd.Timedelta(days=train_days + 1), start, inclusive="neither"
+            )
+        ]
+        test = rows[
+            rows["day"].between(start, start + pd.Timedelta(days=test_days), inclusive="left")
+        ]
         side = rng.random(len(train)) < 0.5
         yield Pair(
             Labels(problem="binary", values=test["is_late"].to_numpy(dtype=bool)),

@@ -16,6 +16,7 @@ from evergreen.data.window import training_window
 from evergreen.modeling.artifacts import ARTIFACT
 from evergreen.modeling.evaluation import evaluate_challenger
 from evergreen.modeling.training import train_candidate
+from evergreen.receipts.common import StageReceipt
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
@@ -45,11 +46,22 @@ def drift_of(store: ObjectStore, model: str, as_of: datetime) -> DriftReceipt:
     nothing = ref_of("reports/none", b"")
     store.put_if_absent(nothing.key, b"")
     return DriftReceipt(
-        model=model, as_of=as_of, html=nothing, json_report=nothing,
-        reference_rows=100, current_rows=10,
-        columns={"hour": {"distance": 0.04, "method": "Wasserstein", "reference_values": 100,
-                          "current_values": 10, "beyond_default_threshold": False}},
-    )  # fmt: skip
+        model=model,
+        as_of=as_of,
+        html=nothing,
+        json_report=nothing,
+        reference_rows=100,
+        current_rows=10,
+        columns={
+            "hour": {
+                "distance": 0.04,
+                "method": "Wasserstein",
+                "reference_values": 100,
+                "current_values": 10,
+                "beyond_default_threshold": False,
+            }
+        },
+    )
 
 
 class Night:
@@ -62,6 +74,10 @@ class Night:
         self.store, self.client, self.spec, self.as_of = store, client, spec, as_of
         self.only = only
 
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.store, self.client, self.spec)
+
     def validation(self) -> ValidationReceipt:
         window = training_window(self.as_of, self.spec.window)
         return validate_window(self.store, self.spec, as_of=self.as_of, days=window.days)
@@ -73,7 +89,7 @@ class Night:
     def candidates(self, examples: ExamplesReceipt) -> list[CandidateReceipt]:
         return [
             train_candidate(
-                Workspace(self.store, self.client, self.spec),
+                self.workspace,
                 candidate=name,
                 examples=examples,
                 tags={},
@@ -84,22 +100,30 @@ class Night:
 
     def evaluation(self, examples: ExamplesReceipt) -> EvaluationReceipt:
         return evaluate_challenger(
-            Workspace(self.store, self.client, self.spec),
-            candidates=self.candidates(examples), examples=examples,
-        )  # fmt: skip
+            self.workspace,
+            candidates=self.candidates(examples),
+            examples=examples,
+        )
 
     def registration(self) -> RegistrationReceipt:
         examples = self.examples()
         return self.register(self.evaluation(examples), examples)
 
     def register(
-        self, evaluation: EvaluationReceipt, examples: ExamplesReceipt
+        self,
+        evaluation: EvaluationReceipt,
+        examples: ExamplesReceipt,
+        stages: dict[str, StageReceipt] | None = None,
     ) -> RegistrationReceipt:
         return register_model(
-            Workspace(self.store, self.client, self.spec),
-            evaluation=evaluation, validation=self.validation(), examples=examples,
-            drift=drift_of(self.store, self.spec.model, evaluation.as_of), tags={},
-        )  # fmt: skip
+            self.workspace,
+            evaluation=evaluation,
+            validation=self.validation(),
+            examples=examples,
+            drift=drift_of(self.store, self.spec.model, evaluation.as_of),
+            tags={},
+            stages=stages,
+        )
 
     def deployment(self, **how) -> DeploymentReceipt:
         return self.deploy(self.registration(), **how)
@@ -107,9 +131,11 @@ class Night:
     def deploy(self, registration: RegistrationReceipt, **how) -> DeploymentReceipt | Waiting:
         asked = {"actor": "test", "now": NOW} | how
         return deploy_model(
-            Workspace(self.store, self.client, self.spec), registration=registration,
-            reevaluate=lambda: self.reevaluate(registration), **asked,
-        )  # fmt: skip
+            self.workspace,
+            registration=registration,
+            reevaluate=lambda: self.reevaluate(registration),
+            **asked,
+        )
 
     def roll_out(self, registration: RegistrationReceipt, *, within_s: float) -> DeploymentReceipt:
         """Do what the operator does: ask, wait, ask again."""
@@ -123,12 +149,12 @@ class Night:
         return answers[-1]
 
     def reevaluate(self, registration: RegistrationReceipt) -> RegistrationReceipt:
-        return reevaluate(self.store, self.client, self.spec, registration=registration, tags={})
+        return reevaluate(self.workspace, registration=registration, tags={})
 
     def roll_back(self, version: str | None = None, **how) -> RollbackReceipt:
         asked = {"dry_run": False, "force": False, "reason": "a test", "serves_from": NOW} | how
         return roll_back_model(
-            Workspace(self.store, self.client, self.spec),
+            self.workspace,
             version=version,
             actor="test",
             now=NOW,
@@ -193,11 +219,13 @@ class History(Night):
         passed: bool = True,
         key: str | None = None,
         logged: CandidateReceipt | None = None,
+        stages: dict[str, StageReceipt] | None = None,
     ) -> RegistrationReceipt:
         """
         Register the version of a night, *day* days from AS_OF, judged against who serves now.
 
         :param logged: What it is made from; by default the one artifact all versions share.
+        :param stages: Results of further stages.
         """
         as_of, champion = AS_OF + timedelta(days=day), self.ledger().champion
         challenger = (logged or self.judged.challenger).model_copy(
@@ -217,7 +245,7 @@ class History(Night):
             self.store.put_if_absent(
                 layout.sanity_record(self.spec.model, challenger.key), self.store.get(asked)
             )
-        return self.register(evaluation, self.kept.model_copy(update={"as_of": as_of}))
+        return self.register(evaluation, self.kept.model_copy(update={"as_of": as_of}), stages)
 
     def log(self, model: Pipeline, example: pd.DataFrame) -> CandidateReceipt:
         """Log a fitted pipeline as training does, for :meth:`version`."""
@@ -234,9 +262,13 @@ class History(Night):
             self.client.log_model_artifacts(logged.model_id, str(path))
         self.client.set_terminated(run.info.run_id)
         return self.judged.challenger.model_copy(
-            update={"run_id": run.info.run_id, "model_id": logged.model_id,
-                    "artifact_sha256": sha256, "artifact_bytes": size}
-        )  # fmt: skip
+            update={
+                "run_id": run.info.run_id,
+                "model_id": logged.model_id,
+                "artifact_sha256": sha256,
+                "artifact_bytes": size,
+            }
+        )
 
     def ignorant(self) -> CandidateReceipt:
         """A pipeline of the sample that learnt from shuffled labels: clearly worse."""

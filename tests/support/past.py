@@ -20,23 +20,33 @@ ROOT = Path(__file__).parents[2]
 
 
 def make_nights(
-    project: Path, model: str, nights: Sequence[tuple[datetime, Sequence[str]]],
-    *, store: str, mlflow: str,
-) -> list[dict[str, Any]]:  # fmt: skip
+    project: Path,
+    model: str,
+    nights: Sequence[tuple[datetime, Sequence[str]]],
+    *,
+    store: str,
+    mlflow: str,
+) -> list[dict[str, Any]]:
     """
     Make *nights* in order; return the receipt of each deployment.
 
     :param nights: Each one's ``as_of`` and candidates; without candidates it has all.
     :param store: URI of the object store, and *mlflow* the address of MLflow.
     """
-    asked = {"model": model, "store": store, "mlflow": mlflow,
-             "nights": [(as_of.isoformat(), list(only)) for as_of, only in nights]}  # fmt: skip
+    asked = {
+        "model": model,
+        "store": store,
+        "mlflow": mlflow,
+        "nights": [(as_of.isoformat(), list(only)) for as_of, only in nights],
+    }
     folders = (project / "include", project / "plugins", ROOT)
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.past", json.dumps(asked)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))},
-        cwd=project, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=project,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return list(json.loads(done.stdout.splitlines()[-1]))
 

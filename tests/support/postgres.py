@@ -26,12 +26,34 @@ def make_cluster(folder: Path, *, port: int, password: str) -> tuple[list[str], 
     for path in (folder, file):
         shutil.chown(path, runs_as or os.geteuid())
     subprocess.run(
-        [programs / "initdb", "-D", folder, "-U", USER, "--pwfile", file,
-         "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"],
-        check=True, capture_output=True, user=runs_as, cwd="/",
-    )  # fmt: skip
-    command = [str(programs / "postgres"), "-D", str(folder), "-p", str(port), "-c",
-               "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]  # fmt: skip
+        [
+            programs / "initdb",
+            "-D",
+            folder,
+            "-U",
+            USER,
+            "--pwfile",
+            file,
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+        ],
+        check=True,
+        capture_output=True,
+        user=runs_as,
+        cwd="/",
+    )
+    command = [
+        str(programs / "postgres"),
+        "-D",
+        str(folder),
+        "-p",
+        str(port),
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        "unix_socket_directories=",
+    ]
     return command, runs_as
 
 

@@ -42,8 +42,15 @@ from tests.support.s3 import CONFIG, boto3
 
 COMPOSE = ROOT / "docker-compose.yaml"
 #: What listens where inside the compose network.
-INSIDE = {"postgres": 5432, "redis": 6379, "seaweedfs": 8333, "mlflow": 5000, "api-server": 8080,
-          "model-server": 8088, "prometheus": 9090}  # fmt: skip
+INSIDE = {
+    "postgres": 5432,
+    "redis": 6379,
+    "seaweedfs": 8333,
+    "mlflow": 5000,
+    "api-server": 8080,
+    "model-server": 8088,
+    "prometheus": 9090,
+}
 #: A default may hold variables of its own.
 VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])((?:[^{}]|\$\{[^{}]*\})*))?\})")
 
@@ -91,10 +98,13 @@ class Production:
     @property
     def store(self) -> BucketStore:
         found = boto3.client(
-            "s3", endpoint_url=self.url("seaweedfs"), config=CONFIG, region_name="us-east-1",
+            "s3",
+            endpoint_url=self.url("seaweedfs"),
+            config=CONFIG,
+            region_name="us-east-1",
             aws_access_key_id=self.secrets["S3_ACCESS_KEY"],
             aws_secret_access_key=self.secrets["S3_SECRET_KEY"],
-        )  # fmt: skip
+        )
         return BucketStore("s3://evergreen/store", found)
 
     def native(self, text: str) -> str:
@@ -112,12 +122,17 @@ class Production:
         """Return the environment the file gives a service, and what its image would."""
         given = {k: self.native(str(v)) for k, v in self._service(service)["environment"].items()}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "AWS"))}
-        return inherited | {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "AIRFLOW_HOME": str(self.home / "airflow"),
-            "PYTHONPATH": f"{self.project}/include:{self.project}/plugins",
-            MARK: str(self.home),
-        } | given | more  # fmt: skip
+        return (
+            inherited
+            | {
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "AIRFLOW_HOME": str(self.home / "airflow"),
+                "PYTHONPATH": f"{self.project}/include:{self.project}/plugins",
+                MARK: str(self.home),
+            }
+            | given
+            | more
+        )
 
     def start(self, name: str, *more: str, service: str | None = None, **environ: str) -> None:
         """Start a service as the file says, with *more* on its command line."""
@@ -134,9 +149,14 @@ class Production:
     def spawn(self, name: str, command: list[str], environ: dict[str, str], **more: Any) -> None:
         log = (self.home / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
-            command, env=environ, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            cwd="/", **more,
-        )  # fmt: skip
+            command,
+            env=environ,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd="/",
+            **more,
+        )
         register_session(self.processes[name].pid)
 
     def check(self, service: str, **environ: str) -> subprocess.CompletedProcess:
@@ -213,8 +233,10 @@ class Production:
         return {"environment": {}} | self.file["services"][name]
 
     def _log_ports(self) -> dict[str, str]:
-        return {f"AIRFLOW__LOGGING__{name}_LOG_SERVER_PORT": str(free_port())
-                for name in ("WORKER", "TRIGGER")}  # fmt: skip
+        return {
+            f"AIRFLOW__LOGGING__{name}_LOG_SERVER_PORT": str(free_port())
+            for name in ("WORKER", "TRIGGER")
+        }
 
     def _prepare_home(self) -> None:
         home = self.home / "airflow"
@@ -230,9 +252,11 @@ class Production:
         )
         self.spawn("postgres", command, dict(os.environ), user=runs_as)
         wait_for_postgres(port)
-        reach = os.environ | given | {
-            "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGPASSWORD": given["POSTGRES_PASSWORD"]
-        }  # fmt: skip
+        reach = (
+            os.environ
+            | given
+            | {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGPASSWORD": given["POSTGRES_PASSWORD"]}
+        )
         script = ROOT / "include/deploy/postgres.sh"
         subprocess.run(["sh", script], env=reach, check=True, capture_output=True)
 

@@ -58,10 +58,12 @@ def begin() -> None:
     detach(
         subprocess.Popen(
             [sys.executable, __file__, str(os.getpid()), str(made)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-    )  # fmt: skip
+    )
 
 
 def _parent() -> str | None:

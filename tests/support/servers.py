@@ -40,10 +40,23 @@ def start_mlflow(home: Path) -> tuple[str, subprocess.Popen]:
     """Start a server on SQLite as the embedded stack does; return its address and process."""
     home.mkdir(exist_ok=True)
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-               "-w", "1", "--backend-store-uri", f"sqlite:///{home}/{DATABASE}",
-               "--serve-artifacts", "--artifacts-destination",
-               str(home / "artifacts")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "-w",
+        "1",
+        "--backend-store-uri",
+        f"sqlite:///{home}/{DATABASE}",
+        "--serve-artifacts",
+        "--artifacts-destination",
+        str(home / "artifacts"),
+    ]
     env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (home / "log").open("w") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)

@@ -49,13 +49,26 @@ class Server:
 
 @contextmanager
 def model_server(
-    store: str, mlflow: str, cache: Path, *, include: Path = ROOT / "include", wait: bool = True,
-    port: int | None = None, **asked: object,
-) -> Iterator[Server]:  # fmt: skip
+    store: str,
+    mlflow: str,
+    cache: Path,
+    *,
+    include: Path = ROOT / "include",
+    wait: bool = True,
+    port: int | None = None,
+    **asked: object,
+) -> Iterator[Server]:
     """Start ``python -m evergreen serve``; *asked* are more of its settings."""
     port = port or free_port()
-    chosen = {"store": store, "mlflow": mlflow, "cache": cache, "tokens": TOKEN, "port": port,
-              "poll_s": 0.2, "flush_s": 0.5} | asked  # fmt: skip
+    chosen = {
+        "store": store,
+        "mlflow": mlflow,
+        "cache": cache,
+        "tokens": TOKEN,
+        "port": port,
+        "poll_s": 0.2,
+        "flush_s": 0.5,
+    } | asked
     env = os.environ | {"PYTHONPATH": str(include)}
     env |= {f"EVERGREEN_SERVING_{name.upper()}": str(value) for name, value in chosen.items()}
     cache.mkdir(parents=True, exist_ok=True)
@@ -114,9 +127,10 @@ class Callers:
         """Wait until *count* more requests were sent and answered."""
         wanted = self.sent + count
         wait_until(
-            lambda: self.statuses.total() + len(self.errors) >= wanted, within_s=within_s,
+            lambda: self.statuses.total() + len(self.errors) >= wanted,
+            within_s=within_s,
             what=f"{count} more answers",
-        )  # fmt: skip
+        )
 
     def _call(self, number: int) -> None:
         http = self.server.http
@@ -127,8 +141,11 @@ class Callers:
                 self.sent += 1
             started = time.perf_counter()
             try:
-                answer = http.post(f"/models/{self.model}/invocations", content=body,
-                                   headers={"Content-Type": "application/json"})  # fmt: skip
+                answer = http.post(
+                    f"/models/{self.model}/invocations",
+                    content=body,
+                    headers={"Content-Type": "application/json"},
+                )
             except httpx.HTTPError as error:
                 with self._lock:
                     self.errors.append(repr(error))
@@ -144,7 +161,7 @@ class Callers:
                         self.errors.append("fewer predictions than rows")
                 else:
                     self.errors.append(answer.text[:300])
-            time.sleep(0.01)  # a caller thinks; two processors are shared by all of this
+            time.sleep(0.05)  # a caller thinks; two processors are shared by all of this
 
 
 @contextmanager

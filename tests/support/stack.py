@@ -131,9 +131,11 @@ def make_template(template: Path) -> None:
     database.create_cluster(settings, chosen, password=password)
     server = psutil.Popen(
         database.server_command(settings, chosen).split(),
-        user=database.system_user(), cwd="/",
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        user=database.system_user(),
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         database.wait_until_ready(settings, password=password)
         stack._migrate(stack_environment(settings, known, database_url=url))

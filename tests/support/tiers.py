@@ -19,7 +19,7 @@ from typing import Any
 UNIT, INTEGRATION, E2E = TIERS = ("unit", "integration", "e2e")
 
 #: The e2e tests run in two processes side by side: by a fixture of the test, else the first lane.
-LANES = {"production": "production", "watched": "production", "sqlite_stack": "production"}
+LANES = {"scheduled_stack": "scheduled", "production": "celery", "sqlite_stack": "sqlite"}
 FIRST_LANE = "stack"
 
 _NETWORK = {socket.AF_INET, socket.AF_INET6}

@@ -109,7 +109,7 @@ def day_verdicts(
     store: ObjectStore, spec: ModelSpec, day: date
 ) -> dict[tuple[str, date], DayVerdict]:
     """
-    Return the verdict on each partition that preparing *day* reads, labels not asked for.
+    Return the verdict on each partition that preparing *day* reads, without labels.
 
     :raises DataContractError: If one breaks its contract.
     :raises MissingPartitionError: If one is not there.

@@ -1,4 +1,4 @@
-"""Which days a run learns from, is judged on and scores. Pure: an instant and a spec in."""
+"""The days a run trains on, tests on and scores. Pure: an instant and a spec in."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TrainingWindow:
     The days of one run, oldest first: ``fit``, gap, ``validation``, gap, ``test``.
 
     Candidates are fitted on ``fit`` and ranked on ``validation``; the winner is fitted again on
-    ``train``, which spans both, and judged once on ``test``.
+    ``train``, which spans both, and evaluated once on ``test``.
     """
 
     as_of: datetime

@@ -95,7 +95,7 @@ def load_model(
 
 def load_artifact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ...]) -> Pipeline:
     """
-    Return the fitted pipeline in *data*; nothing in it is run that nobody reviewed.
+    Return the fitted pipeline in *data*; only types on the allowed list are loaded.
 
     :raises ArtifactError: If *data* differs from *sha256*, or holds a type that was not reviewed.
     """
@@ -150,9 +150,9 @@ def _untrusted(data: bytes, *, allowed: list[str]) -> list[str]:
 
 def _explain_untrusted(unknown: list[str]) -> str:
     return (
-        f"The model holds types that nobody reviewed: {', '.join(unknown)}. It was neither stored "
-        "nor loaded. Read their code; if building one runs nothing from the file, name them under "
-        "trusted_types in model.yaml."
+        f"The model holds types that are not on the list of reviewed ones: {', '.join(unknown)}. "
+        "It was neither stored nor loaded. Read their code; if building one runs nothing from the "
+        "file, name them under trusted_types in model.yaml."
     )
 
 

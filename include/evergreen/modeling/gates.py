@@ -49,7 +49,7 @@ class GateInputs:
     """
     Everything the gates look at.
 
-    ``test`` are the rows all were judged on and ``truth`` their labels; ``train`` what the
+    ``test`` are the rows all were evaluated on and ``truth`` their labels; ``train`` what the
     challenger learnt from. ``shuffled`` are its gains after learning from shuffled labels.
     """
 

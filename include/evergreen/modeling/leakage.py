@@ -1,4 +1,4 @@
-"""Signs that a model was shown what it is asked for. Pure: examples in, checks out."""
+"""Signs that an input holds the label. Pure: examples in, checks out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evergreen.spec import ModelSpec
 #: With fewer rows than this on either side of a question it has no answer. With as many, an input
 #: that knows nothing orders 0.99 of all pairs less than once in ten million times.
 MIN_ROWS = 10
-#: An input with too few values to be measured is told by its absence alone beyond this.
+#: An input with too few values to be measured is measured by its absence alone beyond this.
 SPARSE_IS_TOLD_BY = 0.9
 LABEL_AMONG_INPUTS = "leak: an input that is the label"
 
@@ -31,7 +31,7 @@ def check_leaks(
     Yield one check per way in which the test rows can be known beforehand.
 
     :param train: Rows the model learnt from; only entity key and event time are looked at.
-    :param test: Rows it is judged on.
+    :param test: Rows of the test days.
     :param truth: Their labels.
     """
     event = [*spec.examples.entity_key, spec.examples.event_time]

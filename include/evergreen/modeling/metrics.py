@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from evergreen.modeling.row_values import ROW_FUNCTIONS, values_without
 from evergreen.spec.data import Examples, Problem
 from evergreen.spec.metrics import METRIC_DEFINITIONS, Metric, metrics_of
 
@@ -247,20 +248,30 @@ def jackknifed_gain(
     :return: NaN for what cannot be measured: the error if there is one cluster, or if the rows
         without one of them have only one label.
     """
-
-    def measured(rows: NDArray[np.bool_]) -> float:
-        some = truth.take(rows)
-        if not some.is_measurable:
-            return float("nan")
-        return gain(metric, *(value(some, metric, p[rows]) for p in (challenger, champion)))
-
-    found = measured(np.ones(len(truth), dtype=bool))
-    names = np.unique(clusters)
-    if len(names) < 2:
+    if not truth.is_measurable:
+        return float("nan"), float("nan")
+    found = gain(metric, *(value(truth, metric, p) for p in (challenger, champion)))
+    names, numbers = np.unique(clusters, return_inverse=True)
+    count = len(names)
+    left = [numbers != number for number in range(count)]
+    is_measurable = count > 1 and all(truth.take(rows).is_measurable for rows in left)
+    if not (is_measurable and math.isfinite(found)):
         return found, float("nan")
-    without = np.array([measured(clusters != name) for name in names])
-    share = (len(names) - 1) / len(names)
-    return found, float(np.sqrt(share * np.sum((without - found) ** 2)))
+    ours, theirs = (
+        _values_without_each(truth, metric, p, numbers=numbers) for p in (challenger, champion)
+    )
+    without = np.array([gain(metric, *values) for values in zip(ours, theirs, strict=True)])
+    return found, float(np.sqrt((count - 1) / count * np.sum((without - found) ** 2)))
+
+
+def _values_without_each(
+    truth: Labels, metric: Metric, predictions: Predictions, *, numbers: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return *metric* without each cluster in turn; *numbers* are from 0 without gaps."""
+    if metric in ROW_FUNCTIONS:
+        return values_without(metric, truth.values, predictions, clusters=numbers)
+    left = (numbers != number for number in range(numbers.max() + 1))
+    return np.array([value(truth.take(rows), metric, predictions[rows]) for rows in left])
 
 
 def _predicted_and_actual(

@@ -21,7 +21,7 @@ from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import find_document, find_or_make
 from evergreen.values import Frozen
 
-#: Shuffles of each input when its worth is asked for.
+#: Shuffles of each input when its importance is measured.
 REPEATS = 5
 
 

@@ -56,7 +56,7 @@ class DayDistances(Frozen):
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Seeded samples of prepared days, read when they are asked for and kept in memory."""
+    """Seeded samples of prepared days, read at first use and kept in memory."""
 
     store: ObjectStore
     spec: ModelSpec
@@ -68,7 +68,7 @@ class Samples:
     _predicted: dict[date, pd.DataFrame] = field(default_factory=dict)
 
     def inputs(self, day: date) -> pd.DataFrame:
-        """Return the watched inputs of a sample of *day*, in random order."""
+        """Return the monitored inputs of a sample of *day*, in random order."""
         return self._sample(day)[list(watched_columns(self.spec))]
 
     def predictions(self, day: date) -> pd.DataFrame:
@@ -86,7 +86,7 @@ class Samples:
 
 
 def watched_columns(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the inputs whose drift is watched."""
+    """Return the inputs whose drift is monitored."""
     return spec.drift.columns or spec.examples.features
 
 

@@ -46,7 +46,7 @@ class DayOfHealth(Frozen):
 
 
 class VersionCard(Frozen):
-    """One judged version: what it reached, and where its evidence is."""
+    """One evaluated version: what it reached, and where its evidence is."""
 
     version: str
     as_of: datetime
@@ -70,7 +70,7 @@ class ModelHistory:
 
     @property
     def newest(self) -> DayOfHealth | None:
-        """The last day that was watched."""
+        """The last day that was monitored."""
         return self.days[-1] if self.days else None
 
     @property

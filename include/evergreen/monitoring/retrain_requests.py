@@ -62,9 +62,9 @@ def consider_retrain(
     ]
     if own := next((r for r in asked if r.as_of == as_of), None):
         if is_replay or own.is_replay or _is_answered(workspace.client, own):
-            return RetrainDecision(message="was asked for and is settled")
+            return RetrainDecision(message="requested before; a retrain followed")
         return RetrainDecision(
-            message="was asked for and is asked for again: no retrain has come", request=own
+            message="request repeated: no version has been registered for it yet", request=own
         )
     if held := _brake(workspace, asked, as_of=as_of, is_replay=is_replay):
         return held
@@ -80,8 +80,8 @@ def consider_retrain(
     )
     request = put_document_once(workspace.store, _key(request), request)
     if is_replay:
-        return RetrainDecision(message="would have been asked for", request=None)
-    return RetrainDecision(message="asked for", request=request)
+        return RetrainDecision(message="would have been requested", request=None)
+    return RetrainDecision(message="requested", request=request)
 
 
 def requests(store: ObjectStore, model: str) -> list[RetrainRequest]:
@@ -112,12 +112,12 @@ def _brake(
     age = as_of - last.as_of
     if age < timedelta(days=rules.cool_down_days):
         return RetrainDecision(
-            message=f"held: one was asked for as of {last.as_of:%Y-%m-%d}, the cool-down is "
+            message=f"held: one was requested as of {last.as_of:%Y-%m-%d}, the cool-down is "
             f"{rules.cool_down_days} days"
         )
     if not is_replay and not _is_answered(workspace.client, last):
         return RetrainDecision(
-            message=f"held: the one asked for as of {last.as_of:%Y-%m-%d} has not come. Is "
+            message=f"held: the one requested as of {last.as_of:%Y-%m-%d} has not come. Is "
             f"{workspace.spec.model}__retrain paused, failing, or waiting for a person?",
             is_stuck=True,
         )

@@ -77,7 +77,7 @@ def measure_service(store: ObjectStore, spec: ModelSpec, *, as_of: datetime) -> 
         )
     quiet = []
     if usual is not None and found.requests < limits.min_traffic_share * usual:
-        quiet.append(f"service: {found.requests:.0f} requests came, usual are {usual:.0f}")
+        quiet.append(f"service: {found.requests:.0f} requests were received, usual are {usual:.0f}")
     return ServiceReceipt(
         model=spec.model,
         as_of=as_of,

@@ -57,7 +57,7 @@ def measure_staleness(workspace: Workspace, *, as_of: datetime) -> StalenessRece
         days=(as_of - champion_entry.serves_from) / timedelta(days=1),
         limit=float(spec.staleness.champion_days or derived),
     )
-    # A champion is as old as its data on the night it is made, plus what it was judged on.
+    # A champion is as old as its data on the night it is made, plus its test days.
     inborn = (made.as_of - learnt_until) / timedelta(days=1)
     data = Age(
         days=(as_of - learnt_until) / timedelta(days=1),

@@ -2,7 +2,7 @@
 Remove what is too old, and never what could be needed to serve, to go back or to explain.
 
 What an alias or the ledger names is kept for ever. Age counts from when a thing was made, not from
-the day it speaks of, so that a backfilled past is not swept away the night after.
+the day it is about, so that a backfilled past is not swept away the night after.
 """
 
 from __future__ import annotations

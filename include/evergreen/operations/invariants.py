@@ -27,6 +27,7 @@ from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import load_document, read_object
+from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,18 +49,14 @@ FOLLOWED_WITHIN = timedelta(minutes=5)
 
 
 def check_invariants(
-    store: ObjectStore,
-    client: MlflowClient,
-    spec: ModelSpec,
-    *,
-    now: datetime,
-    grace: timedelta = timedelta(days=1),
+    workspace: Workspace, *, now: datetime, grace: timedelta = timedelta(days=1)
 ) -> list[Check]:
     """
-    Return one check per invariant of *spec*'s model.
+    Return one check per invariant of a model.
 
     :param grace: How long a run may be unfinished before that counts; zero when nothing runs.
     """
+    store, client, spec = workspace.store, workspace.client, workspace.spec
     ledger = ledger_store.read_ledger(store, spec.model)
     versions = mlflow_registry.all_versions(client, spec.model)
     return [
@@ -67,7 +64,7 @@ def check_invariants(
         _check(
             "the ledger's checkpoints repeat its entries", _checkpoint_mismatches(store, spec.model)
         ),
-        _check("no change of champion is left open", _open(spec, ledger, now=now)),
+        _check("no change of champion is left open", _open_changes(spec, ledger, now=now)),
         _check(
             "every model server answers with the champion", _lagging_servers(store, ledger, now=now)
         ),
@@ -123,7 +120,7 @@ def _checkpoint_mismatches(store: ObjectStore, model: str) -> Iterator[str]:
             yield f"{key} differs from the entries it repeats; delete it"
 
 
-def _open(spec: ModelSpec, ledger: ledger_store.Ledger, *, now: datetime) -> Iterator[str]:
+def _open_changes(spec: ModelSpec, ledger: ledger_store.Ledger, *, now: datetime) -> Iterator[str]:
     if ledger.pending is not None:
         yield f"{ledger.pending.action} of version {ledger.pending.version} has no outcome"
     running = ledger.rollout

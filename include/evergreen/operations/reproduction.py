@@ -1,7 +1,7 @@
 """
 Make a registered version again from its recorded data, and say what differs.
 
-Nothing is written to MLflow: the model is fitted, compared and thrown away. That it came out the
+Nothing is written to MLflow: the model is fitted, compared and thrown away. That the result is the
 same is kept in the store.
 """
 

@@ -34,3 +34,11 @@ class Check(Frozen):
     status: Status
     measured: str
     required: str
+
+
+class StageReceipt(Frozen):
+    """The checks of a further stage. The evidence of the version shows them."""
+
+    model: str
+    as_of: datetime
+    checks: tuple[Check, ...]

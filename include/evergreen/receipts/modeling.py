@@ -63,7 +63,7 @@ class EvaluationDetails(Frozen):
 
 
 class EvaluationReceipt(Frozen):
-    """The best candidate was judged on untouched days."""
+    """The best candidate was evaluated on test days that no training used."""
 
     model: str
     as_of: datetime

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
-from evergreen.receipts.common import Check
+from evergreen.receipts.common import Check, StageReceipt
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
-from evergreen.receipts.modeling import CandidateReceipt
+from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
 from evergreen.values import Frozen
 
@@ -44,7 +44,11 @@ class TestScore(Frozen):
 
 
 class VersionIdentity(Frozen):
-    """Everything that made a version: enough to make it again and to say what differs."""
+    """
+    Everything that made a version: enough to make it again and to say what differs.
+
+    ``stages``: the results of further stages of the retrain DAG, by their names.
+    """
 
     model: str
     key: str
@@ -63,6 +67,24 @@ class VersionIdentity(Frozen):
     git_dirty: bool | None
     environment: dict[str, str]
     run: dict[str, str]
+    stages: dict[str, StageReceipt] = Field(default_factory=dict)
+
+    def passed(self, evaluation: EvaluationReceipt) -> bool:
+        """Return whether the gates of *evaluation* and the checks of further stages passed."""
+        return evaluation.passed and not self._missed_checks()
+
+    def missed(self, evaluation: EvaluationReceipt) -> tuple[str, ...]:
+        """
+        Return the names of the rules that hold the version back, in the judgement *evaluation*.
+
+        Those are the gates that failed, and the checks of further stages that did not pass.
+        """
+        gates = [gate.name for gate in evaluation.gates if gate.status == "failed"]
+        return (*gates, *self._missed_checks())
+
+    def _missed_checks(self) -> list[str]:
+        checks = [check for stage in self.stages.values() for check in stage.checks]
+        return [check.name for check in checks if check.status != "passed"]
 
 
 class RegistrationReceipt(Frozen):
@@ -111,7 +133,7 @@ class DeploymentReceipt(Frozen):
 
 class PromotionReceipt(Frozen):
     """
-    A version was judged beside the champion of another environment, and registered there.
+    A version was compared with the champion of another environment, and registered there.
 
     ``compared_with`` is that champion. After a dry run there is no ``registration``.
     """

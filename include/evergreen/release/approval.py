@@ -32,7 +32,7 @@ def question(
         ),
         "",
         f"Over the champion: {over.measured}; required: {over.required}." if over else "",
-        f"Not told: {', '.join(map(_plain, unknown)) or 'nothing'}. "
+        f"Unknown: {', '.join(map(_plain, unknown)) or 'nothing'}. "
         f"ML Test Score: {pack.test_score.total:g}.",
         "",
         f"[The whole evidence pack]({evidence_url})",
@@ -51,16 +51,16 @@ def reason_not_approved(
     :param is_stale: Whether another version serves than the one *registration* was judged beside.
     """
     if approval is None or not approval.asked:
-        return "the spec wants a person's word and nobody was asked; clear approve_promotion"
+        return "the spec requires an approval and none was requested; clear approve_promotion"
     if not approval.approved:
         return (
-            f"{approval.actor} said no: {approval.message}"
+            f"rejected by {approval.actor}: {approval.message}"
             if approval.message
-            else (f"{approval.actor} said no")
+            else (f"rejected by {approval.actor}")
         )
     approved = (approval.version, approval.compared_with)
     if is_stale or approved != (registration.version, registration.compared_with):
-        return "the champion changed after the yes, which was said of another comparison"
+        return "the champion changed after the approval, which was given for another comparison"
     return None
 
 

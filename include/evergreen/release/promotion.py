@@ -210,6 +210,7 @@ def _register(move: _Move, *, note: str) -> tuple[RegistrationReceipt, Evaluatio
         validation=identity.validation,
         examples=identity.examples,
         drift=identity.drift,
+        stages=identity.stages,
         note=note,
         tags={TAG_FROM: f"{here.store.uri} version {move.version.version}"},
     )

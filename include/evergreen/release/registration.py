@@ -1,12 +1,14 @@
-"""Give a judged challenger its one version in the registry, whatever is retried or raced."""
+"""Give an evaluated challenger its one version in the registry, whatever is retried or raced."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from evergreen.data.window import SEGMENTS, training_window
 from evergreen.digests import code_digest, git_state, installed_versions, spec_digest
+from evergreen.receipts.common import StageReceipt
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
@@ -18,9 +20,7 @@ from evergreen.reporting.evidence import (
     keep_evidence,
     render_evidence,
 )
-from evergreen.spec import ModelSpec
 from evergreen.storage import layout
-from evergreen.storage.base import ObjectStore
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
 from evergreen.storage.records import put_document_once
 from evergreen.workspace import Workspace
@@ -43,70 +43,85 @@ def register_model(
     examples: ExamplesReceipt,
     drift: DriftReceipt,
     tags: dict[str, str],
+    stages: Mapping[str, StageReceipt] | None = None,
     note: str = "",
 ) -> RegistrationReceipt:
     """
-    Return the version of the judged challenger with its evidence, creating both if needed.
+    Return the version of the evaluated challenger with its evidence, creating both if needed.
 
     The registry has no unique keys, so this converges instead: look up, create, look up again;
     the lowest version stays and the others go, except one that carries an alias. What made the
     version is kept beside it, as one object that :mod:`evergreen.operations.reproduction` reads.
 
     :param tags: Which run made it: an Airflow run and its bundle.
+    :param stages: Results of further stages, by name. A check that did not pass holds the version
+        back as a failed gate does.
     :param note: Added to the version's description.
     """
-    challenger = evaluation.challenger
-    mlflow_registry.ensure_registered_model(
-        workspace.client, workspace.spec.model, description=workspace.spec.description
-    )
-    found = mlflow_registry.versions_of(workspace.client, workspace.spec.model, challenger.key)
+    client, spec, key = workspace.client, workspace.spec, evaluation.challenger.key
+    mlflow_registry.ensure_registered_model(client, spec.model, description=spec.description)
+    found = mlflow_registry.versions_of(client, spec.model, key)
     created = not found
     if created:
         identity = _identity(
-            workspace.store,
-            workspace.spec,
+            workspace,
             evaluation=evaluation,
             validation=validation,
             examples=examples,
             drift=drift,
             run=tags,
+            stages=stages or {},
         )
-        key = layout.identity_record(workspace.spec.model, challenger.key)
-        made = put_document_once(workspace.store, key, identity)
-        workspace.client.create_model_version(
-            workspace.spec.model,
-            source=f"models:/{challenger.model_id}",
-            run_id=challenger.run_id,
-            model_id=challenger.model_id,
-            # One call with all tags, so that there is never a half-registered version.
-            tags=_tags(made, evaluation) | tags,
-            description=_describe(evaluation, note),
-            await_creation_for=0,
-        )
-        found = mlflow_registry.versions_of(workspace.client, workspace.spec.model, challenger.key)
+        _create(workspace, identity, evaluation, tags=tags, note=note)
+        found = mlflow_registry.versions_of(client, spec.model, key)
     for extra in found[1:]:
-        _remove(workspace.client, workspace.spec.model, extra)
+        _remove(client, spec.model, extra)
     version = found[0]
-    _refresh(workspace.client, workspace.spec.model, version, evaluation, note)
+    identity = load_identity(workspace.store, version)
+    _refresh(client, version, identity, evaluation, note=note)
     evidence, pack = keep_evidence(
         workspace.store,
-        workspace.spec,
+        spec,
         version=str(version.version),
         evaluation=evaluation,
-        identity=load_identity(workspace.store, version),
+        identity=identity,
     )
-    _show(workspace.client, version, pack, evidence)
+    _show(client, version, pack, evidence)
     return RegistrationReceipt(
-        model=workspace.spec.model,
+        model=spec.model,
         as_of=evaluation.as_of,
         version=str(version.version),
-        key=challenger.key,
+        key=key,
         created=created,
-        passed=evaluation.passed,
+        passed=pack.passed,
         compared_with=evaluation.champion_version,
         evidence=evidence,
+        run_id=evaluation.challenger.run_id,
+        experiment_id=mlflow_registry.ensure_experiment(client, spec.model),
+    )
+
+
+def _create(
+    workspace: Workspace,
+    identity: VersionIdentity,
+    evaluation: EvaluationReceipt,
+    *,
+    tags: dict[str, str],
+    note: str,
+) -> None:
+    """Keep the identity unless another try did so before, then make a version of it."""
+    key = layout.identity_record(identity.model, identity.key)
+    kept = put_document_once(workspace.store, key, identity)
+    challenger = evaluation.challenger
+    workspace.client.create_model_version(
+        identity.model,
+        source=f"models:/{challenger.model_id}",
         run_id=challenger.run_id,
-        experiment_id=mlflow_registry.ensure_experiment(workspace.client, workspace.spec.model),
+        model_id=challenger.model_id,
+        # One call with all tags, so that there is never a half-registered version.
+        tags=_tags(kept, evaluation) | tags,
+        description=_describe(kept, evaluation, note),
+        await_creation_for=0,
     )
 
 
@@ -121,15 +136,16 @@ def _show(client: MlflowClient, version: ModelVersion, pack: EvidencePack, evide
 
 
 def _identity(
-    store: ObjectStore,
-    spec: ModelSpec,
+    workspace: Workspace,
     *,
     evaluation: EvaluationReceipt,
     validation: ValidationReceipt,
     examples: ExamplesReceipt,
     drift: DriftReceipt,
     run: dict[str, str],
+    stages: Mapping[str, StageReceipt],
 ) -> VersionIdentity:
+    spec = workspace.spec
     window = training_window(evaluation.as_of, spec.window)
     sha, is_dirty = git_state()
     return VersionIdentity(
@@ -141,7 +157,7 @@ def _identity(
         validation=validation,
         examples=examples,
         drift=drift,
-        store_uri=store.uri,
+        store_uri=workspace.store.uri,
         days={segment: str(getattr(window, segment)) for segment in SEGMENTS},
         spec=spec.model_dump(mode="json"),
         spec_digest=spec_digest(spec),
@@ -150,6 +166,7 @@ def _identity(
         git_dirty=is_dirty,
         environment=installed_versions(),
         run=run,
+        stages=dict(stages),
     )
 
 
@@ -166,7 +183,7 @@ def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str,
         mlflow_registry.TAG_CANDIDATE: challenger.candidate,
         mlflow_registry.TAG_SHA256: challenger.artifact_sha256,
         mlflow_registry.TAG_EVALUATION: evaluation.record_key,
-        mlflow_registry.TAG_PASSED: _verdict(evaluation),
+        mlflow_registry.TAG_PASSED: _verdict(identity, evaluation),
         mlflow_registry.TAG_MODEL_ID: challenger.model_id,
         mlflow_registry.TAG_BYTES: str(challenger.artifact_bytes),
         "evergreen.identity": layout.identity_record(identity.model, identity.key),
@@ -185,21 +202,22 @@ def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str,
 
 def _refresh(
     client: MlflowClient,
-    model: str,
     version: ModelVersion,
+    identity: VersionIdentity,
     evaluation: EvaluationReceipt,
+    *,
     note: str,
 ) -> None:
     """Keep the newest judgement on the version: a later champion may have been compared."""
     if version.tags.get(mlflow_registry.TAG_EVALUATION) == evaluation.record_key:
         return
-    client.set_model_version_tag(
-        model, version.version, mlflow_registry.TAG_PASSED, _verdict(evaluation)
-    )
-    client.update_model_version(model, version.version, _describe(evaluation, note))
+    model, number = identity.model, version.version
+    verdict = _verdict(identity, evaluation)
+    client.set_model_version_tag(model, number, mlflow_registry.TAG_PASSED, verdict)
+    client.update_model_version(model, number, _describe(identity, evaluation, note))
     # Last: whoever finds this tag takes the others as they are.
     client.set_model_version_tag(
-        model, version.version, mlflow_registry.TAG_EVALUATION, evaluation.record_key
+        model, number, mlflow_registry.TAG_EVALUATION, evaluation.record_key
     )
 
 
@@ -218,12 +236,12 @@ def _remove(client: MlflowClient, model: str, version: ModelVersion) -> None:
     log.info("version %s was a duplicate of the same work and is removed", version.version)
 
 
-def _verdict(evaluation: EvaluationReceipt) -> str:
-    return "passed" if evaluation.passed else "failed"
+def _verdict(identity: VersionIdentity, evaluation: EvaluationReceipt) -> str:
+    return "passed" if identity.passed(evaluation) else "failed"
 
 
-def _describe(evaluation: EvaluationReceipt, note: str) -> str:
-    failed = [gate.name for gate in evaluation.gates if gate.status == "failed"]
-    verdict = "passed every gate" if not failed else f"missed: {', '.join(failed)}"
+def _describe(identity: VersionIdentity, evaluation: EvaluationReceipt, note: str) -> str:
+    missed = identity.missed(evaluation)
+    verdict = f"missed: {', '.join(missed)}" if missed else "passed every gate"
     night = f"{evaluation.challenger.candidate}, as of {evaluation.as_of:%Y-%m-%d %H:%M} UTC"
     return "; ".join(filter(None, [night, verdict, note]))

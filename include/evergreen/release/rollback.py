@@ -184,7 +184,7 @@ def _target(
 def _refuse_unproven(
     serving: ServingState, target: ModelVersion, *, force: bool
 ) -> tuple[str, ...]:
-    """Return what speaks against *target* but is forced; without force, refuse it."""
+    """Return the doubts about *target* that force overrides; without force, refuse it."""
     version, ledger = str(target.version), serving.ledger
     doubts = []
     if not ledger.has_served(version):

@@ -53,8 +53,8 @@ def decide(
     if not servers and age > SILENT:
         return RolloutDecision(
             kind="stop",
-            message=f"no model server was heard of for {SILENT.seconds} s, so nothing was tried. "
-            "Start one (make up does), then clear this task",
+            message=f"no model server wrote a heartbeat for {SILENT.seconds} s, so nothing was "
+            "tried. Start one (make up does), then clear this task",
         )
     ready = {one.replica for one in seen if one.state == "ready"}
     if not servers or servers - ready:

@@ -71,7 +71,7 @@ class SageMakerTarget(Target):
         running = ledger.rollout
         if running is not None and running.entry.version != intent.version:
             ledger = stop_rollout(
-                self.store, ledger, f"version {intent.version} came after it", now=now
+                self.store, ledger, f"version {intent.version} replaced it", now=now
             )
             running = None
         endpoint = self._endpoint()

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
-from evergreen.receipts.common import Check
+from evergreen.receipts.common import Check, StageReceipt
 from evergreen.receipts.data import ValidationReceipt
 from evergreen.receipts.modeling import (
     CandidateReceipt,
@@ -71,6 +71,7 @@ class EvidencePack(Frozen):
     importances: tuple[Importance, ...]
     contract: ValidationReceipt
     drift: DriftReceipt
+    stages: dict[str, StageReceipt] = Field(default_factory=dict)
     test_score: TestScore
     identity: dict[str, JsonValue]
     card: ModelCard
@@ -124,8 +125,8 @@ def _collect(
         model=spec.model,
         version=version,
         as_of=evaluation.as_of,
-        passed=evaluation.passed,
-        missed=tuple(gate.name for gate in evaluation.gates if gate.status == "failed"),
+        passed=identity.passed(evaluation),
+        missed=identity.missed(evaluation),
         metric=spec.metric,
         champion_version=evaluation.champion_version,
         test_rows=evaluation.test_rows,
@@ -137,6 +138,7 @@ def _collect(
         importances=details.importances,
         contract=identity.validation,
         drift=identity.drift,
+        stages=identity.stages,
         test_score=score,
         identity=_identity(identity),
         card=_card(spec, evaluation, identity, details),
@@ -184,7 +186,8 @@ def _limits(
     evaluation: EvaluationReceipt, identity: VersionIdentity, details: EvaluationDetails
 ) -> Iterable[str]:
     """Say what this very run could not see."""
-    yield f"Judged on {evaluation.test_rows} rows of {identity.days['test']}; no other season seen."
+    rows, days = evaluation.test_rows, identity.days["test"]
+    yield f"Evaluated on {rows} rows of {days}; no other season seen."
     unknown = [gate.name for gate in evaluation.gates if gate.status == "unknown"]
     if unknown:
         yield f"Not measured, for lack of rows or of a rule: {', '.join(unknown)}."

@@ -55,7 +55,7 @@ class ModelCache:
 
     def fetch(self, client: MlflowClient, model: str, entry: LedgerEntry) -> CachedVersion:
         """
-        Return the version *entry* speaks of, from disk or else from MLflow.
+        Return the version that *entry* names, from disk or else from MLflow.
 
         :raises ArtifactError: If its bytes are not those the ledger names.
         """

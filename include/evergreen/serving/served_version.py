@@ -2,7 +2,7 @@
 One version in processes of its own, asked in batches.
 
 While a process predicts, rows that come meanwhile wait and go together: predicting 32 rows costs
-little more than one (FACTS), and nobody waits for a batch to fill.
+little more than one (FACTS), and no request waits for a batch to fill.
 """
 
 from __future__ import annotations

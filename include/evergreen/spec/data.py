@@ -1,4 +1,4 @@
-"""The part of a spec that speaks of data: where it is, what it means, what it must look like."""
+"""The part of a spec about data: where it is, what it means, what it must look like."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class ColumnContract(Frozen):
     What one raw column promises. A row that breaks it is quarantined, a type never is.
 
     ``known_later``: the label, or what it is made from. Such a column may be null throughout, or
-    not there, on a day that is scored or watched; a day to learn from must have it.
+    not there, on a day that is scored or monitored; a day to learn from must have it.
     """
 
     type: Literal["string", "integer", "number", "boolean", "datetime"]

@@ -17,7 +17,7 @@ from evergreen.spec.reading import parse, read_text
 
 MODELS_DIR = Path(__file__).parents[2] / "models"
 SPEC_FILE = "model.yaml"
-#: Models that are listed for somebody who asked for another.
+#: How many models an error lists if the named one does not exist.
 LISTED = 20
 
 

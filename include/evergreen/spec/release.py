@@ -26,7 +26,7 @@ class Approval(Frozen):
 
 
 class CanaryStep(Frozen):
-    """Share of traffic and how long it is watched before the next step."""
+    """Share of traffic and how long it is observed before the next step."""
 
     share: Annotated[float, Field(gt=0, le=1)]
     minutes: float = Field(gt=0, le=MAX_MINUTES)
@@ -94,7 +94,7 @@ class SageMaker(ManagedTarget):
 
     ``image`` is a container with this project that starts ``python -m evergreen serve``; ``data``
     an ``s3://`` prefix for model archives. Without an alarm SageMaker never rolls back, so at least
-    one is asked for.
+    one is requested.
     """
 
     endpoint: str = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
@@ -109,7 +109,7 @@ class SageMaker(ManagedTarget):
 
     @property
     def hours(self) -> float:
-        """How long CloudWatch alarms are watched before the version has all callers."""
+        """How long CloudWatch alarms are observed before the version has all callers."""
         return self.bake_minutes / 60
 
 

@@ -138,9 +138,9 @@ def _has_one_winner(store: ObjectStore, prefix: str) -> str | None:
             ]
             won = [w for w, one in enumerate(tries) if one.result()]
             if len(won) != 1:
-                return f"{len(won)} of {WRITERS} writers were told that they were first"
+                return f"{len(won)} of {WRITERS} writers were answered that they were first"
             if store.get(key) != f"writer {won[0]}".encode():
-                return "the object is another writer's than the one that was told so"
+                return "the object is not that of the writer that was answered so"
     return None
 
 
@@ -155,7 +155,7 @@ def _takes_big(store: ObjectStore, prefix: str) -> str | None:
     data = os.urandom(BIG_BYTES)
     store.put(f"{prefix}/k", data)
     if store.get(f"{prefix}/k") != data:
-        return f"{BIG_BYTES} bytes came back otherwise"
+        return f"{BIG_BYTES} bytes were read back with other content"
     left = [name for name, _ in store.unfinished() if name.startswith(prefix)]
     return f"a part was left: {left[0]}" if left else None
 

@@ -47,7 +47,7 @@ def choose(settings: Settings) -> Database:
     """
     Return the database to use: what the folder has already, else what the machine offers.
 
-    :raises StackError: If PostgreSQL is asked for, or holds this folder's history, and cannot run.
+    :raises StackError: If PostgreSQL is required, or holds this folder's history, and cannot run.
     """
     asked = settings.database
     if asked == "auto" and _sqlite_file(settings).exists():

@@ -126,7 +126,7 @@ def _summary(
     )
     _table(
         console,
-        f"Judged on {evaluation['test_rows']} test rows that no tuning saw",
+        f"Evaluated on {evaluation['test_rows']} test rows that no tuning saw",
         ("model", *names),
         [
             (_called(who, evaluation), *(found[name] for name in names))

@@ -1,4 +1,4 @@
-"""The stack's processes, kept alive by supervisord: started, asked for their state, stopped."""
+"""The stack's processes, kept alive by supervisord: start, state and stop."""
 
 from __future__ import annotations
 

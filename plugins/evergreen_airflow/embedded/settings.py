@@ -23,7 +23,7 @@ PROJECT = Path(__file__).parents[3]
 MARK = "EVERGREEN_STACK"
 
 #: Tasks that run at once. Neither one model nor all backfills together take the last of them, so
-#: that nobody waits for a night with many slow candidates.
+#: that a night with many slow candidates does not hold up the others.
 PARALLELISM = 4
 BACKFILL_POOL, BACKFILL_SLOTS = "evergreen_backfill", PARALLELISM - 1
 MODEL_SLOTS = PARALLELISM - 1

@@ -24,7 +24,7 @@ def engine_of(conn_id: str, *, key: str) -> Engine:
     hook = BaseHook.get_hook(conn_id)
     if not isinstance(hook, DbApiHook):
         raise SpecError(
-            f"{key}: {conn_id!r} is a connection to {type(hook).__name__}, which speaks no SQL. "
+            f"{key}: {conn_id!r} is a connection to {type(hook).__name__}, which runs no SQL. "
             "Name a connection to a database in model.yaml."
         )
     return hook.get_sqlalchemy_engine()

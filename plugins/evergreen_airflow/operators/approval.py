@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -14,6 +14,7 @@ from evergreen.receipts.release import ApprovalReceipt, RegistrationReceipt, reg
 from evergreen.release.approval import question
 from evergreen.release.deployment import reason_not_to_promote
 from evergreen.reporting.evidence import EvidencePack
+from evergreen.spec import ModelSpec
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
 from evergreen.storage.records import load_document
 from evergreen_airflow.alerts import alert
@@ -78,7 +79,9 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
         with self.task(context):
             registration = registration_in(self.registration)
             if registration is None:
-                raise AirflowSkipException("Dry run: nothing was registered, so nobody is asked.")
+                raise AirflowSkipException(
+                    "Dry run: nothing was registered, so no approval is requested."
+                )
             self.evidence_url = evidence_url(self.registry_url, registration)
             reason = reason_not_to_promote(
                 self.workspace,
@@ -87,8 +90,10 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
                 dry_run=bool(context["params"].get("dry_run", False)),
             )
             if reason is not None:
-                self.log.info("Nobody is asked about version %s: %s", registration.version, reason)
-                return self._receipt(registration, actor="nobody", message=reason)
+                self.log.info(
+                    "No approval is requested for version %s: %s", registration.version, reason
+                )
+                return self._receipt(registration, actor="none", message=reason)
             key = registration.evidence.removesuffix(EVIDENCE_PAGE) + EVIDENCE_DATA
             pack = load_document(self.store, key, EvidencePack)
             self.subject, self.body = question(
@@ -101,10 +106,10 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
         raise RuntimeError("Airflow did not wait for an answer")  # pragma: no cover
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Say who answered what; a time-out is a no."""
+        """Say who answered what; a time-out is a rejection."""
         registration = registration_in(self.registration)
         if registration is None:
-            raise ValueError("registration is the receipt of a dry run; nobody was asked")
+            raise ValueError("registration is the receipt of a dry run; no approval was requested")
         self.evidence_url = evidence_url(self.registry_url, registration)
         answer = super().execute_complete(context, event)
         person = answer["responded_by_user"]
@@ -114,7 +119,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
             registration,
             asked=True,
             approved=is_yes,
-            actor=person["name"] if person else f"nobody, within {hours:g} hours,",
+            actor=person["name"] if person else f"timeout, after {hours:g} hours without an answer",
             message=str(answer["params_input"].get("message") or "").strip(),
         )
         verdict = "approved" if receipt["approved"] else "rejected"
@@ -136,3 +141,25 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
             compared_with=registration.compared_with,
             **answer,
         ).model_dump(mode="json")
+
+
+def approve_promotion(
+    spec: ModelSpec, *, registration: Any, **where: Any
+) -> ApprovePromotionOperator | None:
+    """
+    Return the task ``approve_promotion`` of the current DAG; None if the spec requires no approval.
+
+    :param registration: The ``.output`` of the task that registers the version.
+    :param where: Further arguments of the operator: connections, ``environment``.
+    """
+    ask = spec.deployment.approval
+    if not ask.required:
+        return None
+    return ApprovePromotionOperator(
+        task_id="approve_promotion",
+        model=spec.model,
+        registration=registration,
+        assigned_users=[{"id": name, "name": name} for name in ask.users] or None,
+        response_timeout=timedelta(hours=ask.within_hours),
+        **where,
+    )

@@ -101,7 +101,7 @@ class StageOperator(ModelOperator):
     def get_openlineage_facets_on_complete(
         self, task_instance: object
     ) -> OperatorLineage[Any, Any]:
-        """Return what the stage read and wrote; asked for by Airflow's OpenLineage provider."""
+        """Return what the stage read and wrote; called by Airflow's OpenLineage provider."""
         from evergreen_airflow.lineage import lineage_of  # needs that provider
 
         return lineage_of(

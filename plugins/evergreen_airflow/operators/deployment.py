@@ -43,7 +43,7 @@ class DeployModelOperator(RolloutOperator):
 
     Safe to retry: a version that serves already is left alone, and a move or a stage that an
     earlier attempt began is gone on with. If another run promoted meanwhile, the challenger is
-    judged again beside that version.
+    compared with that version.
 
     :param registration: Receipt of ``register_model`` or ``promote_model``; pass its ``.output``.
         (templated)
@@ -121,13 +121,7 @@ class DeployModelOperator(RolloutOperator):
     def reevaluate(
         self, registration: RegistrationReceipt, context: Context
     ) -> RegistrationReceipt:
-        """Judge the challenger beside the version that serves now, and register the verdict."""
+        """Compare the challenger with the version that serves now, and register the verdict."""
         from evergreen.release.reevaluation import reevaluate  # heavy: scikit-learn
 
-        return reevaluate(
-            self.store,
-            self.client,
-            self.spec,
-            registration=registration,
-            tags=identity_of(context),
-        )
+        return reevaluate(self.workspace, registration=registration, tags=identity_of(context))

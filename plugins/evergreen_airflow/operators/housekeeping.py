@@ -36,7 +36,7 @@ class CheckStateOperator(StageOperator):
         )
 
         now = datetime.now(UTC)
-        checks = check_invariants(self.store, self.client, self.spec, now=now)
+        checks = check_invariants(self.workspace, now=now)
         log_checks(self.log, f"State of {self.model}", checks)
         failed = [check for check in checks if check.status == "failed"]
         if failed:

@@ -69,7 +69,7 @@ class PromoteModelOperator(StageOperator):
         rows = [
             ("version here", receipt.version),
             (f"version in {to}", there.version if there else "none, a dry run"),
-            (f"champion of {to} it was judged beside", receipt.compared_with or "none yet"),
+            (f"champion of {to} it was compared with", receipt.compared_with or "none yet"),
             ("test rows", receipt.test_rows),
         ]
         log_table(self.log, "Promotion", ("what", "value"), rows)
@@ -102,8 +102,9 @@ class DeployPromotedOperator(DeployModelOperator):
         """Refuse: the verdict was made beside a version that is not the champion any more."""
         raise PromotionError(
             f"Another version of {self.model} was promoted there after version "
-            f"{registration.version} was judged. It is registered there and does not serve. Clear "
-            "promote_model with the tasks after it: it is judged beside the new champion then."
+            f"{registration.version} was evaluated. It is registered there and does not serve. "
+            "Clear promote_model with the tasks after it: it is compared with the new champion "
+            "then."
         )
 
 

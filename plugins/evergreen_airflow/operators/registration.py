@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from evergreen.receipts.common import StageReceipt
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 class RegisterModelOperator(StageOperator):
     """
-    Give the judged challenger its one version, with all that made it as tags, and its evidence.
+    Give the evaluated challenger its one version, with all that made it as tags, and its evidence.
 
     Safe to retry: the version is found by its key.
 
@@ -36,15 +37,25 @@ class RegisterModelOperator(StageOperator):
     :param validation: Receipt of ``validate_data``; pass its ``.output``. (templated)
     :param examples: Receipt of ``prepare_examples``; pass its ``.output``. (templated)
     :param drift: Receipt of ``report_drift``; pass its ``.output``. (templated)
+    :param stages: Receipts of further stages by the title they have in the evidence; pass their
+        ``.output``. A check that did not pass holds the version back. (templated)
     :return: A :class:`~evergreen.receipts.release.RegistrationReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "evaluation", "validation", "examples", "drift")
+    template_fields: Sequence[str] = (
+        "model",
+        "evaluation",
+        "validation",
+        "examples",
+        "drift",
+        "stages",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "evaluation": "json",
         "validation": "json",
         "examples": "json",
         "drift": "json",
+        "stages": "json",
     }
     operator_extra_links = (EvidenceLink(), MlflowVersionLink(), MlflowRunLink())
     ui_color = "#fdf3e1"
@@ -56,6 +67,7 @@ class RegisterModelOperator(StageOperator):
         validation: dict[str, Any],
         examples: dict[str, Any],
         drift: dict[str, Any],
+        stages: dict[str, dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -63,6 +75,7 @@ class RegisterModelOperator(StageOperator):
         self.validation = validation
         self.examples = examples
         self.drift = drift
+        self.stages = stages
 
     def run_stage(self, context: Context) -> RegistrationReceipt:
         """Register, then say which version it is and whether it was there before."""
@@ -73,6 +86,10 @@ class RegisterModelOperator(StageOperator):
             validation=ValidationReceipt.model_validate(self.validation),
             examples=ExamplesReceipt.model_validate(self.examples),
             drift=DriftReceipt.model_validate(self.drift),
+            stages={
+                name: StageReceipt.model_validate(stage)
+                for name, stage in (self.stages or {}).items()
+            },
             tags=identity_of(context),
         )
         was = "was registered" if receipt.created else "was registered before and is kept"

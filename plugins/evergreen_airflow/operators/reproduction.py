@@ -36,9 +36,9 @@ class ReproduceVersionOperator(StageOperator):
             differ = [check.name for check in receipt.checks if check.status == "failed"]
             changed = [check.name for check in receipt.checks if check.status == "unknown"]
             raise ReproductionError(
-                f"Version {receipt.version} of {self.model} came out different in "
+                f"Version {receipt.version} of {self.model} differs in "
                 f"{', '.join(differ)}. Changed since it was made: {', '.join(changed) or 'nothing'}"
                 ". Nothing was registered. Run this again on the code and libraries it names."
             )
-        self.log.info("Version %s came out the same", receipt.version)
+        self.log.info("Version %s was reproduced exactly", receipt.version)
         return receipt

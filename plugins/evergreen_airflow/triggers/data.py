@@ -44,7 +44,7 @@ class PartitionsTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look, sleep, look again; a key seen once is not asked for again."""
+        """Look, sleep, look again; a key found once is not looked up again."""
         absent = list(self.keys)
         store = await asyncio.to_thread(lambda: ObjectStoreHook(self.store_conn_id).store)
         deadline = datetime.fromisoformat(self.deadline)

@@ -1,7 +1,7 @@
 """
 The routes of Evergreen's pages.
 
-Each depends on Airflow's own permission to read the DAG it speaks of. Airflow's modules that only
+Each depends on Airflow's own permission to read its DAG. Airflow's modules that only
 the API server has are imported here, so this one must be imported nowhere else.
 """
 # No postponed annotations: FastAPI would take Airflow's dependencies for query parameters (FACTS).

@@ -152,7 +152,7 @@ def _why(newest: DayOfHealth | None, *, has_champion: bool) -> str:
     if newest is not None:
         return "; ".join(newest.reasons) or "within its limits"
     if has_champion:
-        return "not watched yet; the monitor DAG makes the first page after a day is scored"
+        return "not monitored yet; the monitor DAG makes the first page after a day is scored"
     return "no champion yet; the retrain DAG makes the first one"
 
 

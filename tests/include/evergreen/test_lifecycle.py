@@ -83,9 +83,25 @@ def test_a_version_says_what_made_it(night):
 
     tags = night.client.get_model_version(night.spec.model, receipt.version).tags
 
-    expected = {"key", "as_of", "candidate", "artifact_sha256", "evaluation", "gates", "model_id",
-                "examples_digest", "examples_uri", "spec_digest", "code_digest", "git_sha",
-                "git_dirty", "identity", "fit_days", "test_days", "test_roc_auc"}  # fmt: skip
+    expected = {
+        "key",
+        "as_of",
+        "candidate",
+        "artifact_sha256",
+        "evaluation",
+        "gates",
+        "model_id",
+        "examples_digest",
+        "examples_uri",
+        "spec_digest",
+        "code_digest",
+        "git_sha",
+        "git_dirty",
+        "identity",
+        "fit_days",
+        "test_days",
+        "test_roc_auc",
+    }
     assert {f"evergreen.{name}" for name in expected} <= set(tags)
 
 
@@ -314,8 +330,9 @@ def test_every_trial_of_a_search_is_a_child_run(night):
     assert {run.info.status for run in children} == {"FINISHED"}
     best = next(run for run in children if run.data.tags["mlflow.runName"].endswith("rank 1"))
     assert float(best.data.params["model__C"]) == receipt.params["model__C"]
-    assert all(run.data.metrics["mean_roc_auc"] <= best.data.metrics["mean_roc_auc"]
-               for run in children)  # fmt: skip
+    assert all(
+        run.data.metrics["mean_roc_auc"] <= best.data.metrics["mean_roc_auc"] for run in children
+    )
 
 
 def test_the_next_night_begins_its_search_with_the_champions_parameters(night):

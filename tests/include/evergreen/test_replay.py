@@ -99,8 +99,11 @@ def test_a_correction_changes_exactly_the_windows_that_contain_the_day(night, re
     nights = [night.at(AS_OF - timedelta(days=back)) for back in range(4)]
     before = [one.examples().digest for one in nights]
     day = (AS_OF - timedelta(days=2)).date()
-    untouched = {key: night.store.get(key) for key in night.store.list("examples/")
-                 if key.endswith(".parquet") and f"/{day}/" not in key}  # fmt: skip
+    untouched = {
+        key: night.store.get(key)
+        for key in night.store.list("examples/")
+        if key.endswith(".parquet") and f"/{day}/" not in key
+    }
     rewrite("flights", day, lambda f: f.iloc[30:])
 
     receipts = [one.examples() for one in nights]

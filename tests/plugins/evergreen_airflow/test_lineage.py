@@ -88,16 +88,29 @@ def test_a_version_is_written_by_its_registration_and_read_by_a_scoring(connecte
     ref = ObjectRef(key=f"predictions/{spec.model}/d/p.parquet", sha256="0" * 64, size=9)
     score = ScorePartitionOperator(task_id="t", model=spec.model, validation={})
     score.receipt = ScoringReceipt(
-        model=spec.model, as_of=AS_OF, day=AS_OF.date() - timedelta(days=1), version="7",
-        predictions=ref, rows=3, mean_scores={},
-    )  # fmt: skip
+        model=spec.model,
+        as_of=AS_OF,
+        day=AS_OF.date() - timedelta(days=1),
+        version="7",
+        predictions=ref,
+        rows=3,
+        mean_scores={},
+    )
     register = RegisterModelOperator(
         task_id="u", model=spec.model, evaluation={}, validation={}, examples={}, drift={}
     )
     register.receipt = RegistrationReceipt(
-        model=spec.model, as_of=AS_OF, version="7", key="k", created=True, passed=True,
-        compared_with=None, evidence="e", run_id="r", experiment_id="1",
-    )  # fmt: skip
+        model=spec.model,
+        as_of=AS_OF,
+        version="7",
+        key="k",
+        created=True,
+        passed=True,
+        compared_with=None,
+        evidence="e",
+        run_id="r",
+        experiment_id="1",
+    )
 
     read, written = asked(score).inputs, asked(register).outputs
 

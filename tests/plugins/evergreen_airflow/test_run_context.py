@@ -23,7 +23,7 @@ NIGHT = datetime(2026, 11, 24, 6, tzinfo=UTC)
 
 
 def context(*, kind="manual", conf=None, interval=None, events=(), **params):
-    defaults = {"as_of": None, "reason": "asked for by hand", "dry_run": False}
+    defaults = {"as_of": None, "reason": "triggered by hand", "dry_run": False}
     found = {
         "dag": SimpleNamespace(params=defaults | params),
         "task": SimpleNamespace(params={}),
@@ -68,7 +68,7 @@ def test_an_asset_event_brings_its_instant_and_its_reason():
 
 
 def test_a_run_without_any_date_lives_at_the_last_midnight():
-    """It is taken from when the run was asked for, so clearing it later changes nothing."""
+    """It is taken from when the run was triggered, so clearing it later changes nothing."""
     run = context()
 
     assert as_of_of(run, now=NOW) == datetime(2026, 11, 24, tzinfo=UTC)

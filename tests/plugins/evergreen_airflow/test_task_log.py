@@ -34,8 +34,10 @@ def test_a_table_is_a_titled_group(log):
     assert lines[0] == "::group::Versions"
     assert lines[-1] == "::endgroup::"
     assert [line.split() for line in lines[1:-1] if "─" not in line] == [
-        ["name", "score"], ["a", "0.1235"], ["b", "2"],
-    ]  # fmt: skip
+        ["name", "score"],
+        ["a", "0.1235"],
+        ["b", "2"],
+    ]
 
 
 def test_text_of_the_data_is_shown_as_it_is(log):

@@ -65,7 +65,7 @@ def open_source(spec: ModelSpec, connection: Any) -> SqlSource:
     if not hasattr(connection, "get_sqlalchemy_engine"):
         raise SpecError(
             f"source.connection: {spec.source.connection!r} is a connection to "
-            f"{type(connection).__name__}, which speaks no SQL. Name a connection to a database in "
+            f"{type(connection).__name__}, which runs no SQL. Name a connection to a database in "
             "model.yaml."
         )
     return SqlSource(spec, connection.get_sqlalchemy_engine())

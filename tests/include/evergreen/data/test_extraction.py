@@ -102,12 +102,17 @@ def test_a_day_without_rows_is_named_and_refused_after_the_wait(store, spec, loa
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("select nothing_such from flights where scheduled_departure >= :start and :end > now()",
-         "nothing_such"),
-        ("select origin, dest as origin from flights where scheduled_departure >= :start "
-         "and scheduled_departure < :end", "names origin more than once"),
+        (
+            "select nothing_such from flights where scheduled_departure >= :start and :end > now()",
+            "nothing_such",
+        ),
+        (
+            "select origin, dest as origin from flights where scheduled_departure >= :start "
+            "and scheduled_departure < :end",
+            "names origin more than once",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_query_that_cannot_be_used_says_so(store, spec, loaded, query, message):
     table = spec.source.sql["flights"].model_copy(update={"query": query})
     source = spec.source.model_copy(update={"sql": {"flights": table}})

@@ -76,7 +76,7 @@ def test_a_candidate_trained_there_is_logged_as_any_other(work, cluster):
         examples=work.examples(),
         tags={},
         engine=cluster.scheduler_address,
-    )  # fmt: skip
+    )
 
     assert work.client.get_run(receipt.run_id).info.status == "FINISHED"
     assert sum(done_by(cluster)) > 0

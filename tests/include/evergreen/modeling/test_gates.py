@@ -217,8 +217,10 @@ def test_at_the_default_a_leak_of_a_fifth_is_found_and_honest_pipelines_pass(fai
     """In both directions, with gains that scatter as on the flights: n = 200 each."""
     rng = np.random.default_rng(0)
     name = "leak: learns from shuffled labels"
-    asked = [[name in failed(shuffled=tuple(rng.normal(mean, 0.085, 10))) for _ in range(200)]
-             for mean in (0.0, 0.2)]  # fmt: skip
+    asked = [
+        [name in failed(shuffled=tuple(rng.normal(mean, 0.085, 10))) for _ in range(200)]
+        for mean in (0.0, 0.2)
+    ]
 
     refused, found = map(sum, asked)
     assert refused <= 0.02 * 200
@@ -275,9 +277,18 @@ def test_every_gate_is_on_without_a_word_in_the_spec(spec, contest):
 
 def receipt(candidate: str, roc_auc: float) -> CandidateReceipt:
     return CandidateReceipt(
-        model="m", as_of=AS_OF, candidate=candidate, key="k", run_id="r", model_id="i", trials=0,
-        artifact_sha256="s", artifact_bytes=1, params={}, validation={"roc_auc": roc_auc},
-    )  # fmt: skip
+        model="m",
+        as_of=AS_OF,
+        candidate=candidate,
+        key="k",
+        run_id="r",
+        model_id="i",
+        trials=0,
+        artifact_sha256="s",
+        artifact_bytes=1,
+        params={},
+        validation={"roc_auc": roc_auc},
+    )
 
 
 def test_the_best_on_the_validation_days_is_the_challenger(spec):

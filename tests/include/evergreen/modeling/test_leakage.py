@@ -174,10 +174,15 @@ def test_honest_rows_with_ten_positives_are_rarely_refused(spec):
     refused = 0
     for seed in range(300):
         rng = np.random.default_rng(seed)
-        rows = pd.DataFrame({
-            "id": np.arange(300), "event_time": pd.Timestamp("2013-01-01", tz="UTC"),
-            "y": np.arange(300) < 10, "x": rng.random(300), "c": rng.choice(["a", "b", "c"], 300),
-        })  # fmt: skip
+        rows = pd.DataFrame(
+            {
+                "id": np.arange(300),
+                "event_time": pd.Timestamp("2013-01-01", tz="UTC"),
+                "y": np.arange(300) < 10,
+                "x": rng.random(300),
+                "c": rng.choice(["a", "b", "c"], 300),
+            }
+        )
         refused += label_check(spec, rows).status != "passed"
 
     assert refused == 0

@@ -108,8 +108,12 @@ def test_the_highest_half_of_a_perfect_order_holds_all_positives():
     labels = binary([False] * 50 + [True] * 50)
 
     assert lift_curve(labels, np.linspace(0, 1, 100), points=4) == [
-        (0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (0.75, 1.0), (1.0, 1.0)
-    ]  # fmt: skip
+        (0.0, 0.0),
+        (0.25, 0.5),
+        (0.5, 1.0),
+        (0.75, 1.0),
+        (1.0, 1.0),
+    ]
 
 
 @pytest.fixture
@@ -121,9 +125,13 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 def bound(labels, challenger, champion, metric="roc_auc", *, days=20) -> float:
     return paired_gain(
-        binary(labels), challenger, champion,
-        metric=metric, confidence=0.95, clusters=np.arange(len(labels)) % days,
-    )[1]  # fmt: skip
+        binary(labels),
+        challenger,
+        champion,
+        metric=metric,
+        confidence=0.95,
+        clusters=np.arange(len(labels)) % days,
+    )[1]
 
 
 def test_with_one_row_a_cluster_it_is_delong_which_can_be_counted():
@@ -155,8 +163,9 @@ def test_clusters_of_two_rows_can_be_counted():
 def by_days(labels, rng, *, days=25):
     """Two models that have an offset of their own on each of *days*."""
     day = np.arange(len(labels)) % days
-    models = [labels + rng.normal(0, 0.5, days)[day] + rng.normal(0, 1, len(labels))
-              for _ in range(2)]  # fmt: skip
+    models = [
+        labels + rng.normal(0, 0.5, days)[day] + rng.normal(0, 1, len(labels)) for _ in range(2)
+    ]
     return day, *models
 
 
@@ -199,8 +208,9 @@ def test_the_jackknife_of_numbers_agrees_with_a_bootstrap_of_days(metric):
     rng = np.random.default_rng(4)
     day = np.repeat(np.arange(25), 60)
     labels = rng.normal(size=len(day))
-    one, other = (labels + rng.normal(0, 0.4, 25)[day] + rng.normal(0, 0.5, len(day))
-                  for _ in range(2))  # fmt: skip
+    one, other = (
+        labels + rng.normal(0, 0.4, 25)[day] + rng.normal(0, 0.5, len(day)) for _ in range(2)
+    )
     drawn = []
     for _ in range(300):
         i = np.concatenate([np.flatnonzero(day == d) for d in rng.integers(0, 25, 25)])

@@ -84,10 +84,14 @@ def test_a_small_space_is_tried_whole_and_once(spec, rows):
 
 def test_a_range_is_searched_within_its_bounds_and_its_budget(spec, rows):
     found = search(
-        spec, rows,
-        space={"model__C": {"low": 0.01, "high": 1.0, "log": True},
-               "model__max_iter": {"low": 50, "high": 90}}, trials=6,
-    )  # fmt: skip
+        spec,
+        rows,
+        space={
+            "model__C": {"low": 0.01, "high": 1.0, "log": True},
+            "model__max_iter": {"low": 50, "high": 90},
+        },
+        trials=6,
+    )
 
     assert len(found) == 6
     assert all(0.01 <= trial.params["model__C"] <= 1 for trial in found)

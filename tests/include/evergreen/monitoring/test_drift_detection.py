@@ -298,8 +298,9 @@ def test_a_limit_that_no_distance_can_reach_cannot_alarm():
 
 
 def test_the_largest_possible_distances_are_known():
-    then = pd.DataFrame({"n": [0.0, 1.0], "flag": [0, 1], "name": ["a", "b"], "none": [None, None],
-                         "same": [1, 1]})  # fmt: skip
+    then = pd.DataFrame(
+        {"n": [0.0, 1.0], "flag": [0, 1], "name": ["a", "b"], "none": [None, None], "same": [1, 1]}
+    )
     now = then.assign(n=[3.0, 2.0])
 
     found = possible_distances(then, now)

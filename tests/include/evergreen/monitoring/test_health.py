@@ -44,28 +44,62 @@ class Day:
     def __init__(self, history, day: int = 1) -> None:
         self.history, self.as_of = history, AS_OF + timedelta(days=day)
         self.day = scoring_day(self.as_of)
-        common = {"model": history.spec.model, "as_of": self.as_of, "day": self.day,
-                  "colour": "green", "reasons": ()}  # fmt: skip
+        common = {
+            "model": history.spec.model,
+            "as_of": self.as_of,
+            "day": self.day,
+            "colour": "green",
+            "reasons": (),
+        }
         kept = KeptReport(html=NOTHING, json_report=NOTHING, snapshot=NOTHING, columns={})
         self.results = {
             "drift": DetectionReceipt(
-                **common, version="1", rows=900, reference_days=(self.day,), reference_rows=3600,
-                history_days=60, alarms=(DayAlarm(day=self.day, is_known=True, findings=()),),
-                columns=(Finding(name="temp", distance=9, usual=8, limit=40),), report=kept,
+                **common,
+                version="1",
+                rows=900,
+                reference_days=(self.day,),
+                reference_rows=3600,
+                history_days=60,
+                alarms=(DayAlarm(day=self.day, is_known=True, findings=()),),
+                columns=(Finding(name="temp", distance=9, usual=8, limit=40),),
+                report=kept,
             ),
             "quality": QualityReceipt(
-                **common, metric="roc_auc", remeasured=1, slices=(), late=(), unmatched=0,
-                windows=(QualityWindow(first=self.day, last=self.day, rows=900, labelled=880,
-                                metrics={"roc_auc": 0.68}, estimated={"roc_auc": 0.69}),),
-                versions=(VersionQuality(version="1", days=1, rows=880, offline=0.7,
-                                         realised=0.68),),
-                trivial=0.5, estimate_error=0.01, calibration_error=0.03, table=NOTHING,
+                **common,
+                metric="roc_auc",
+                remeasured=1,
+                slices=(),
+                late=(),
+                unmatched=0,
+                windows=(
+                    QualityWindow(
+                        first=self.day,
+                        last=self.day,
+                        rows=900,
+                        labelled=880,
+                        metrics={"roc_auc": 0.68},
+                        estimated={"roc_auc": 0.69},
+                    ),
+                ),
+                versions=(
+                    VersionQuality(version="1", days=1, rows=880, offline=0.7, realised=0.68),
+                ),
+                trivial=0.5,
+                estimate_error=0.01,
+                calibration_error=0.03,
+                table=NOTHING,
             ),
             "staleness": StalenessReceipt(
-                **common, version="1", champion_days=1, champion_limit=14, data_days=6,
-                data_limit=19, challenged_days=1, limit_from="no backtest yet",
+                **common,
+                version="1",
+                champion_days=1,
+                champion_limit=14,
+                data_days=6,
+                data_limit=19,
+                challenged_days=1,
+                limit_from="no backtest yet",
             ),
-        }  # fmt: skip
+        }
 
     def say(self, monitor: str, **changes) -> Day:
         self.results[monitor] = self.results[monitor].model_copy(update=changes)
@@ -79,8 +113,11 @@ class Day:
         changed = self.history.spec.model_copy(update=spec)
         return assess_health(
             Workspace(self.history.store, self.history.client, changed),
-            as_of=self.as_of, report=Report(results=self.results), is_replay=is_replay, now=NOW,
-        )  # fmt: skip
+            as_of=self.as_of,
+            report=Report(results=self.results),
+            is_replay=is_replay,
+            now=NOW,
+        )
 
     def page(self, name: str = "health.html") -> str:
         key = f"monitoring/{self.history.spec.model}/{self.day}/{name}"
@@ -132,15 +169,32 @@ def test_a_server_must_be_heard_where_the_spec_has_one(history):
 
     assert day.assess(service=Service()).missing == ("service", "skew")
 
-    day.results |= {"service": ServiceReceipt(
-        model=history.spec.model, as_of=day.as_of, day=day.day, colour="green", reasons=(),
-        requests=1000, usual_requests=None, p50_ms=1, p95_ms=2, p99_ms=3, error_rate=0,
-        by_version={"1": 1000},
-    ), "skew": SkewReceipt(
-        model=history.spec.model, as_of=day.as_of, day=day.day, colour="green", reasons=(),
-        served=60, compared=55,
-        columns=(SkewedColumn(name="temp", rows=55, share=0.5, served="1.0", prepared="2.0"),),
-    )}  # fmt: skip
+    day.results |= {
+        "service": ServiceReceipt(
+            model=history.spec.model,
+            as_of=day.as_of,
+            day=day.day,
+            colour="green",
+            reasons=(),
+            requests=1000,
+            usual_requests=None,
+            p50_ms=1,
+            p95_ms=2,
+            p99_ms=3,
+            error_rate=0,
+            by_version={"1": 1000},
+        ),
+        "skew": SkewReceipt(
+            model=history.spec.model,
+            as_of=day.as_of,
+            day=day.day,
+            colour="green",
+            reasons=(),
+            served=60,
+            compared=55,
+            columns=(SkewedColumn(name="temp", rows=55, share=0.5, served="1.0", prepared="2.0"),),
+        ),
+    }
 
     assert day.assess(service=Service()).colour == "green"
     assert "60 rows that callers sent" in day.page()
@@ -156,7 +210,7 @@ def test_red_asks_for_a_retrain_with_its_reasons(history):
 
     assert found.request.reason == "drift: temp is far"
     assert found.request.as_of == day.as_of
-    assert found.retrain == "asked for"
+    assert found.retrain == "requested"
 
 
 def test_a_stuck_brake_makes_the_day_red(history):
@@ -179,7 +233,7 @@ def test_a_replay_says_so_and_tells_nobody(history):
     found = day.assess(is_replay=True)
 
     assert found.request is None
-    assert found.retrain == "would have been asked for"
+    assert found.retrain == "would have been requested"
     assert "replay of a past day" in day.page()
 
 

@@ -27,8 +27,11 @@ def history(new_history):
 def ask(history, day: int, *, is_replay: bool = False, reasons=("drift: temp",)):
     return consider_retrain(
         Workspace(history.store, history.client, history.spec),
-        as_of=AS_OF + timedelta(days=day), reasons=reasons, is_replay=is_replay, now=NOW,
-    )  # fmt: skip
+        as_of=AS_OF + timedelta(days=day),
+        reasons=reasons,
+        is_replay=is_replay,
+        now=NOW,
+    )
 
 
 def test_without_a_reason_nothing_is_asked_for(history):
@@ -47,7 +50,7 @@ def test_drift_day_after_day_is_one_request(history):
             history.version(day, passed=False)  # the retrain comes, and changes nothing
 
     assert [day for day, of in found.items() if of.request] == [1, 8]
-    assert found[2].message == "held: one was asked for as of 2013-03-02, the cool-down is 7 days"
+    assert found[2].message == "held: one was requested as of 2013-03-02, the cool-down is 7 days"
 
 
 def test_asking_again_for_the_same_night_is_the_same_request_until_it_is_answered(history):
@@ -91,8 +94,8 @@ def test_a_replay_tells_nobody_and_leaves_the_present_alone(history):
     braked = ask(history, 2, is_replay=True)
     present = ask(history, 2)
 
-    assert (past.message, past.request) == ("would have been asked for", None)
-    assert braked.message.startswith("held: one was asked for")
+    assert (past.message, past.request) == ("would have been requested", None)
+    assert braked.message.startswith("held: one was requested")
     assert present.request is not None
 
 
@@ -136,8 +139,9 @@ def test_before_the_first_champion_nothing_is_old(history):
 def test_the_backtest_says_how_old_it_may_grow(history):
     days = pd.date_range("2013-02-01", periods=30)
     losses = [0.0] * 10 + [0.001 * n for n in range(20)]
-    table = pd.DataFrame({"day": days, "rows": 900, "evolving": 0.7,
-                          "frozen": [0.7 - loss for loss in losses]})  # fmt: skip
+    table = pd.DataFrame(
+        {"day": days, "rows": 900, "evolving": 0.7, "frozen": [0.7 - loss for loss in losses]}
+    )
     folder = f"backtests/{history.spec.model}/2013-02-01_2013-03-02"
     history.store.put(f"{folder}/a.csv", table.to_csv(index=False).encode())
 
@@ -149,7 +153,13 @@ def test_the_backtest_says_how_old_it_may_grow(history):
 
 
 def test_a_model_that_keeps_up_may_grow_as_old_as_anybody_looked():
-    table = pd.DataFrame({"day": pd.date_range("2013-02-01", periods=12), "rows": 900,
-                          "evolving": 0.7, "frozen": 0.7})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "day": pd.date_range("2013-02-01", periods=12),
+            "rows": 900,
+            "evolving": 0.7,
+            "frozen": 0.7,
+        }
+    )
 
     assert allowed_days(table, metric="roc_auc", max_loss=0.01) == 12

@@ -101,7 +101,7 @@ def test_traffic_that_dries_up_is_amber(log, spec):
     found = measure_service(log.store, spec, as_of=AS_OF)
 
     assert found.colour == "amber"
-    assert found.reasons == ("service: 50 requests came, usual are 1000",)
+    assert found.reasons == ("service: 50 requests were received, usual are 1000",)
 
 
 def test_a_silent_server_is_no_healthy_one(log, spec):

@@ -62,8 +62,9 @@ def day(scored):
         known = sent.astype(object).where(sent.notna(), None)
         columns = {name: known[name].tolist() for name in known}
         checked = check(columns, spec=spec.examples, needed=spec.examples.features, max_rows=1000)
-        log = RequestLog(store, replica="a", share=1, max_rows=500, clock=lambda: NOW,
-                         rng=random.Random(0))  # fmt: skip
+        log = RequestLog(
+            store, replica="a", share=1, max_rows=500, clock=lambda: NOW, rng=random.Random(0)
+        )
         log.add_rows(spec, checked, ["1"] * checked.count)
         asyncio.run(log.flush())
         return measure_skew(store, spec, as_of=WATCHED_AT)

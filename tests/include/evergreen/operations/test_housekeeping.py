@@ -43,7 +43,7 @@ def test_champions_and_the_newest_stay_and_the_losers_go(old):
     assert [k for k in old.store.list(f"evidence/{old.spec.model}/") if "/key-3/" in k] != []
     assert receipt.record is not None
     assert b"version 2 as of 2013-03-03" in old.store.get(receipt.record.key)
-    checks = check_invariants(old.store, old.client, old.spec, now=LATER, grace=timedelta(0))
+    checks = check_invariants(old.workspace, now=LATER, grace=timedelta(0))
     assert [c.name for c in checks if c.status == "failed"] == []
 
 

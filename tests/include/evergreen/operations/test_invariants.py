@@ -26,7 +26,7 @@ def healthy(new_history) -> History:
 
 
 def errors(of: History) -> dict[str, str]:
-    checks = check_invariants(of.store, of.client, of.spec, now=NOW + timedelta(days=4000))
+    checks = check_invariants(of.workspace, now=NOW + timedelta(days=4000))
     return {check.name: check.measured for check in checks if check.status != "passed"}
 
 

@@ -77,8 +77,9 @@ def test_what_was_learnt_once_stays_the_horizon():
     assert ROLLED_BACK.latest_as_of == on(3)
 
 
-@pytest.mark.parametrize(("day", "version"), [(0, None), (1, "1"), (2, "1"), (3, "3"), (7, "3"),
-                                              (8, "1"), (30, "1")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("day", "version"), [(0, None), (1, "1"), (2, "1"), (3, "3"), (7, "3"), (8, "1"), (30, "1")]
+)
 def test_who_was_champion_at_a_day(day, version):
     found = ROLLED_BACK.champion_at(on(day))
 

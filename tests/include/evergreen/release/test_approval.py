@@ -25,10 +25,15 @@ def history(new_history):
 
 def answer(registration, *, approved: bool, message: str = "", **changes) -> ApprovalReceipt:
     said = ApprovalReceipt(
-        model=registration.model, as_of=registration.as_of, version=registration.version,
-        compared_with=registration.compared_with, asked=True, approved=approved, actor="anna",
+        model=registration.model,
+        as_of=registration.as_of,
+        version=registration.version,
+        compared_with=registration.compared_with,
+        asked=True,
+        approved=approved,
+        actor="anna",
         message=message,
-    )  # fmt: skip
+    )
     return said.model_copy(update=changes)
 
 
@@ -48,7 +53,7 @@ def test_a_no_leaves_the_champion_and_is_written_down(history):
 
     receipt = history.deploy(version, approval=answer(version, approved=False, message="too early"))
 
-    assert (receipt.moved, receipt.reason) == (False, "anna said no: too early")
+    assert (receipt.moved, receipt.reason) == (False, "rejected by anna: too early")
     assert history.champion() is None
     entries = history.ledger().entries
     assert [(e.step, e.version, e.actor) for e in entries] == [("refused", "1", "anna, in test")]
@@ -91,7 +96,7 @@ def test_a_yes_to_something_else_is_no_yes(history, changes):
 def test_without_a_word_nothing_is_promoted(history):
     receipt = history.deploy(history.version(1))
 
-    assert "nobody was asked" in receipt.reason
+    assert "none was requested" in receipt.reason
     assert history.champion() is None
 
 
@@ -103,7 +108,7 @@ def test_a_yes_is_void_when_the_champion_changed_since(history):
 
     receipt = history.deploy(version, approval=yes)
 
-    assert "the champion changed after the yes" in receipt.reason
+    assert "the champion changed after the approval" in receipt.reason
     assert history.champion() == other.version
 
 
@@ -119,8 +124,10 @@ def test_a_yes_does_not_open_a_gate(history):
 def why_not(history, registration, *, dry_run=False):
     return reason_not_to_promote(
         Workspace(history.store, history.client, history.spec),
-        registration=registration, now=NOW, dry_run=dry_run,
-    )  # fmt: skip
+        registration=registration,
+        now=NOW,
+        dry_run=dry_run,
+    )
 
 
 def test_nobody_is_asked_what_no_answer_could_change(history):

@@ -67,9 +67,13 @@ def serve(there, spec, receipt, *, approval=None, run=None):
 
     return deploy_model(
         Workspace(there.store, there.client, spec),
-        registration=receipt.registration, actor="ada", now=NOW,
-        reevaluate=reevaluate, approval=approval, run=run,
-    )  # fmt: skip
+        registration=receipt.registration,
+        actor="ada",
+        now=NOW,
+        reevaluate=reevaluate,
+        approval=approval,
+        run=run,
+    )
 
 
 def rows_of_test_days(place, spec, identity):
@@ -123,7 +127,9 @@ def test_the_first_one_serves_there_after_its_deploy_and_not_before(history, her
 def test_what_arrived_keeps_every_invariant(history, here, there):
     serve(there, history.spec, promote(here, there, history.spec))
 
-    found = check_invariants(there.store, there.client, history.spec, now=NOW, grace=timedelta(0))
+    found = check_invariants(
+        Workspace(there.store, there.client, history.spec), now=NOW, grace=timedelta(0)
+    )
     assert [f"{c.name}: {c.measured}" for c in found if c.status != "passed"] == []
 
 
@@ -172,9 +178,15 @@ def test_where_the_spec_asks_for_approval_only_a_yes_to_this_verdict_lets_it_ser
     receipt = promote(here, there, spec)
     of = receipt.registration
     said = ApprovalReceipt(
-        model=spec.model, as_of=of.as_of, version=of.version, asked=True, actor="vera", message="",
-        compared_with="7" if "another" in answer else of.compared_with, approved=answer != "no",
-    )  # fmt: skip
+        model=spec.model,
+        as_of=of.as_of,
+        version=of.version,
+        asked=True,
+        actor="vera",
+        message="",
+        compared_with="7" if "another" in answer else of.compared_with,
+        approved=answer != "no",
+    )
 
     found = serve(there, spec, receipt, approval=None if answer == "none" else said)
 
@@ -246,12 +258,17 @@ def test_killed_at_every_third_effect_and_retried_there_is_one_version_there(his
         versions = mlflow_registry.all_versions(there.client, history.spec.model)
         keys = [version.tags[mlflow_registry.TAG_KEY] for version in versions]
         assert keys.count(receipt.registration.key) == 1
-        sent = [e.version for e in ledger_store.read_ledger(here.store, history.spec.model).entries
-                if e.step == "sent"]  # fmt: skip
+        sent = [
+            e.version
+            for e in ledger_store.read_ledger(here.store, history.spec.model).entries
+            if e.step == "sent"
+        ]
         assert sent.count(receipt.version) == 1
 
     assert attempts > 5
-    found = check_invariants(there.store, there.client, history.spec, now=NOW, grace=timedelta(0))
+    found = check_invariants(
+        Workspace(there.store, there.client, history.spec), now=NOW, grace=timedelta(0)
+    )
     assert [f"{c.name}: {c.measured}" for c in found if c.status != "passed"] == []
 
 

@@ -29,8 +29,11 @@ def test_back_to_the_last_champion_not_to_the_last_number(history):
     assert history.champion() == "1"
     last = history.ledger().entries[-1]
     assert (last.step, last.action, last.version, last.previous) == (
-        "outcome", "rollback", "1", "3",
-    )  # fmt: skip
+        "outcome",
+        "rollback",
+        "1",
+        "3",
+    )
     assert last.reason == "a test"
 
 

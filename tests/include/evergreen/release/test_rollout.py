@@ -47,10 +47,19 @@ class Rollout:
     def __init__(self, store: FolderStore, stage: RolloutStage) -> None:
         self.store = store
         entry = ledger_store.LedgerEntry(
-            step="stage", action="promote", model=MODEL, version="2", previous="1",
-            as_of=BEGAN, serves_from=BEGAN, artifact_sha256="0" * 64, actor="test",
-            reason="", recorded_at=BEGAN, stage=stage,
-        )  # fmt: skip
+            step="stage",
+            action="promote",
+            model=MODEL,
+            version="2",
+            previous="1",
+            as_of=BEGAN,
+            serves_from=BEGAN,
+            artifact_sha256="0" * 64,
+            actor="test",
+            reason="",
+            recorded_at=BEGAN,
+            stage=stage,
+        )
         self.running = ledger_store.append(
             store, ledger_store.read_ledger(store, MODEL), entry
         ).rollout
@@ -112,7 +121,7 @@ def test_without_any_server_nothing_is_proven(watched):
     assert alone.after(seconds=30).kind == "wait"
     found = alone.after(seconds=90)
     assert found.kind == "stop"
-    assert "no model server was heard of" in found.message
+    assert "no model server wrote a heartbeat" in found.message
     assert "clear this task" in found.message
 
 

@@ -23,9 +23,12 @@ from evergreen.storage.folder import FolderStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ASKED = SageMaker(
-    endpoint="flights", role="arn:aws:iam::123456789012:role/sm", image="evergreen:1",
-    data="s3://models/evergreen", alarms=("flights-p95", "flights-5xx"),
-)  # fmt: skip
+    endpoint="flights",
+    role="arn:aws:iam::123456789012:role/sm",
+    image="evergreen:1",
+    data="s3://models/evergreen",
+    alarms=("flights-p95", "flights-5xx"),
+)
 NAME = "flights-2-" + "a" * 12
 UPDATE = {
     "EndpointName": "flights",
@@ -51,10 +54,18 @@ UPDATE = {
 def intent(trained):
     night, _ = trained
     return ledger_store.LedgerEntry(
-        step="intent", action="promote", model=night.spec.model, version="2", previous="1",
-        as_of=NOW, serves_from=NOW, artifact_sha256="a" * 64, actor="test", reason="",
+        step="intent",
+        action="promote",
+        model=night.spec.model,
+        version="2",
+        previous="1",
+        as_of=NOW,
+        serves_from=NOW,
+        artifact_sha256="a" * 64,
+        actor="test",
+        reason="",
         recorded_at=NOW,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -70,8 +81,9 @@ def target(trained, credentials, tmp_path):
     client = boto3.client("sagemaker")
     with mock_aws(), Stubber(client) as stub:
         s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="models", CreateBucketConfiguration={
-            "LocationConstraint": "eu-west-1"})  # fmt: skip
+        s3.create_bucket(
+            Bucket="models", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
         made = SageMakerTarget(
             FolderStore(tmp_path),
             trained[0].spec,
@@ -86,10 +98,13 @@ def target(trained, credentials, tmp_path):
 
 def endpoint(state: str, config: str, **more) -> dict:
     return {
-        "EndpointName": "flights", "EndpointArn": "arn:aws:sagemaker:e:1:endpoint/flights",
-        "EndpointStatus": state, "EndpointConfigName": config,
-        "CreationTime": NOW, "LastModifiedTime": NOW,
-    } | more  # fmt: skip
+        "EndpointName": "flights",
+        "EndpointArn": "arn:aws:sagemaker:e:1:endpoint/flights",
+        "EndpointStatus": state,
+        "EndpointConfigName": config,
+        "CreationTime": NOW,
+        "LastModifiedTime": NOW,
+    } | more
 
 
 def prove(made, intent):
@@ -120,8 +135,9 @@ def test_the_first_version_makes_the_endpoint_on_moto(new_history, credentials, 
     history.spec = history.spec.model_copy(update={"deployment": deployment})
     with mock_aws():
         s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="models", CreateBucketConfiguration={
-            "LocationConstraint": "eu-west-1"})  # fmt: skip
+        s3.create_bucket(
+            Bucket="models", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
         registration = history.version(0)
 
         first = history.deploy(registration)

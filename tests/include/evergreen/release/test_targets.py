@@ -47,9 +47,16 @@ def watch(history, *, now: datetime, state: str = "ready", failed: bool = False)
         counter.add(10, is_failed=failed)
         tally = counter.histogram
         seen = Observation(
-            replica="a", recorded_at=now, state=state, error="it broke" if failed else None,
-            challenger=tally, champion=tally, difference=0, scale=1, compared=1,
-        )  # fmt: skip
+            replica="a",
+            recorded_at=now,
+            state=state,
+            error="it broke" if failed else None,
+            challenger=tally,
+            champion=tally,
+            difference=0,
+            scale=1,
+            compared=1,
+        )
         keep_observation(history.store, history.spec.model, running.number, seen)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
+from tests.conftest import AS_OF
 from tests.support.night import History
 
-from evergreen.receipts.common import Check
+from evergreen.receipts.common import Check, StageReceipt
 from evergreen.receipts.release import ScoredSection, ScoredTest, TestScore
+from evergreen.registry import mlflow_registry
 from evergreen.reporting.evidence import EvidencePack, render_evidence
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
 from evergreen.storage.records import load_document
@@ -74,6 +77,37 @@ def test_the_page_says_first_what_the_verdict_is_and_then_why(pack):
         assert text in page
 
 
+@pytest.mark.parametrize("status", ["failed", "unknown"])
+def test_a_check_of_a_further_stage_holds_the_version_back_and_has_a_section(history, status):
+    history.deploy(history.version(1))
+    checks = tuple(
+        Check(name=f"the {name} check", status=name, measured="7 MB", required="5 MB")
+        for name in ("passed", status)
+    )
+    as_of = AS_OF + timedelta(days=2)
+    stages = {"size": StageReceipt(model=history.spec.model, as_of=as_of, checks=checks)}
+
+    receipt = history.version(2, stages=stages)
+    later = history.version(2)  # a second try whose stage gave no result
+
+    page = history.store.get(receipt.evidence).decode()
+    assert "Size" in headings(page)
+    assert f"missed the {status} check. The champion stays." in page
+    assert (receipt.passed, later.passed) == (False, False)
+    tags = history.client.get_model_version(history.spec.model, receipt.version).tags
+    assert tags[mlflow_registry.TAG_PASSED] == "failed"
+    assert not history.deploy(receipt).moved
+    assert not history.reevaluate(receipt).passed
+
+
+def test_further_stages_that_pass_hold_nothing_back(history):
+    check = Check(name="size", status="passed", measured="4 MB", required="5 MB")
+    as_of = AS_OF + timedelta(days=1)
+    stages = {"size": StageReceipt(model=history.spec.model, as_of=as_of, checks=(check,))}
+
+    assert history.deploy(history.version(1, stages=stages)).moved
+
+
 def test_nothing_is_fetched_and_nothing_runs(pack):
     seen = Tags(render_evidence(pack))
 
@@ -92,6 +126,7 @@ def test_hostile_names_and_values_stay_text(pack):
                 one.model_copy(update={"name": HOSTILE}) for one in pack.importances
             ),
             "drift": pack.drift.model_copy(update={"columns": {HOSTILE: {"note": HOSTILE}}}),
+            "stages": {HOSTILE: StageReceipt(model="m", as_of=pack.as_of, checks=(check,))},
             "contract": pack.contract.model_copy(update={"checks": (check,)}),
             "card": pack.card.model_copy(
                 update={"limits": (HOSTILE,), "owner": HOSTILE, "intended_use": HOSTILE}

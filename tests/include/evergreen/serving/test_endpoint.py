@@ -56,8 +56,11 @@ class Version:
 def rows(count: int) -> RequestRows:
     columns = {name: [1.0] * count for name in SPEC.examples.numeric}
     columns |= {name: ["x"] * count for name in SPEC.examples.categorical}
-    columns |= {"hour": list(range(count)), "flight": list(range(count)),
-                "scheduled_departure": ["2013-03-01"] * count}  # fmt: skip
+    columns |= {
+        "hour": list(range(count)),
+        "flight": list(range(count)),
+        "scheduled_departure": ["2013-03-01"] * count,
+    }
     return check(columns, spec=SPEC.examples, needed=SPEC.examples.features, max_rows=10_000)
 
 
@@ -68,9 +71,11 @@ def answered(
     endpoint = Endpoint(SPEC, timeout_s=5)
     seen = StageStats()
     endpoint.traffic = ServedVersions(
-        champion=champion or Version("1", divisor=100), challenger=challenger, stage=stage,
+        champion=champion or Version("1", divisor=100),
+        challenger=challenger,
+        stage=stage,
         seen=seen,
-    )  # fmt: skip
+    )
 
     async def ask() -> PredictionResult:
         found = await endpoint.answer(asked)
@@ -92,8 +97,7 @@ def test_before_any_version_nobody_answers():
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_each_row_of_a_batch_is_answered_in_its_place_by_its_version(share):
-    found, seen, _ = answered(rows(2000), stage=canary(share),
-                              challenger=Version("2", divisor=50))  # fmt: skip
+    found, seen, _ = answered(rows(2000), stage=canary(share), challenger=Version("2", divisor=50))
 
     expected = [n / (50 if by == "2" else 100) for n, by in enumerate(found.versions)]
     assert found.scores.tolist() == expected
@@ -104,8 +108,9 @@ def test_each_row_of_a_batch_is_answered_in_its_place_by_its_version(share):
 
 def test_a_larger_share_only_adds_entities_and_another_version_draws_others():
     def chosen(share: float, version: str = "2") -> set[int]:
-        found, _, _ = answered(rows(500), stage=canary(share),
-                               challenger=Version(version, divisor=50))  # fmt: skip
+        found, _, _ = answered(
+            rows(500), stage=canary(share), challenger=Version(version, divisor=50)
+        )
         return {n for n, by in enumerate(found.versions) if by == version}
 
     assert chosen(0.1) == chosen(0.1)
@@ -114,8 +119,9 @@ def test_a_larger_share_only_adds_entities_and_another_version_draws_others():
 
 
 def test_in_shadow_nobody_sees_the_new_version_and_both_are_compared():
-    found, seen, _ = answered(rows(10), stage=RolloutStage(kind="shadow", minutes=1),
-                              challenger=Version("2", divisor=50))  # fmt: skip
+    found, seen, _ = answered(
+        rows(10), stage=RolloutStage(kind="shadow", minutes=1), challenger=Version("2", divisor=50)
+    )
 
     assert set(found.versions) == {"1"}
     assert found.scores.tolist() == [n / 100 for n in range(10)]

@@ -29,17 +29,35 @@ def server(serving, mlflow_uri, tmp_path_factory):
 
 def test_schemathesis_finds_no_fault_of_the_server(server, tmp_path):
     command = [
-        str(Path(sys.executable).with_name("schemathesis")), "run", "--url", server.url,
-        "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        "--url",
+        server.url,
+        "--checks",
+        "not_a_server_error,status_code_conformance,content_type_conformance,"
         "response_schema_conformance",
-        "--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES),
-        "--mode", "all", "--seed", "1", "--header", f"Authorization: Bearer {TOKEN}",
-        "--exclude-path", "/metrics", f"{server.url}/openapi.json",
-    ]  # fmt: skip
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--max-examples",
+        str(EXAMPLES),
+        "--mode",
+        "all",
+        "--seed",
+        "1",
+        "--header",
+        f"Authorization: Bearer {TOKEN}",
+        "--exclude-path",
+        "/metrics",
+        f"{server.url}/openapi.json",
+    ]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=500, cwd=tmp_path,
+        command,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        cwd=tmp_path,
         env=os.environ | {"NO_COLOR": "1"},
-    )  # fmt: skip
+    )
 
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "Tested: 9" in done.stdout

@@ -198,8 +198,11 @@ def test_the_request_log_is_what_monitor_reads(server, serving, rows, serves):
         keys = serving.store.list(f"requests/{MODEL}/{day}/")
         return pd.concat([from_parquet(serving.store.get(key)) for key in keys])
 
-    wait_until(lambda: len(list(serving.store.list(f"requests/{MODEL}/{day}/"))) > 0, within_s=60,
-               what="the request log")  # fmt: skip
+    wait_until(
+        lambda: len(list(serving.store.list(f"requests/{MODEL}/{day}/"))) > 0,
+        within_s=60,
+        what="the request log",
+    )
     time.sleep(1.5)
     found = measure_service(serving.store, serving.spec, as_of=as_of)
 

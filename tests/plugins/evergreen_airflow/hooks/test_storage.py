@@ -30,9 +30,11 @@ def test_a_bucket_by_airflows_aws_connection(opened, s3):
     there = bucket_at(s3, "by-connection", "night")
 
     store = opened(
-        conn_type="aws", login="key", password="secret",
+        conn_type="aws",
+        login="key",
+        password="secret",
         extra={"uri": there.uri, "endpoint_url": s3, "region_name": "us-east-1"},
-    )  # fmt: skip
+    )
 
     store.put("k", b"x")
     assert there.get("k") == b"x"

@@ -1,4 +1,8 @@
-"""A machine without PostgreSQL: the stack runs on SQLite and refuses what is not safe there."""
+"""
+A machine without PostgreSQL: the stack runs on SQLite and refuses what is not safe there.
+
+`make test` leaves this out, for its time: `make test-services` runs it.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ The nightly loop on what teams run: PostgreSQL, Redis, two Celery workers, an S3
 
 All by docker-compose.yaml's own commands and environment, started natively
 (tests/support/production.py); then one worker dies while it trains, and the night still ends
-with one version.
+with one version. `make test` leaves this out, for its time: `make test-services` runs it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.layout import EVIDENCE_DATA
+from evergreen.workspace import Workspace
 from evergreen_airflow.embedded.api import FINISHED
 from tests.acceptance.conftest import HELD, WINDOW, Workflow, copy_project, night
 from tests.conftest import ROOT, mlflow_server, wait_until
@@ -57,10 +58,12 @@ class Shipped(Workflow):
 @pytest.fixture(scope="module")
 def production(airflow_services, tmp_path_factory):
     spec = {
-        "candidates": ["linear", "poor", "slow"], "start_date": "2025-01-01",
-        "schedule": "0 6 29 2 *", "deployment": {"target": "server"},
+        "candidates": ["linear", "poor", "slow"],
+        "start_date": "2025-01-01",
+        "schedule": "0 6 29 2 *",
+        "deployment": {"target": "server"},
         "quality": {"window_days": 3, "lookback_days": 7, "min_rows": 100},
-    }  # fmt: skip
+    }
     root = copy_project(tmp_path_factory.mktemp("shipped"), {MODEL: spec})
     shutil.rmtree(root / "include" / "models" / "flight_delay")
     (root / "dags" / "flights_feed.py").unlink()
@@ -121,9 +124,14 @@ def second(model, production):
     last = night(NIGHTS).date() - timedelta(days=1)
     warehouse.load(engine, warehouse.flights(last - timedelta(days=70), last))
     connection = {
-        "connection_id": "warehouse", "conn_type": "postgres", "host": "127.0.0.1", "port": port,
-        "schema": "postgres", "login": USER, "password": password,
-    }  # fmt: skip
+        "connection_id": "warehouse",
+        "conn_type": "postgres",
+        "host": "127.0.0.1",
+        "port": port,
+        "schema": "postgres",
+        "login": USER,
+        "password": password,
+    }
     model.stack.api.http.post("/connections", json=connection).raise_for_status()
     found = Shipped(stack=model.stack, project=production.project, model=SECOND)
     found.retrain(1)
@@ -158,10 +166,13 @@ def test_it_goes_to_another_registry_through_its_own_dag(second, tmp_path):
     store = FolderStore(tmp_path / "staging")
     with mlflow_server(tmp_path / "mlflow") as url:
         for connection in (
-            {"connection_id": "object_store_staging", "conn_type": "generic",
-             "extra": json.dumps({"uri": store.uri})},
+            {
+                "connection_id": "object_store_staging",
+                "conn_type": "generic",
+                "extra": json.dumps({"uri": store.uri}),
+            },
             {"connection_id": "mlflow_staging", "conn_type": "generic", "host": url},
-        ):  # fmt: skip
+        ):
             found.stack.api.http.post("/connections", json=connection).raise_for_status()
         found.run("promote", "to-staging", to="staging", reason="looks well", dry_run=False)
         there = MlflowClient(url, url)
@@ -169,7 +180,7 @@ def test_it_goes_to_another_registry_through_its_own_dag(second, tmp_path):
         arrived = there.get_model_version_by_alias(SECOND, "champion")
         tag = mlflow_registry.TAG_SHA256
         assert arrived.tags[tag] == found.version_tags()["1"][tag]
-        checks = check_invariants(store, there, found.spec, now=datetime.now(UTC))
+        checks = check_invariants(Workspace(store, there, found.spec), now=datetime.now(UTC))
         assert [check.name for check in checks if check.status != "passed"] == []
     assert found.ledger().entries[-1].step == "sent"
     assert "looks well" in ledger_store.read_ledger(store, SECOND).champion.reason
@@ -198,9 +209,12 @@ def test_neither_database_opens_for_the_other(production, user, theirs):
     password = production.secrets[f"{user.upper()}_DB_PASSWORD"]
     with pytest.raises(psycopg2.OperationalError, match="permission denied for database"):
         psycopg2.connect(
-            host="127.0.0.1", port=production.ports["postgres"], user=user, password=password,
+            host="127.0.0.1",
+            port=production.ports["postgres"],
+            user=user,
+            password=password,
             dbname=theirs,
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("service", ["mlflow", "api-server", "scheduler", "triggerer"])
@@ -240,8 +254,9 @@ def test_a_worker_that_dies_while_it_trains_costs_only_time(first_night, product
         what="the end of the night",
     )
 
-    slow = next(t for t in first_night.tasks("retrain", "night-2")
-                if t["rendered_map_index"] == "slow")  # fmt: skip
+    slow = next(
+        t for t in first_night.tasks("retrain", "night-2") if t["rendered_map_index"] == "slow"
+    )
     assert first_night.stack.api.state(f"{MODEL}__retrain", "night-2") == "success"
     assert (slow["state"], slow["try_number"]) == ("success", 2)
     assert sorted(first_night.versions()) == ["1", "2"]
@@ -252,8 +267,9 @@ def test_a_worker_that_dies_while_it_trains_costs_only_time(first_night, product
 def worker_of_slow(model, production) -> str | None:
     """Return the worker that runs the slow candidate: a task's process is named after it."""
     tasks = model.tasks("retrain", "night-2")
-    found = [t["id"] for t in tasks
-             if t["state"] == "running" and t["rendered_map_index"] == "slow"]  # fmt: skip
+    found = [
+        t["id"] for t in tasks if t["state"] == "running" and t["rendered_map_index"] == "slow"
+    ]
     for name in ("worker", "worker-2"):
         if found and any(found[0] in command for command in production.commands(name)):
             return name
@@ -273,8 +289,11 @@ def test_metrics_of_tasks_and_models_are_pushed_under_the_names_that_dashboards_
     def named() -> set[str]:
         return {name.replace(".", "_") for name in production.metrics}
 
-    wanted = {name.removesuffix("_total") for expression in expressions().values()
-              for name in re.findall(r"airflow_\w+", expression)}  # fmt: skip
+    wanted = {
+        name.removesuffix("_total")
+        for expression in expressions().values()
+        for name in re.findall(r"airflow_\w+", expression)
+    }
     only_if_failed = {"airflow_ti_failures"}
     wait_until(lambda: wanted - only_if_failed <= named(), within_s=180, what="all metrics")
     assert {"model", "task"} <= production.metrics["airflow.evergreen.task_cpu_seconds"]
@@ -284,10 +303,11 @@ def test_openlineage_is_told_the_way_from_raw_days_to_predictions(first_night, p
     told = [json.loads(line) for line in production.lineage.read_text().splitlines()]
     ended = [one for one in told if one["eventType"] == "COMPLETE" and one["outputs"]]
     ways = {
-        one["job"]["name"]: tuple({d["name"].removeprefix("store/") for d in one[side]}
-                                  for side in ("inputs", "outputs"))
+        one["job"]["name"]: tuple(
+            {d["name"].removeprefix("store/") for d in one[side]} for side in ("inputs", "outputs")
+        )
         for one in ended
-    }  # fmt: skip
+    }
 
     read, _ = ways[f"{MODEL}__retrain.validate_data"]
     assert read == {"raw/flights", "raw/weather"}
@@ -340,13 +360,20 @@ def everything_written(production):
             )
     for kind, database, query in (
         ("xcom", "airflow", "SELECT task_id, value::text FROM xcom"),
-        ("rendered", "airflow", "SELECT task_id, rendered_fields::text "
-                                "FROM rendered_task_instance_fields"),
+        (
+            "rendered",
+            "airflow",
+            "SELECT task_id, rendered_fields::text FROM rendered_task_instance_fields",
+        ),
         ("runs", "airflow", "SELECT run_id, conf::text FROM dag_run"),
         ("events", "airflow", "SELECT event, extra FROM log"),
-        ("mlflow", "mlflow", "SELECT key, value FROM tags UNION ALL SELECT key, value FROM params "
-                             "UNION ALL SELECT key, value FROM model_version_tags"),
-    ):  # fmt: skip
+        (
+            "mlflow",
+            "mlflow",
+            "SELECT key, value FROM tags UNION ALL SELECT key, value FROM params "
+            "UNION ALL SELECT key, value FROM model_version_tags",
+        ),
+    ):
         for number, (name, value) in enumerate(rows_of(production, database, query)):
             yield (kind, f"{name} {number}"), str(value).encode()
     for file in production.home.glob("*.log"):
@@ -357,10 +384,13 @@ def everything_written(production):
 def rows_of(production, database: str, query: str) -> list[tuple]:
     with (
         psycopg2.connect(
-            host="127.0.0.1", port=production.ports["postgres"], user=database, dbname=database,
+            host="127.0.0.1",
+            port=production.ports["postgres"],
+            user=database,
+            dbname=database,
             password=production.secrets[f"{database.upper()}_DB_PASSWORD"],
         ) as connection,
         connection.cursor() as cursor,
-    ):  # fmt: skip
+    ):
         cursor.execute(query)
         return cursor.fetchall()
