@@ -37,6 +37,7 @@ TESTED_BY = {
     f"{CORE}/modeling/candidates.py": f"{UNIT}/test_problems.py",
     f"{CORE}/modeling/comparison.py": f"{UNIT}/test_lifecycle.py",
     f"{CORE}/modeling/evaluation.py": f"{UNIT}/test_lifecycle.py",
+    f"{CORE}/modeling/paired_gain.py": f"{UNIT}/modeling/test_metrics.py",
     f"{CORE}/modeling/prediction.py": f"{UNIT}/test_problems.py",
     f"{CORE}/modeling/training.py": f"{UNIT}/test_lifecycle.py",
     f"{CORE}/monitoring/drift_alarms.py": f"{UNIT}/monitoring/test_drift_detection.py",
