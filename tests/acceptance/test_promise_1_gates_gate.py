@@ -22,6 +22,7 @@ from evergreen.errors import CandidateError
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import trivial_baseline
 from evergreen.modeling.gates import GateInputs, ModelScores, check_gates
+from evergreen.modeling.paired_gain import obuchowski_gain, paired_gain
 from evergreen.receipts.modeling import Importance
 from evergreen.spec import load_spec
 from evergreen.spec.data import WindowSpec
@@ -272,7 +273,7 @@ def test_rows_taken_one_by_one_would_promote_many_of_them(real_pairs, capsys):
     def is_promoted_by_rows(pair: Pair) -> bool:
         every = np.arange(len(pair.days))
         values = pair.truth.values
-        found, error = metrics.obuchowski_gain(values, pair.one, pair.other, clusters=every)
+        found, error = obuchowski_gain(values, pair.one, pair.other, clusters=every)
         return found > 1.96 * error
 
     promoted = sum(map(is_promoted_by_rows, tries))
@@ -298,7 +299,7 @@ def test_of_400_equal_pairs_with_effects_of_the_day_at_most_one_in_twenty_is_pro
         if metric == "brier_loss":
             one, other = (1 / (1 + np.exp(-p)) for p in (one, other))
         promoted += (
-            metrics.paired_gain(
+            paired_gain(
                 pair.truth, one, other, metric=metric, confidence=0.975, clusters=pair.days
             )[1]
             > 0
@@ -343,9 +344,7 @@ def test_the_power_of_the_gate_is_counted(days, capsys):
     ]
 
     promoted = sum(
-        metrics.paired_gain(
-            p.truth, p.one, p.other, metric="roc_auc", confidence=0.975, clusters=p.days
-        )[1]
+        paired_gain(p.truth, p.one, p.other, metric="roc_auc", confidence=0.975, clusters=p.days)[1]
         > 0
         for p in pairs
     )
@@ -362,10 +361,7 @@ def test_the_power_of_the_gate_is_counted(days, capsys):
 def _mean_gain(pairs: list[Pair]) -> float:
     return float(
         np.mean(
-            [
-                metrics.obuchowski_gain(p.truth.values, p.one, p.other, clusters=p.days)[0]
-                for p in pairs
-            ]
+            [obuchowski_gain(p.truth.values, p.one, p.other, clusters=p.days)[0] for p in pairs]
         )
     )
 

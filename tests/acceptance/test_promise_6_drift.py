@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from evergreen.data import examples
-from evergreen.monitoring.drift_detection import alarm_of
+from evergreen.monitoring.drift_alarms import alarm_of
 from evergreen.monitoring.drift_distances import MISSING, SPREAD, UNSEEN, measure_distances
 from evergreen.monitoring.drift_thresholds import thresholds
 from evergreen.spec import load_spec

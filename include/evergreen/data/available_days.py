@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import date
 
-from evergreen.data.preparation import PreparedDay, load_prepare, prepare_day
+from evergreen.data.prepared_days import PreparedDay, load_prepare, prepare_day
 from evergreen.data.validation import DayVerdict, day_verdicts
 from evergreen.data.window import DayRange
 from evergreen.errors import DataContractError

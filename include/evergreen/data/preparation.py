@@ -1,113 +1,45 @@
 """
-Turn raw days into examples, each day once.
+Prepare the examples of a training window, and load those that a run may learn from.
 
-A day's examples are kept under the digest of everything that made them: raw bytes, contract and
-the code of ``prepare.py``. What a run may learn from is decided later, by its ``as_of``.
+What a run may learn from is decided by its ``as_of``: only what was known by then.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
 
 from evergreen.data import examples
-from evergreen.data.parquet import from_parquet, to_parquet
-from evergreen.data.partitions import open_partition, partition
-from evergreen.data.validation import DayVerdict, load_verdicts
-from evergreen.data.window import SEGMENTS, DayRange, TrainingWindow, start_of, training_window
-from evergreen.digests import prepare_digest
-from evergreen.errors import CandidateError, DataContractError
+from evergreen.data.parquet import from_parquet
+from evergreen.data.prepared_days import PreparedDay, Verdicts, load_prepare, prepare_day
+from evergreen.data.validation import load_verdicts
+from evergreen.data.window import SEGMENTS, TrainingWindow, start_of, training_window
+from evergreen.errors import DataContractError
 from evergreen.receipts.common import ObjectRef
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.spec import ModelSpec
-from evergreen.spec.data import TableContract
 from evergreen.storage import layout
-from evergreen.storage.base import ObjectStore, sha256_of
-from evergreen.storage.records import (
-    canonical_json,
-    digest_of,
-    find_or_make,
-    put_once,
-    read_object,
-)
-from evergreen.values import Frozen
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import canonical_json, digest_of, put_once, read_object
 
 log = logging.getLogger(__name__)
 
-Prepare = Callable[[dict[str, pd.DataFrame], date], pd.DataFrame]
-Verdicts = Mapping[tuple[str, date], DayVerdict]
 
-#: Raise this when the layout of prepared examples changes: it is part of every day's digest.
-EXAMPLES_FORMAT = "2"
+@dataclass(frozen=True, kw_only=True)
+class WindowDay:
+    """One day of a window: where it belongs, what it holds, what of it was known at ``as_of``."""
 
-#: The pandas type of a raw column in which nothing is known yet, by its type in the contract.
-NULLS = {
-    "string": "str",
-    "integer": "float64",
-    "number": "float64",
-    "boolean": "boolean",
-    "datetime": "datetime64[us, UTC]",
-}
-
-
-class PreparedDay(Frozen):
-    """One day of examples in the store, with what a window needs to know without reading it."""
-
-    day: date
-    data: ObjectRef
-    rows: int
-    labelled: examples.Labelled
-    columns: dict[str, examples.ColumnSummary]
-
-
-def load_prepare(model: str) -> Prepare:
-    """
-    Return the user's ``prepare`` function.
-
-    :raises CandidateError: If ``prepare.py`` cannot be imported or has no such function.
-    """
-    try:
-        module = importlib.import_module(f"models.{model}.prepare")
-        prepare: Prepare = module.prepare
-    except Exception as error:
-        raise CandidateError(
-            f"include/models/{model}/prepare.py gave {type(error).__name__}: {error}. "
-            "Expected a module with a function prepare(raw, day)."
-        ) from error
-    return prepare
-
-
-def prepare_day(
-    store: ObjectStore, spec: ModelSpec, *, day: date, verdicts: Verdicts, prepare: Prepare
-) -> tuple[PreparedDay, bool]:
-    """Return the examples of *day*, and whether they had to be made."""
-    cache_key = _cache_key(spec, day=day, verdicts=verdicts)
-
-    def make() -> PreparedDay:
-        raw = {
-            table: _raw_rows(store, spec, table=table, day=day, verdicts=verdicts)
-            for table in spec.tables
-        }
-        frame = examples.checked(prepare(raw, day), spec=spec.examples, day=day)
-        folder = layout.examples_folder(spec.model, day)
-        return PreparedDay(
-            day=day,
-            data=put_once(store, folder, to_parquet(frame), suffix=".parquet"),
-            rows=len(frame),
-            labelled=examples.labelled(frame, spec=spec.examples),
-            columns=examples.summarise(frame, spec=spec.examples),
-        )
-
-    key = layout.examples_record(spec.model, day, cache_key)
-    return find_or_make(store, key, PreparedDay, make)
+    segment: str
+    prepared: PreparedDay
+    known: examples.Labelled
+    is_new: bool
 
 
 def prepare_window(
@@ -122,50 +54,66 @@ def prepare_window(
     :raises DataContractError: If a segment has no label or only one class, or an input is null or
         constant throughout the training days.
     """
-    verdicts, prepare = load_verdicts(store, validation), load_prepare(spec.model)
-    entries: list[WindowDay] = []
-    made = 0
-    for segment in SEGMENTS:
-        for day in getattr(window, segment):
-            prepared, is_new = prepare_day(store, spec, day=day, verdicts=verdicts, prepare=prepare)
-            made += is_new
-            known = _known_at(store, spec, prepared, as_of=window.as_of)
-            entries.append(WindowDay(segment=segment, prepared=prepared, known=known))
-            if is_new and made % 20 == 0:
-                log.info("prepared %d new days, now at %s", made, day)
+    verdicts = load_verdicts(store, validation)
+    entries = _window_days(store, spec, window, verdicts)
     _refuse_untrainable(spec, entries)
     digest = digest_of(*(f"{e.segment} {e.prepared.day} {e.known.digest}" for e in entries))
-    manifest = put_once(
-        store,
-        layout.examples_windows(spec.model),
-        canonical_json(
-            {
-                "as_of": window.as_of.isoformat(),
-                "digest": digest,
-                "days": [
-                    {
-                        "day": str(e.prepared.day),
-                        "segment": e.segment,
-                        "data": e.prepared.data.model_dump(),
-                    }
-                    for e in entries
-                ],
-                "raw": {v.raw_key: v.raw_sha256 for v in verdicts.values()},
-            }
-        ),
-        suffix=".json",
-    )
+    manifest = _keep_manifest(store, spec, entries, verdicts, as_of=window.as_of, digest=digest)
     return ExamplesReceipt(
         model=spec.model,
         as_of=window.as_of,
         manifest=manifest,
         digest=digest,
         days=len(entries),
-        days_prepared=made,
+        days_prepared=sum(e.is_new for e in entries),
         rows=sum(e.prepared.rows for e in entries),
         labelled={s: sum(e.known.rows for e in entries if e.segment == s) for s in SEGMENTS},
         classes={s: dict(_classes(entries, segment=s)) for s in SEGMENTS},
     )
+
+
+def _window_days(
+    store: ObjectStore, spec: ModelSpec, window: TrainingWindow, verdicts: Verdicts
+) -> list[WindowDay]:
+    """Prepare each day of *window*, segment by segment."""
+    prepare = load_prepare(spec.model)
+    entries: list[WindowDay] = []
+    made = 0
+    for segment in SEGMENTS:
+        for day in getattr(window, segment):
+            prepared, is_new = prepare_day(store, spec, day=day, verdicts=verdicts, prepare=prepare)
+            known = _known_at(store, spec, prepared, as_of=window.as_of)
+            entries.append(
+                WindowDay(segment=segment, prepared=prepared, known=known, is_new=is_new)
+            )
+            made += is_new
+            if is_new and made % 20 == 0:
+                log.info("prepared %d new days, now at %s", made, day)
+    return entries
+
+
+def _keep_manifest(
+    store: ObjectStore,
+    spec: ModelSpec,
+    entries: Sequence[WindowDay],
+    verdicts: Verdicts,
+    *,
+    as_of: datetime,
+    digest: str,
+) -> ObjectRef:
+    """Write down which objects the window is made of, and from which raw ones."""
+    days = [
+        {"day": str(e.prepared.day), "segment": e.segment, "data": e.prepared.data.model_dump()}
+        for e in entries
+    ]
+    content = {
+        "as_of": as_of.isoformat(),
+        "digest": digest,
+        "days": days,
+        "raw": {v.raw_key: v.raw_sha256 for v in verdicts.values()},
+    }
+    folder = layout.examples_windows(spec.model)
+    return put_once(store, folder, canonical_json(content), suffix=".json")
 
 
 def load_examples(
@@ -228,15 +176,6 @@ def load_training(
     return frame, int((frame[spec.examples.event_time] < fit_end).sum())
 
 
-@dataclass(frozen=True, kw_only=True)
-class WindowDay:
-    """One day of a window: where it belongs, what it holds, what of it was known."""
-
-    segment: str
-    prepared: PreparedDay
-    known: examples.Labelled
-
-
 def _known_at(
     store: ObjectStore, spec: ModelSpec, prepared: PreparedDay, *, as_of: datetime
 ) -> examples.Labelled:
@@ -247,47 +186,6 @@ def _known_at(
     frame = from_parquet(read_object(store, prepared.data))
     known = examples.known(frame, spec=spec.examples, as_of=as_of)
     return examples.labelled(known, spec=spec.examples)
-
-
-def _cache_key(spec: ModelSpec, *, day: date, verdicts: Verdicts) -> str:
-    used = [
-        f"{table} {d} {verdicts[table, d].raw_sha256} {verdicts[table, d].broken}"
-        for table, rule in spec.raw_tables.items()
-        for d in DayRange(
-            first=day - timedelta(days=rule.lookback_days), end=day + timedelta(days=1)
-        )
-    ]
-    columns = canonical_json(spec.examples.model_dump(mode="json"))
-    return digest_of(EXAMPLES_FORMAT, prepare_digest(spec.model), columns, *used)
-
-
-def _raw_rows(
-    store: ObjectStore, spec: ModelSpec, *, table: str, day: date, verdicts: Verdicts
-) -> pd.DataFrame:
-    """Return the rows of *table* that ``prepare`` may see for *day*, quarantined ones left out."""
-    lookback = timedelta(days=spec.raw_tables[table].lookback_days)
-    frames = []
-    for d in DayRange(first=day - lookback, end=day + timedelta(days=1)):
-        part, verdict = partition(spec, table=table, day=d), verdicts[table, d]
-        data = store.get(part.key)
-        if sha256_of(data) != verdict.raw_sha256:
-            raise DataContractError(
-                f"{part} was replaced after it was validated in this run. Nothing was prepared "
-                "from it. Clear validate_data and the tasks after it."
-            )
-        frame = _with_late_columns(open_partition(part, data).to_pandas(), spec.contract_of(table))
-        frames.append(frame.drop(index=list(verdict.broken)))
-    return pd.concat(frames, ignore_index=True)
-
-
-def _with_late_columns(frame: pd.DataFrame, contract: TableContract) -> pd.DataFrame:
-    """Return *frame* with a null of its type for every label column that did not come yet."""
-    late = {
-        name: pd.Series(None, index=frame.index, dtype=NULLS[rule.type])
-        for name, rule in contract.columns.items()
-        if rule.known_later and (name not in frame or frame[name].isna().all())
-    }
-    return frame.assign(**late)
 
 
 def _classes(entries: list[WindowDay], *, segment: str) -> Counter[str]:

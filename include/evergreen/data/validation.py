@@ -21,6 +21,7 @@ from evergreen.errors import DataContractError
 from evergreen.receipts.common import Check, ObjectRef
 from evergreen.receipts.data import ValidationReceipt
 from evergreen.spec import ModelSpec
+from evergreen.spec.data import TableContract
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, sha256_of
 from evergreen.storage.records import (
@@ -200,7 +201,6 @@ def _most_common(reasons: dict[str, int]) -> list[tuple[str, int]]:
 def _table_checks(spec: ModelSpec, table: str, verdicts: list[DayVerdict]) -> Iterable[Check]:
     contract = spec.contract_of(table)
     mine = sorted((v for v in verdicts if v.table == table), key=lambda v: v.day)
-    newest = mine[-1]
     yield Check(
         name=f"{table}: columns and types",
         status="passed",
@@ -222,32 +222,42 @@ def _table_checks(spec: ModelSpec, table: str, verdicts: list[DayVerdict]) -> It
         measured=f"{smallest.rows} on {smallest.day}",
         required=f">= {contract.min_rows}",
     )
-    history = [v.rows for v in mine[:-1]][-contract.history_days :]
+    yield _volume_check(contract, mine)
+    if mine[-1].newest_event is not None:
+        yield _freshness_check(contract, mine[-1], mine[-1].newest_event)
+
+
+def _volume_check(contract: TableContract, verdicts: list[DayVerdict]) -> Check:
+    """Hold the rows of the newest of *verdicts*, oldest first, against the days before it."""
+    newest = verdicts[-1]
+    name = f"{newest.table}: volume of {newest.day}"
+    history = [v.rows for v in verdicts[:-1]][-contract.history_days :]
     if len(history) < MIN_VOLUME_DAYS:
-        yield Check(
-            name=f"{table}: volume of {newest.day}",
+        return Check(
+            name=name,
             status="unknown",
             measured=f"{newest.rows} rows, {len(history)} days of history",
             required=f"{MIN_VOLUME_DAYS} days of history; min_rows guards until then",
         )
-    else:
-        usual = median(history)
-        least = contract.min_rows_vs_history * usual
-        yield Check(
-            name=f"{table}: volume of {newest.day}",
-            status="passed" if newest.rows >= least else "failed",
-            measured=f"{newest.rows} rows",
-            required=f">= {least:.0f}, {contract.min_rows_vs_history:.0%} of the usual {usual:.0f}",
-        )
-    if newest.newest_event is not None:
-        age = start_of(newest.day) + timedelta(days=1) - newest.newest_event
-        hours = age / timedelta(hours=1)
-        yield Check(
-            name=f"{table}: freshness of {newest.day}",
-            status="passed" if hours <= contract.fresh_within_hours else "failed",
-            measured=f"newest event {hours:.1f} h before midnight",
-            required=f"<= {contract.fresh_within_hours:g} h",
-        )
+    usual = median(history)
+    least = contract.min_rows_vs_history * usual
+    return Check(
+        name=name,
+        status="passed" if newest.rows >= least else "failed",
+        measured=f"{newest.rows} rows",
+        required=f">= {least:.0f}, {contract.min_rows_vs_history:.0%} of the usual {usual:.0f}",
+    )
+
+
+def _freshness_check(contract: TableContract, newest: DayVerdict, newest_event: datetime) -> Check:
+    age = start_of(newest.day) + timedelta(days=1) - newest_event
+    hours = age / timedelta(hours=1)
+    return Check(
+        name=f"{newest.table}: freshness of {newest.day}",
+        status="passed" if hours <= contract.fresh_within_hours else "failed",
+        measured=f"newest event {hours:.1f} h before midnight",
+        required=f"<= {contract.fresh_within_hours:g} h",
+    )
 
 
 def _refuse_failed(spec: ModelSpec, checks: list[Check]) -> None:

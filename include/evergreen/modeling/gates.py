@@ -20,6 +20,7 @@ from evergreen.modeling import metrics
 from evergreen.modeling.baselines import best_constant
 from evergreen.modeling.leakage import check_leaks
 from evergreen.modeling.metrics import Labels, Predictions
+from evergreen.modeling.paired_gain import paired_gain
 from evergreen.receipts.common import Check, Status
 from evergreen.receipts.modeling import Importance
 from evergreen.spec import ModelSpec
@@ -144,7 +145,7 @@ def _champion(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
         yield Check(name=name, status="passed", measured="no champion yet", required="first run")
         return
     days = days_of_rows(spec, contest.test)
-    better, lower = metrics.paired_gain(
+    better, lower = paired_gain(
         contest.truth,
         contest.challenger.predictions,
         champion.predictions,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -12,9 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
-from evergreen.modeling.row_values import ROW_FUNCTIONS, values_without
 from evergreen.spec.data import Examples, Problem
 from evergreen.spec.metrics import METRIC_DEFINITIONS, Metric, metrics_of
 
@@ -140,138 +137,6 @@ def lift_curve(
     return [
         (float(e / len(truth)), float(r / ordered[-1])) for e, r in zip(ends, reached, strict=True)
     ]
-
-
-def paired_gain(
-    truth: Labels,
-    challenger: Predictions,
-    champion: Predictions,
-    *,
-    metric: Metric,
-    confidence: float,
-    clusters: NDArray[np.int64],
-) -> tuple[float, float]:
-    """
-    Return the challenger's gain over the champion on the same rows, and its lower bound.
-
-    Rows of one cluster, such as a day, may depend on each other in any way; clusters are taken as
-    independent. The bound is one-sided at *confidence*: the gain less its cluster-robust standard
-    error times a quantile of Student's t with one degree of freedom less than there are clusters
-    (Cameron and Miller, "A Practitioner's Guide to Cluster-Robust Inference", Journal of Human
-    Resources 50(2), 2015). The error is :func:`obuchowski_gain` for ROC-AUC and
-    :func:`jackknifed_gain` for every other metric. Without any difference both numbers are 0.
-
-    :param clusters: Shape ``(rows,)``; the number of the cluster of each row.
-    :return: NaN as bound if it cannot be measured: one cluster, or a class in one cluster only.
-    """
-    if np.array_equal(challenger, champion):
-        return 0.0, 0.0
-    if metric == "roc_auc":
-        found, error = obuchowski_gain(truth.values, challenger, champion, clusters=clusters)
-    else:
-        found, error = jackknifed_gain(
-            truth, challenger, champion, metric=metric, clusters=clusters
-        )
-    count = len(np.unique(clusters))
-    if count < 2:
-        return found, float("nan")
-    return found, found - float(stats.t.ppf(confidence, count - 1)) * error
-
-
-def obuchowski_gain(
-    labels: NDArray[np.bool_],
-    challenger: Predictions,
-    champion: Predictions,
-    *,
-    clusters: NDArray[np.int64],
-) -> tuple[float, float]:
-    """
-    Return the difference of two ROC-AUCs of clustered rows, and its standard error.
-
-    Obuchowski, "Nonparametric Analysis of Clustered ROC Curve Data", Biometrics 53(2), 1997, on
-    differences of the structural components. They come from mid-ranks (Sun and Xu, "Fast
-    Implementation of DeLong's Algorithm for Comparing the Areas Under Correlated Receiver Operating
-    Characteristic Curves", IEEE Signal Processing Letters 21(11), 2014). With one row in each
-    cluster it is DeLong's estimator.
-
-    :param labels: Shape ``(rows,)``.
-    :param clusters: Shape ``(rows,)``; the number of the cluster of each row.
-    :return: NaN for what cannot be measured: the difference if a class has no row, the error unless
-        both classes occur in two clusters.
-    """
-    positives, negatives = int(labels.sum()), int((~labels).sum())
-    if min(positives, negatives) == 0:
-        return float("nan"), float("nan")
-    ours, theirs = _structural(labels, challenger), _structural(labels, champion)
-    found = float((ours - theirs)[labels].mean())
-    residuals = ours - theirs - found
-    names, numbers = np.unique(clusters, return_inverse=True)
-    count = len(names)
-    above = np.bincount(numbers[labels], weights=residuals[labels], minlength=count)
-    below = np.bincount(numbers[~labels], weights=residuals[~labels], minlength=count)
-    with_above, with_below = (len(np.unique(numbers[side])) for side in (labels, ~labels))
-    if min(with_above, with_below) < 2:
-        return found, float("nan")
-    variance = float(
-        with_above / (with_above - 1) * (above @ above) / positives**2
-        + with_below / (with_below - 1) * (below @ below) / negatives**2
-        + 2 * count / (count - 1) * (above @ below) / (positives * negatives)
-    )
-    return found, math.sqrt(max(variance, 0.0))
-
-
-def _structural(labels: NDArray[np.bool_], scores: Predictions) -> NDArray[np.float64]:
-    """Return for each row the share of the other class that it is ordered rightly with."""
-    found = np.empty(len(scores))
-    every, positives = stats.rankdata(scores), int(labels.sum())
-    negatives = len(labels) - positives
-    found[labels] = (every[labels] - stats.rankdata(scores[labels])) / negatives
-    found[~labels] = 1 - (every[~labels] - stats.rankdata(scores[~labels])) / positives
-    return found
-
-
-def jackknifed_gain(
-    truth: Labels,
-    challenger: Predictions,
-    champion: Predictions,
-    *,
-    metric: Metric,
-    clusters: NDArray[np.int64],
-) -> tuple[float, float]:
-    """
-    Return the gain on *metric* and its standard error, each cluster left out in turn.
-
-    The cluster jackknife, CV3 (MacKinnon, Nielsen and Webb, "Fast and reliable jackknife and
-    bootstrap methods for cluster-robust inference", Journal of Applied Econometrics 38(5), 2023).
-
-    :param clusters: Shape ``(rows,)``; the number of the cluster of each row.
-    :return: NaN for what cannot be measured: the error if there is one cluster, or if the rows
-        without one of them have only one label.
-    """
-    if not truth.is_measurable:
-        return float("nan"), float("nan")
-    found = gain(metric, *(value(truth, metric, p) for p in (challenger, champion)))
-    names, numbers = np.unique(clusters, return_inverse=True)
-    count = len(names)
-    left = [numbers != number for number in range(count)]
-    is_measurable = count > 1 and all(truth.take(rows).is_measurable for rows in left)
-    if not (is_measurable and math.isfinite(found)):
-        return found, float("nan")
-    ours, theirs = (
-        _values_without_each(truth, metric, p, numbers=numbers) for p in (challenger, champion)
-    )
-    without = np.array([gain(metric, *values) for values in zip(ours, theirs, strict=True)])
-    return found, float(np.sqrt((count - 1) / count * np.sum((without - found) ** 2)))
-
-
-def _values_without_each(
-    truth: Labels, metric: Metric, predictions: Predictions, *, numbers: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return *metric* without each cluster in turn; *numbers* are from 0 without gaps."""
-    if metric in ROW_FUNCTIONS:
-        return values_without(metric, truth.values, predictions, clusters=numbers)
-    left = (numbers != number for number in range(numbers.max() + 1))
-    return np.array([value(truth.take(rows), metric, predictions[rows]) for rows in left])
 
 
 def _predicted_and_actual(

@@ -22,7 +22,8 @@ def squared_error(labels: NDArray[Any], predictions: Values) -> Values:
     if predictions.ndim == 1:
         return (labels - predictions) ** 2
     actual = np.eye(predictions.shape[1])[labels]
-    return ((actual - predictions) ** 2).sum(axis=1)
+    sums: Values = ((actual - predictions) ** 2).sum(axis=1)
+    return sums
 
 
 def absolute_error(labels: NDArray[Any], predictions: Values) -> Values:
@@ -38,12 +39,14 @@ def negative_log_likelihood(labels: NDArray[Any], predictions: Values) -> Values
     # Both steps of scikit-learn: clip, then take each row as shares of its sum.
     shares = np.clip(predictions, eps, 1 - eps)
     shares /= shares.sum(axis=1, keepdims=True)
-    return -np.log(shares[np.arange(len(labels)), labels.astype(int)])
+    losses: Values = -np.log(shares[np.arange(len(labels)), labels.astype(int)])
+    return losses
 
 
 def is_likeliest(labels: NDArray[Any], predictions: Values) -> Values:
     """Return 1 for each row whose likeliest class is its label, else 0."""
-    return (predictions.argmax(axis=1) == labels).astype(np.float64)
+    found: Values = (predictions.argmax(axis=1) == labels).astype(np.float64)
+    return found
 
 
 #: The function of each metric that is a mean of it; the root of a mean for those in ROOTS.
@@ -73,5 +76,5 @@ def values_without(
     """
     rows = ROW_FUNCTIONS[metric](labels, predictions)
     sums, counts = np.bincount(clusters, weights=rows), np.bincount(clusters)
-    means = (sums.sum() - sums) / (counts.sum() - counts)
+    means: Values = (sums.sum() - sums) / (counts.sum() - counts)
     return np.sqrt(np.maximum(means, 0.0)) if metric in ROOTS else means

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from evergreen.modeling.metrics import Labels
 from evergreen.modeling.prediction import are_sound, classes_of, predict
 from evergreen.receipts.modeling import Params
 from evergreen.spec import ModelSpec
+from evergreen.spec.metrics import Metric
 from evergreen.spec.modeling import Range, Search
 from evergreen.values import Frozen
 
@@ -93,13 +94,8 @@ def search_parameters(
             raise optuna.TrialPruned
         return metrics.merit(spec.metric, trial.mean)
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     newest = rows[spec.examples.event_time].max().toordinal()
-    sampler = _sampler(search, seed=(spec.seed + newest) % 2**32)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    if first := {name: v for name, v in start.items() if _is_inside(search.space.get(name), v)}:
-        log.info("the first trial begins with the champion's %s", first)
-        study.enqueue_trial(first)
+    study = _study(search, start, seed=(spec.seed + newest) % 2**32)
     study.optimize(objective, n_trials=search.trials, timeout=60 * search.minutes)
     if len(study.trials) < search.trials and not isinstance(
         study.sampler, optuna.samplers.BruteForceSampler
@@ -110,17 +106,7 @@ def search_parameters(
             len(study.trials),
             search.trials,
         )
-    found = sorted(
-        trials.values(),
-        key=lambda t: -math.inf if t.error else metrics.merit(spec.metric, t.mean),
-        reverse=True,
-    )
-    if found[0].error is not None:
-        raise CandidateError(
-            f"None of {len(found)} trials could be fitted. The first: {found[0].params}: "
-            f"{found[0].error} Nothing was logged. Change pipeline.py, or search in model.yaml."
-        )
-    return found
+    return _best_first(trials.values(), spec.metric)
 
 
 def time_ordered_folds(rows: pd.DataFrame, *, spec: ModelSpec, folds: int) -> Iterator[Fold]:
@@ -172,6 +158,33 @@ def _try(
     except ValueError as error:
         return Trial(params=params, error=f"{error}.")
     return Trial(params=params, folds=tuple(found), seconds=round(time.perf_counter() - started, 3))
+
+
+def _best_first(trials: Iterable[Trial], metric: Metric) -> list[Trial]:
+    """Return *trials* by their merit; refuse them if all have failed."""
+    found = sorted(
+        trials,
+        key=lambda t: -math.inf if t.error else metrics.merit(metric, t.mean),
+        reverse=True,
+    )
+    if found[0].error is not None:
+        raise CandidateError(
+            f"None of {len(found)} trials could be fitted. The first: {found[0].params}: "
+            f"{found[0].error} Nothing was logged. Change pipeline.py, or search in model.yaml."
+        )
+    return found
+
+
+def _study(search: Search, start: Params, *, seed: int) -> optuna.Study:
+    """Return a study that first proposes *start*, as far as it lies in the space."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=_sampler(search, seed=seed))
+    if first := {name: v for name, v in start.items() if _is_inside(search.space.get(name), v)}:
+        log.info("the first trial begins with the champion's %s", first)
+        study.enqueue_trial(first)
+    return study
 
 
 def _suggest(trial: optuna.Trial, name: str, of: Range | tuple[Any, ...]) -> Any:

@@ -16,7 +16,7 @@ from pydantic import SerializeAsAny, field_validator
 
 from evergreen.data.window import scoring_day
 from evergreen.monitoring.monitors import MONITORS, monitors_of
-from evergreen.monitoring.retrain_requests import consider_retrain
+from evergreen.monitoring.retrain_requests import RetrainDecision, consider_retrain
 from evergreen.receipts.monitoring import (
     Colour,
     HealthReceipt,
@@ -100,12 +100,10 @@ def assess_health(
 
     :param is_replay: The run replays a past day: no alert is sent and no retrain is started.
     """
-    day = scoring_day(as_of)
-    results = {
-        monitor.name: report.results[monitor.name] for monitor in monitors_of(workspace.spec)
-    }
-    missing = tuple(name for name, found in results.items() if found is None)
-    found = [one for one in results.values() if one is not None]
+    spec, day = workspace.spec, scoring_day(as_of)
+    results = {monitor.name: report.results[monitor.name] for monitor in monitors_of(spec)}
+    missing = tuple(name for name, result in results.items() if result is None)
+    found = [result for result in results.values() if result is not None]
     # What is not known whole is no ground to start anything.
     asking = [
         reason for one in found if one.requests_retrain and not missing for reason in one.reasons
@@ -113,18 +111,11 @@ def assess_health(
     decision = consider_retrain(
         workspace, as_of=as_of, reasons=asking, is_replay=is_replay, now=now
     )
-    reasons = (
-        *(f"{name}: gave no result" for name in missing),
-        *(reason for one in sorted(found, key=_gravity) for reason in one.reasons),
-        *([f"retrain: {decision.message}"] if decision.is_stuck else []),
-    )
-    colour = _worst([*(one.colour for one in found), *(["unknown"] if missing else [])])
-    if decision.is_stuck:
-        colour = "red"
-    past = list(_past(workspace.store, workspace.spec, day))
+    colour, reasons = _colour(found, missing, decision), _reasons(found, missing, decision)
+    past = _past(workspace.store, spec, day)
     page = HealthPage(
-        model=workspace.spec.model,
-        owner=workspace.spec.owner,
+        model=spec.model,
+        owner=spec.owner,
         as_of=as_of,
         day=day,
         colour=colour,
@@ -132,15 +123,13 @@ def assess_health(
         missing=missing,
         retrain=decision.message,
         is_replay=is_replay,
-        is_served_online=workspace.spec.service is not None,
+        is_served_online=spec.service is not None,
         report=report,
         past=(*past, PastDay(day=day, colour=colour, reasons=reasons)),
     )
-    folder = layout.health_folder(workspace.spec.model, day)
-    workspace.store.put(f"{folder}/{HEALTH_PAGE}", render_health(page).encode())
-    workspace.store.put(f"{folder}/{HEALTH_DATA}", document_bytes(page, exclude={"past"}))
+    page_key = _keep_page(workspace.store, page)
     return HealthReceipt(
-        model=workspace.spec.model,
+        model=spec.model,
         as_of=as_of,
         day=day,
         colour=colour,
@@ -149,7 +138,7 @@ def assess_health(
         missing=missing,
         retrain=decision.message,
         request=decision.request,
-        page=f"{folder}/{HEALTH_PAGE}",
+        page=page_key,
     )
 
 
@@ -158,12 +147,37 @@ def render_health(page: HealthPage) -> str:
     return page_template(f"{HEALTH_PAGE}.j2").render(page=page)
 
 
-def _gravity(found: MonitorReceipt) -> int:
-    return SEVERITY_ORDER.index(found.colour)
+def _keep_page(store: ObjectStore, page: HealthPage) -> str:
+    """Replace the page of the day and what it is made of; return the key of the page."""
+    folder = layout.health_folder(page.model, page.day)
+    store.put(f"{folder}/{HEALTH_PAGE}", render_health(page).encode())
+    store.put(f"{folder}/{HEALTH_DATA}", document_bytes(page, exclude={"past"}))
+    return f"{folder}/{HEALTH_PAGE}"
 
 
-def _worst(colours: Sequence[str]) -> Colour:
+def _colour(
+    found: Sequence[MonitorReceipt], missing: Sequence[str], decision: RetrainDecision
+) -> Colour:
+    """Return the most severe colour; *missing* names the monitors without a result."""
+    if decision.is_stuck:
+        return "red"
+    colours = [*(one.colour for one in found), *(["unknown"] if missing else [])]
     return next(colour for colour in SEVERITY_ORDER if colour in colours)
+
+
+def _reasons(
+    found: Sequence[MonitorReceipt], missing: Sequence[str], decision: RetrainDecision
+) -> tuple[str, ...]:
+    """Return every reason, those of the most severe monitors first."""
+    return (
+        *(f"{name}: gave no result" for name in missing),
+        *(reason for one in sorted(found, key=_severity) for reason in one.reasons),
+        *([f"retrain: {decision.message}"] if decision.is_stuck else []),
+    )
+
+
+def _severity(found: MonitorReceipt) -> int:
+    return SEVERITY_ORDER.index(found.colour)
 
 
 def _past(store: ObjectStore, spec: ModelSpec, day: date) -> list[PastDay]:

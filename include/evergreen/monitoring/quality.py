@@ -8,27 +8,23 @@ are measured again; all others are found as they are.
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from statistics import median
 
-import numpy as np
-
 from evergreen.data.parquet import from_parquet
-from evergreen.data.window import DayRange, scoring_day, start_of
+from evergreen.data.window import scoring_day, start_of
 from evergreen.errors import MonitoringError
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import trivial_baseline
-from evergreen.monitoring.label_join import (
-    JOIN_FORMAT,
-    JoinedDay,
-    LabeledRows,
-    joined_days,
-    rows_of,
+from evergreen.monitoring.label_join import JoinedDay, LabeledRows, joined_days, rows_of
+from evergreen.monitoring.quality_windows import (
+    estimate_error,
+    measure_window,
+    measured,
+    span_of,
 )
-from evergreen.monitoring.performance_estimation import calibrated, expected_metrics
+from evergreen.monitoring.verdict import Verdict
 from evergreen.receipts.common import ObjectRef
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.monitoring import (
@@ -41,20 +37,11 @@ from evergreen.receipts.monitoring import (
 )
 from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
-from evergreen.spec.metrics import Metric, metrics_of
+from evergreen.spec.metrics import Metric
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import (
-    canonical_json,
-    digest_of,
-    find_or_make,
-    load_document,
-    put_once,
-    read_object,
-)
+from evergreen.storage.records import canonical_json, load_document, put_once, read_object
 from evergreen.workspace import Workspace
-
-log = logging.getLogger(__name__)
 
 #: With fewer days than this the usual share of labels is not known.
 MIN_DAYS_TO_KNOW = 7
@@ -71,124 +58,76 @@ def measure_quality(workspace: Workspace, *, as_of: datetime) -> QualityReceipt:
 
     :raises MonitoringError: If the newest whole day has no predictions.
     """
-    day = scoring_day(as_of)
-    days = joined_days(workspace.store, workspace.spec, as_of=as_of, day=day)
+    spec, day = workspace.spec, scoring_day(as_of)
+    days = joined_days(workspace.store, spec, as_of=as_of, day=day)
     if day not in days:
         raise MonitoringError(
-            f"{day} of {workspace.spec.model} has no predictions, or its data broke the contract, "
-            f"so nothing can be measured. Run {workspace.spec.model}__score for it, then clear "
-            "this task."
+            f"{day} of {spec.model} has no predictions, or its data broke the contract, so nothing "
+            f"can be measured. Run {spec.model}__score for it, then clear this task."
         )
-    measured = [
-        _window(workspace.store, workspace.spec, days, last=d)
-        for d in _last_days(workspace.spec, days, until=day)
+    found = [
+        measure_window(workspace.store, spec, days, last=d)
+        for d in _last_days(spec, days, until=day)
     ]
-    windows = [window for window, _ in measured]
-    due = [w for w in windows if _is_due(workspace.spec, w.last, as_of)]
-    newest_due = due[-1] if due else None
-    late = tuple(_late(workspace.spec, days, as_of=as_of))
-    chosen = workspace.spec.quality.metrics or (workspace.spec.metric,)
-    floors = workspace.spec.quality.floors or workspace.spec.gates.floors
-    trivial, calibration = None, None
-    slices: tuple[SliceQuality, ...] = ()
-    if newest_due is not None:
-        rows = rows_of(workspace.store, workspace.spec, days, _span(newest_due)).labelled
-        trivial = _trivial(rows, workspace.spec.metric)
-        calibration = _calibration(rows)
-        slices = tuple(_slices(rows))
-    broken = list(_broken(newest_due, floors, trivial, workspace.spec.metric, key="metrics"))
-    promised = list(_broken(windows[-1], floors, None, workspace.spec.metric, key="estimated"))
-    enough = newest_due is not None and newest_due.metrics.get(workspace.spec.metric) is not None
-    reasons = [
-        *(f"quality: {text}" for text in broken),
-        *(f"labels: {d.share:.1%} of {d.day} have come, usual are {d.usual:.1%}" for d in late),
-        *(f"estimate: {text}" for text in promised),
-        *([] if enough else [_too_few(workspace.spec, newest_due)]),
-    ]
-    colour: Colour = (
-        "red" if broken else "amber" if late or promised else "green" if enough else "unknown"
-    )
+    windows = [window for window, _ in found]
+    due = [w for w in windows if _is_due(spec, w.last, as_of)]
+    rows = rows_of(workspace.store, spec, days, span_of(due[-1])).labelled if due else None
+    trivial = _trivial(rows, spec.metric) if rows is not None else None
+    late = tuple(_late(spec, days, as_of=as_of))
+    verdict = _verdict(spec, windows[-1], due[-1] if due else None, late, trivial=trivial)
     return QualityReceipt(
-        model=workspace.spec.model,
+        model=spec.model,
         as_of=as_of,
         day=day,
-        colour=colour,
-        reasons=tuple(reasons),
-        requests_retrain=bool(broken),
-        metric=workspace.spec.metric,
+        colour=verdict.colour,
+        reasons=verdict.reasons,
+        requests_retrain=verdict.requests_retrain,
+        metric=spec.metric,
         windows=tuple(windows),
-        remeasured=sum(is_new for _, is_new in measured),
-        slices=slices,
+        remeasured=sum(is_new for _, is_new in found),
+        slices=tuple(_slices(rows)) if rows is not None else (),
         versions=tuple(_versions(workspace, days)),
         late=late,
         unmatched=sum(found.unmatched for found in days.values()),
         trivial=trivial,
-        estimate_error=_estimate_error(due, workspace.spec.metric),
-        calibration_error=calibration,
-        table=_table(workspace.store, workspace.spec, windows, chosen),
+        estimate_error=estimate_error(due, spec.metric),
+        calibration_error=_calibration(rows) if rows is not None else None,
+        table=_keep_table(workspace.store, spec, windows),
     )
+
+
+def _verdict(
+    spec: ModelSpec,
+    newest: QualityWindow,
+    due: QualityWindow | None,
+    late: Sequence[LateLabels],
+    *,
+    trivial: float | None,
+) -> Verdict:
+    """
+    Conclude from the newest window, the newest one whose labels are due, and the late labels.
+
+    :param trivial: What the best constant answer got on the window whose labels are due.
+    """
+    floors = spec.quality.floors or spec.gates.floors
+    broken = list(_broken(due, floors, trivial, spec.metric, key="metrics"))
+    promised = list(_broken(newest, floors, None, spec.metric, key="estimated"))
+    enough = due is not None and due.metrics.get(spec.metric) is not None
+    reasons = (
+        *(f"quality: {text}" for text in broken),
+        *(f"labels: {d.share:.1%} of {d.day} have come, usual are {d.usual:.1%}" for d in late),
+        *(f"estimate: {text}" for text in promised),
+        *([] if enough else [_too_few(spec, due)]),
+    )
+    colour: Colour = (
+        "red" if broken else "amber" if late or promised else "green" if enough else "unknown"
+    )
+    return Verdict(colour=colour, reasons=reasons, requests_retrain=bool(broken))
 
 
 def _last_days(spec: ModelSpec, days: Mapping[date, JoinedDay], *, until: date) -> list[date]:
     oldest = until - timedelta(days=spec.quality.lookback_days - 1)
     return [d for d in days if d >= oldest]
-
-
-def _window(
-    store: ObjectStore, spec: ModelSpec, days: Mapping[date, JoinedDay], *, last: date
-) -> tuple[QualityWindow, bool]:
-    """Return the window that ends with *last*, and whether it had to be measured."""
-    first = last - timedelta(days=spec.quality.window_days - 1)
-    span = DayRange(first=first, end=last + timedelta(days=1))
-    before = DayRange(first=first - timedelta(days=spec.quality.lookback_days), end=first)
-    parts = [days[d].data.sha256 for d in span if d in days]
-    past = [days[d].data.sha256 for d in before if d in days]
-    cache_key = digest_of(
-        JOIN_FORMAT, *parts, "calibrated on", *past, str(spec.quality.min_rows), str(spec.seed)
-    )
-
-    def measure() -> QualityWindow:
-        rows = rows_of(store, spec, days, span)
-        return QualityWindow(
-            first=max(first, min(days)),
-            last=last,
-            rows=len(rows.frame),
-            labelled=len(rows.labelled.frame),
-            metrics=_measured(rows.labelled),
-            estimated=_estimated(rows, rows_of(store, spec, days, before).labelled),
-        )
-
-    key = layout.quality_window(spec.model, last, cache_key)
-    return find_or_make(store, key, QualityWindow, measure)
-
-
-def _span(window: QualityWindow) -> DayRange:
-    return DayRange(first=window.first, end=window.last + timedelta(days=1))
-
-
-def _measured(rows: LabeledRows) -> dict[str, float | None]:
-    nothing: dict[str, float | None] = dict.fromkeys(metrics_of(rows.spec.examples.problem))
-    if len(rows.frame) < rows.spec.quality.min_rows:
-        return nothing
-    truth = rows.truth(rows.classes)
-    if not truth.is_measurable:
-        return nothing
-    found = metrics.measure(truth, rows.predicted(rows.classes))
-    return {name: value if math.isfinite(value) else None for name, value in found.items()}
-
-
-def _estimated(rows: LabeledRows, past: LabeledRows) -> dict[str, float | None]:
-    problem = rows.spec.examples.problem
-    if problem == "regression" or rows.frame.empty:
-        return dict.fromkeys(metrics_of(problem))
-    classes = tuple(sorted({*rows.classes, *past.classes}))
-    predicted = chances = rows.predicted(classes)
-    if len(past.frame):
-        size = min(len(past.frame), rows.spec.drift.sample_rows)
-        some = past.frame.sample(n=size, random_state=rows.spec.seed)
-        known = LabeledRows(spec=rows.spec, frame=some)
-        chances = calibrated(known.truth(classes), known.predicted(classes), to=predicted)
-    return dict(expected_metrics(predicted, chances, problem=problem).items())
 
 
 def _is_due(spec: ModelSpec, day: date, as_of: datetime) -> bool:
@@ -235,7 +174,7 @@ def _slices(rows: LabeledRows) -> Iterator[SliceQuality]:
     for name in rows.spec.gates.slices.columns:
         for value, some in rows.frame.groupby(f"slice_{name}"):
             found = LabeledRows(spec=rows.spec, frame=some)
-            value = _measured(found)[metric] if len(some) >= least else None
+            value = measured(found)[metric] if len(some) >= least else None
             yield SliceQuality(name=f"{name}={value}", rows=len(some), value=value)
 
 
@@ -284,7 +223,7 @@ def _versions(workspace: Workspace, days: Mapping[date, JoinedDay]) -> Iterator[
             days=len(mine),
             rows=len(rows.frame),
             offline=_offline(workspace, number),
-            realised=_measured(rows)[workspace.spec.metric],
+            realised=measured(rows)[workspace.spec.metric],
         )
 
 
@@ -297,20 +236,9 @@ def _offline(workspace: Workspace, number: str) -> float | None:
     return judged.metrics["challenger"].get(workspace.spec.metric)
 
 
-def _estimate_error(windows: Sequence[QualityWindow], metric: Metric) -> float | None:
-    """Return the mean distance of estimates from observed values over windows that have both."""
-    both = [(w.metrics[metric], w.estimated[metric]) for w in windows]
-    gaps = [
-        abs(actual - predicted)
-        for actual, predicted in both
-        if actual is not None and predicted is not None
-    ]
-    return float(np.mean(gaps)) if gaps else None
-
-
-def _table(
-    store: ObjectStore, spec: ModelSpec, windows: Sequence[QualityWindow], chosen: Sequence[Metric]
-) -> ObjectRef:
+def _keep_table(store: ObjectStore, spec: ModelSpec, windows: Sequence[QualityWindow]) -> ObjectRef:
+    """Keep the watched metrics of *windows* as one table, for people."""
+    chosen = spec.quality.metrics or (spec.metric,)
     lines = [
         {
             "first": str(w.first),

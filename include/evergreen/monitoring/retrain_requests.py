@@ -138,7 +138,6 @@ def _brake(
 def _is_answered(client: MlflowClient, request: RetrainRequest) -> bool:
     """Return whether a retrain that knew as much as *request* has made a version."""
     return any(
-        datetime.fromisoformat(mlflow_registry.tag(version, mlflow_registry.TAG_AS_OF))
-        >= request.as_of
+        mlflow_registry.as_of_of(version) >= request.as_of
         for version in mlflow_registry.all_versions(client, request.model)
     )

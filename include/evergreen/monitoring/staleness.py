@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from evergreen.data.window import scoring_day, start_of, training_window
 from evergreen.errors import NoChampionError
+from evergreen.monitoring.verdict import Verdict
 from evergreen.receipts.monitoring import Colour, StalenessReceipt
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
 DEFAULT_DAYS = 14
 
 
+@dataclass(frozen=True, kw_only=True)
+class Age:
+    """How old something is, and how old it may be, in days."""
+
+    days: float
+    limit: float
+
+
 def measure_staleness(workspace: Workspace, *, as_of: datetime) -> StalenessReceipt:
     """
     Hold the champion's age, and that of its data, against the limits.
@@ -35,51 +45,54 @@ def measure_staleness(workspace: Workspace, *, as_of: datetime) -> StalenessRece
 
     :raises NoChampionError: If there was none at *as_of*.
     """
-    champion_entry = ledger_store.read_ledger(workspace.store, workspace.spec.model).champion_at(
-        as_of
-    )
+    spec = workspace.spec
+    champion_entry = ledger_store.read_ledger(workspace.store, spec.model).champion_at(as_of)
     if champion_entry is None:
-        raise NoChampionError(
-            f"{workspace.spec.model} had no champion at {as_of:%Y-%m-%d %H:%M} UTC."
-        )
-    version = workspace.client.get_model_version(workspace.spec.model, champion_entry.version)
+        raise NoChampionError(f"{spec.model} had no champion at {as_of:%Y-%m-%d %H:%M} UTC.")
+    version = workspace.client.get_model_version(spec.model, champion_entry.version)
     made = load_identity(workspace.store, version)
     learnt_until = start_of(training_window(made.as_of, spec_then(made).window).train.end)
-    derived, source = _allowed_age(workspace.store, workspace.spec)
-    champion_limit = workspace.spec.staleness.champion_days or derived
+    derived, source = _allowed_age(workspace.store, spec)
+    champion = Age(
+        days=(as_of - champion_entry.serves_from) / timedelta(days=1),
+        limit=float(spec.staleness.champion_days or derived),
+    )
     # A champion is as old as its data on the night it is made, plus its test days.
     inborn = (made.as_of - learnt_until) / timedelta(days=1)
-    data_limit = workspace.spec.staleness.data_days or derived + inborn
-    champion_days = (as_of - champion_entry.serves_from) / timedelta(days=1)
-    data_days = (as_of - learnt_until) / timedelta(days=1)
-    challenged_days = _challenged(workspace.client, workspace.spec, as_of=as_of)
-    old = [
-        f"staleness: the {what} is {age:.0f} days old, {limit:.0f} are allowed ({source})"
-        for what, age, limit in (
-            ("champion", champion_days, champion_limit),
-            ("newest data it learnt from", data_days, data_limit),
-        )
-        if age > limit
-    ]
-    is_left_alone = bool(old) and challenged_days > champion_limit
-    if is_left_alone:
-        old.append(f"staleness: nothing has challenged it for {challenged_days:.0f} days")
-    colour: Colour = "red" if is_left_alone else "amber" if old else "green"
+    data = Age(
+        days=(as_of - learnt_until) / timedelta(days=1),
+        limit=float(spec.staleness.data_days or derived + inborn),
+    )
+    challenged_days = _challenged(workspace.client, spec, as_of=as_of)
+    verdict = _verdict(champion, data, challenged_days=challenged_days, source=source)
     return StalenessReceipt(
-        model=workspace.spec.model,
+        model=spec.model,
         as_of=as_of,
         day=scoring_day(as_of),
-        colour=colour,
-        reasons=tuple(old),
-        requests_retrain=is_left_alone,
+        colour=verdict.colour,
+        reasons=verdict.reasons,
+        requests_retrain=verdict.requests_retrain,
         version=champion_entry.version,
-        champion_days=champion_days,
-        champion_limit=float(champion_limit),
-        data_days=data_days,
-        data_limit=float(data_limit),
+        champion_days=champion.days,
+        champion_limit=champion.limit,
+        data_days=data.days,
+        data_limit=data.limit,
         challenged_days=challenged_days,
         limit_from=source,
     )
+
+
+def _verdict(champion: Age, data: Age, *, challenged_days: float, source: str) -> Verdict:
+    old = [
+        f"staleness: the {what} is {age.days:.0f} days old, {age.limit:.0f} are allowed ({source})"
+        for what, age in (("champion", champion), ("newest data it learnt from", data))
+        if age.days > age.limit
+    ]
+    is_left_alone = bool(old) and challenged_days > champion.limit
+    if is_left_alone:
+        old.append(f"staleness: nothing has challenged it for {challenged_days:.0f} days")
+    colour: Colour = "red" if is_left_alone else "amber" if old else "green"
+    return Verdict(colour=colour, reasons=tuple(old), requests_retrain=is_left_alone)
 
 
 def allowed_days(table: pd.DataFrame, *, metric: Metric, max_loss: float) -> int:
@@ -121,9 +134,6 @@ def _allowed_age(store: ObjectStore, spec: ModelSpec) -> tuple[int, str]:
 
 def _challenged(client: MlflowClient, spec: ModelSpec, *, as_of: datetime) -> float:
     """Return how many days before *as_of* the newest night made a version."""
-    nights = (
-        datetime.fromisoformat(mlflow_registry.tag(version, mlflow_registry.TAG_AS_OF))
-        for version in mlflow_registry.all_versions(client, spec.model)
-    )
+    nights = map(mlflow_registry.as_of_of, mlflow_registry.all_versions(client, spec.model))
     newest = max(night for night in nights if night <= as_of)
     return (as_of - newest) / timedelta(days=1)

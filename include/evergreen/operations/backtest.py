@@ -8,7 +8,6 @@ replay has by then. Nothing is promoted, and the ledger is neither read nor writ
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -25,9 +24,11 @@ from evergreen.data.parquet import from_parquet
 from evergreen.data.window import start_of, whole_days_end
 from evergreen.errors import BacktestError
 from evergreen.modeling import metrics
-from evergreen.modeling.evaluation import evaluation_of, load_candidate
+from evergreen.modeling.comparison import Comparison, load_candidate
+from evergreen.modeling.evaluation import evaluation_of
 from evergreen.modeling.metrics import Labels, classes_among
 from evergreen.modeling.prediction import predict
+from evergreen.operations.backtest_plot import plot_backtest
 from evergreen.receipts.common import ObjectRef
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.operations import BacktestReceipt
@@ -41,7 +42,6 @@ from evergreen.storage.records import load_document, put_once, read_object
 from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
@@ -49,8 +49,6 @@ log = logging.getLogger(__name__)
 
 #: What is compared: promote through the gates, never promote again, promote every night.
 STRATEGIES = ("evolving", "frozen", "ungated")
-#: A single day is noisy; the plot shows the mean of this many days.
-SMOOTH_DAYS = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +121,8 @@ def backtest(
     span = f"{nights[0].as_of:%Y-%m-%d}_{nights[-1].as_of:%Y-%m-%d}"
     folder = layout.backtest_folder(workspace.spec.model, span)
     csv = table.to_csv(index=False, float_format="%.6f").encode()
-    plot = _plot(workspace.spec, table, promoted, pooled)
+    promotion_days = [night.as_of.date() for night in promoted]
+    plot = plot_backtest(workspace.spec, table, promotion_days, pooled)
     return BacktestReceipt(
         model=workspace.spec.model,
         first=nights[0].as_of,
@@ -148,7 +147,7 @@ def _nights(
     """Return the nights of the range, oldest first; of several versions of a night the newest."""
     newest: dict[datetime, ModelVersion] = {}
     for version in mlflow_registry.all_versions(workspace.client, workspace.spec.model):
-        as_of = datetime.fromisoformat(mlflow_registry.tag(version, mlflow_registry.TAG_AS_OF))
+        as_of = mlflow_registry.as_of_of(version)
         if first <= as_of <= last:
             newest[as_of] = version
     if len(newest) < 2:
@@ -176,13 +175,13 @@ def _promotions(
     """Yield the nights that would have promoted, each judged beside the one before it."""
     champion: Night | None = None
     for number, night in enumerate(nights, start=1):
-        found = evaluation_of(
-            Workspace(store, client, night.spec),
+        comparison = Comparison(
             best=night.evaluation.challenger,
             candidates=night.evaluation.candidates,
             examples=night.identity.examples,
             champion=champion.version if champion else None,
         )
+        found = evaluation_of(Workspace(store, client, night.spec), comparison)
         if found.passed:
             champion = night
             yield night
@@ -283,43 +282,3 @@ def _pooled(scored: Sequence[ScoredDay], spec: ModelSpec) -> dict[str, float]:
         )
         for name in STRATEGIES
     }
-
-
-def _plot(
-    spec: ModelSpec, table: pd.DataFrame, promoted: Sequence[Night], pooled: dict[str, float]
-) -> bytes:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-    from matplotlib.figure import Figure  # no pyplot: it keeps figures in a global
-
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    axes: Axes = figure.subplots()
-    looks: dict[str, dict[str, Any]] = {
-        "evolving": {"color": "#1b7f4b", "linewidth": 2.4, "label": "champion behind the gates"},
-        "frozen": {"color": "#b3261e", "linewidth": 2.0, "label": "frozen on day one"},
-        "ungated": {
-            "color": "#8a8f98",
-            "linewidth": 1.2,
-            "label": "newest version, no gates",
-            "linestyle": "--",
-        },
-    }
-    days = pd.to_datetime(table["day"])
-    for name, look in looks.items():
-        smooth = table[name].rolling(SMOOTH_DAYS, min_periods=1).mean()
-        look = look | {"label": f"{look['label']} ({pooled[name]:.3f} over all rows)"}
-        axes.plot(days, smooth, **look)
-    for night in promoted:
-        axes.axvline(pd.Timestamp(night.as_of.date()), color="#1b7f4b", alpha=0.25, linewidth=1)
-    axes.set_ylabel(f"{spec.metric}, mean of {SMOOTH_DAYS} days")
-    axes.set_title(
-        f"{spec.model}: {len(table)} days replayed, {len(promoted)} promotions (vertical lines)",
-        loc="left",
-    )
-    locator = AutoDateLocator()
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    axes.legend(loc="best", frameon=False)
-    axes.grid(alpha=0.2)
-    page = io.BytesIO()
-    figure.savefig(page, format="png", dpi=110, metadata={"Software": None})
-    return page.getvalue()

@@ -19,7 +19,7 @@ from evergreen.digests import code_digest, installed_versions
 from evergreen.errors import DataContractError, ReproductionError
 from evergreen.modeling.artifacts import save_model
 from evergreen.modeling.candidates import fit_for
-from evergreen.modeling.evaluation import score_model
+from evergreen.modeling.comparison import score_model
 from evergreen.receipts.common import Check, Status
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.operations import ReproductionReceipt
@@ -53,31 +53,9 @@ def reproduce_version(workspace: Workspace, *, version: str) -> ReproductionRece
     """
     registered = _registered(workspace.client, workspace.spec.model, version)
     identity = load_identity(workspace.store, registered)
-    then = spec_then(identity)
-    examples = identity.examples
-    made = identity.challenger
-    fitted, train = fit_for(
-        workspace.store,
-        then,
-        candidate=made.candidate,
-        examples=examples,
-        search=None,
-        params=made.params,
-    )
-    test = load_examples(workspace.store, then, receipt=examples, segments=("test",))
-    record = mlflow_registry.tag(registered, mlflow_registry.TAG_EVALUATION)
-    evaluation = load_document(workspace.store, record, EvaluationReceipt)
     checks = (
-        _equal(
-            "model, sha256", _sha256(fitted.model, train, then), identity.challenger.artifact_sha256
-        ),
-        *_metrics("validation", dict(fitted.validation), identity.challenger.validation),
-        *_metrics(
-            "test",
-            dict(score_model(fitted.model, rows=test, spec=then).metrics),
-            {k: v for k, v in evaluation.metrics["challenger"].items() if v is not None},
-        ),
-        _raw_data(workspace.store, then, identity),
+        *_model_checks(workspace.store, registered, identity),
+        _raw_data(workspace.store, spec_then(identity), identity),
         _equal(
             "code, digest",
             code_digest(workspace.spec.model),
@@ -97,6 +75,31 @@ def reproduce_version(workspace: Workspace, *, version: str) -> ReproductionRece
         key = layout.reproduction_record(workspace.spec.model, identity.key)
         put_document_once(workspace.store, key, receipt)
     return receipt
+
+
+def _model_checks(
+    store: ObjectStore, version: ModelVersion, identity: VersionIdentity
+) -> Iterator[Check]:
+    """Fit the version again, and compare its bytes and its metrics."""
+    then, made = spec_then(identity), identity.challenger
+    fitted, train = fit_for(
+        store,
+        then,
+        candidate=made.candidate,
+        examples=identity.examples,
+        search=None,
+        params=made.params,
+    )
+    test = load_examples(store, then, receipt=identity.examples, segments=("test",))
+    record = mlflow_registry.tag(version, mlflow_registry.TAG_EVALUATION)
+    evaluation = load_document(store, record, EvaluationReceipt)
+    yield _equal("model, sha256", _sha256(fitted.model, train, then), made.artifact_sha256)
+    yield from _metrics("validation", dict(fitted.validation), made.validation)
+    yield from _metrics(
+        "test",
+        dict(score_model(fitted.model, rows=test, spec=then).metrics),
+        {k: v for k, v in evaluation.metrics["challenger"].items() if v is not None},
+    )
 
 
 def _registered(client: MlflowClient, model: str, version: str) -> ModelVersion:

@@ -219,6 +219,15 @@ def _set(write: Callable[[], None]) -> None:
             return
 
 
+def as_of_of(version: ModelVersion) -> datetime:
+    """
+    Return the instant up to which *version* knows the world.
+
+    :raises ArtifactError: If it was not registered by Evergreen.
+    """
+    return datetime.fromisoformat(tag(version, TAG_AS_OF))
+
+
 def tag(version: ModelVersion, name: str) -> str:
     """
     Return the value of one of our tags.

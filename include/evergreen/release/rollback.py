@@ -15,8 +15,8 @@ from evergreen.modeling.smoke_test import smoke_test
 from evergreen.receipts.release import RollbackReceipt
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
+from evergreen.release.champion_change import ServingState, change_champion, entry_of, observe
 from evergreen.release.decisions import RunDecision, find_decision, keep_decision
-from evergreen.release.deployment import ServingState, change_champion, observe
 from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -77,7 +77,17 @@ def roll_back_model(
             decision = keep_decision(workspace.store, workspace.spec.model, mine)
             if decision != mine:
                 continue  # another try of this run decided at the same time
-        entry = _entry(receipt, target, actor=actor, reason=reason, now=now, run=run)
+        entry = entry_of(
+            target,
+            step="intent",
+            action="rollback",
+            previous=receipt.previous,
+            serves_from=serves_from,
+            actor=actor,
+            reason="; ".join([reason, *receipt.warnings]),
+            now=now,
+            run=run,
+        )
         if not receipt.moved or change_champion(
             workspace.store, workspace.client, serving.ledger, entry
         ):
@@ -92,17 +102,14 @@ def _receipt(
     dry_run: bool,
     warnings: tuple[str, ...],
 ) -> RollbackReceipt:
-    champion = serving.ledger.champion
-    before = champion.version if champion else None
+    before = serving.champion_version
     is_there = before == serving.alias == str(target.version)
     return RollbackReceipt(
         model=str(target.name),
         serves_from=serves_from,
         previous=before,
         version=str(target.version),
-        version_as_of=datetime.fromisoformat(
-            mlflow_registry.tag(target, mlflow_registry.TAG_AS_OF)
-        ),
+        version_as_of=mlflow_registry.as_of_of(target),
         champion_version=before if dry_run else str(target.version),
         moved=not (is_there or dry_run),
         warnings=warnings,
@@ -115,39 +122,13 @@ def _decision(run: str, receipt: RollbackReceipt) -> RunDecision:
     )
 
 
-def _entry(
-    receipt: RollbackReceipt,
-    target: ModelVersion,
-    *,
-    actor: str,
-    reason: str,
-    now: datetime,
-    run: str | None,
-) -> ledger_store.LedgerEntry:
-    return ledger_store.LedgerEntry(
-        step="intent",
-        action="rollback",
-        model=receipt.model,
-        version=receipt.version,
-        previous=receipt.previous,
-        as_of=receipt.version_as_of,
-        serves_from=receipt.serves_from,
-        artifact_sha256=mlflow_registry.tag(target, mlflow_registry.TAG_SHA256),
-        actor=actor,
-        reason="; ".join([reason, *receipt.warnings]),
-        recorded_at=now,
-        run=run,
-    )
-
-
 def _refuse_changed(decision: RunDecision, serving: ServingState) -> None:
     """Refuse to go on where another run changed the champion since *decision* was made."""
-    champion, model = serving.ledger.champion, serving.ledger.model
-    now = champion.version if champion else None
+    now = serving.champion_version
     if now not in (decision.previous, decision.version):
         raise RollbackError(
-            f"This run decided to put version {decision.version} of {model} in the place of "
-            f"version {decision.previous}, but version {now} was made champion since. "
+            f"This run decided to put version {decision.version} of {serving.ledger.model} in "
+            f"the place of version {decision.previous}, but version {now} was made champion since. "
             "Nothing was moved. If it must go too, start a new run of the rollback DAG."
         )
 
@@ -158,8 +139,7 @@ def _done_before(entry: ledger_store.LedgerEntry, serving: ServingState) -> Roll
 
     :raises RollbackError: If its target was deleted from MLflow before it could serve.
     """
-    champion = serving.ledger.champion
-    serves = champion.version if champion else None
+    serves = serving.champion_version
     if entry.step == "abandoned":
         raise RollbackError(
             f"This run chose version {entry.version} of {entry.model}, which was deleted from "

@@ -91,10 +91,10 @@ def _model(
     backtests = sum(
         key.endswith(".csv") for key in store.list(layout.all_of("backtests", spec.model))
     )
-    yield _test(
+    yield _counted(
         "The impact of model staleness is known",
-        1 if backtests else 0,
-        f"{backtests} backtests compare a frozen model with a fresh one" if backtests else NOT_RUN,
+        backtests,
+        f"{backtests} backtests compare a frozen model with a fresh one",
     )
     yield _of_gate(
         "A simpler model is not better", gates, f"{spec.metric} over the linear baseline"
@@ -113,10 +113,10 @@ def _infrastructure(
     store: ObjectStore, spec: ModelSpec, evaluation: EvaluationReceipt
 ) -> Iterator[ScoredTest]:
     again = sum(1 for _ in store.list(layout.all_of("reproductions", spec.model)))
-    yield _test(
+    yield _counted(
         "Training is reproducible",
-        1 if again else 0,
-        f"{again} versions were reproduced with the same result" if again else NOT_RUN,
+        again,
+        f"{again} versions were reproduced with the same result",
     )
     yield _test("Model specification code is unit tested")
     yield _test("The full ML pipeline is integration tested")
@@ -134,10 +134,8 @@ def _infrastructure(
         f"{tried} stages on live requests in the ledger" if tried else NOT_RUN,
     )
     back = sum(entry.action == "rollback" for entry in ledger.outcomes)
-    yield _test(
-        "Models can be quickly and safely rolled back",
-        1 if back else 0,
-        f"{back} rollbacks in the ledger" if back else NOT_RUN,
+    yield _counted(
+        "Models can be quickly and safely rolled back", back, f"{back} rollbacks in the ledger"
     )
 
 
@@ -161,14 +159,11 @@ def _monitoring(
         if skewed
         else f"{columns} are compared with training",
     )
-    days = sum(
-        key.endswith(f"/{layout.HEALTH_DATA}")
-        for key in store.list(layout.all_of("monitoring", spec.model))
-    )
-    yield _test(
+    days = sum(map(layout.is_health_record, store.list(layout.all_of("monitoring", spec.model))))
+    yield _counted(
         "Models are not too stale",
-        1 if days else 0,
-        f"the champion's age was compared with its limit on {days} days" if days else NOT_RUN,
+        days,
+        f"the champion's age was compared with its limit on {days} days",
     )
     yield _test(
         "The model is numerically stable",
@@ -182,10 +177,10 @@ def _monitoring(
         most=0.5,
     )
     windows = sum(map(layout.is_quality_window, store.list(layout.all_of("quality", spec.model))))
-    yield _test(
+    yield _counted(
         "Prediction quality has not regressed on served data",
-        1 if windows else 0,
-        f"{windows} windows were measured on labels as they arrived" if windows else NOT_RUN,
+        windows,
+        f"{windows} windows were measured on labels as they arrived",
     )
 
 
@@ -195,6 +190,11 @@ def _of_gate(name: str, gates: dict[str, Check], gate: str, *, most: float = 1) 
         return _test(name)
     points = most if found.status == "passed" else 0
     return _test(name, points, f"{found.measured}, required {found.required}")
+
+
+def _counted(name: str, number: int, evidence: str) -> ScoredTest:
+    """Give the point for a check that ran at least once."""
+    return _test(name, 1, evidence) if number else _test(name)
 
 
 def _test(name: str, points: float = 0, evidence: str = NOT_RUN) -> ScoredTest:

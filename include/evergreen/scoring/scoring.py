@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from evergreen.data.parquet import from_parquet, to_parquet
-from evergreen.data.preparation import load_prepare, prepare_day
+from evergreen.data.prepared_days import Verdicts, load_prepare, prepare_day
 from evergreen.data.validation import load_verdicts
 from evergreen.data.window import scoring_day
 from evergreen.errors import ArtifactError
@@ -31,8 +33,6 @@ from evergreen.workspace import Workspace
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
-
-    from evergreen.modeling.metrics import Predictions
 
 
 def load_scorer(
@@ -62,76 +62,94 @@ def score_partition(
 
     :raises NoChampionError: If no version had been promoted before the day began.
     """
-    day = scoring_day(as_of)
-    champion_entry = scorer_of(
-        ledger_store.read_ledger(workspace.store, workspace.spec.model), day, as_of=as_of
-    )
-    model = load_scorer(workspace.client, workspace.spec, champion_entry)
+    spec, day = workspace.spec, scoring_day(as_of)
+    ledger = ledger_store.read_ledger(workspace.store, spec.model)
+    champion_entry = scorer_of(ledger, day, as_of=as_of)
+    model = load_scorer(workspace.client, spec, champion_entry)
     verdicts = load_verdicts(workspace.store, validation)
     prepared, _ = prepare_day(
-        workspace.store,
-        workspace.spec,
-        day=day,
-        verdicts=verdicts,
-        prepare=load_prepare(workspace.spec.model),
-    )
-    aside = tuple(
-        Quarantined(table=of.table, rows=count, reason=reason, object=of.quarantine)
-        for of in verdicts.values()
-        if of.day == day
-        for reason, count in of.reasons.items()
+        workspace.store, spec, day=day, verdicts=verdicts, prepare=load_prepare(spec.model)
     )
     rows = from_parquet(read_object(workspace.store, prepared.data))
-    predicted = predict(model, rows, spec=workspace.spec.examples)
-    if not are_sound(predicted, spec=workspace.spec.examples):
-        raise ArtifactError(
-            f"Version {champion_entry.version} of {workspace.spec.model} gave no usable prediction "
-            f"for some of {len(rows)} rows of {day}: not finite, or no probability. Nothing was "
-            "written. Roll back, or retrain."
-        )
-    columns = _columns(predicted, model)
-    predictions = rows[[*workspace.spec.examples.entity_key]].assign(
-        event_time=rows[workspace.spec.examples.event_time],
-        **columns,
-        model_version=int(champion_entry.version),
-        model_as_of=champion_entry.as_of,
-        artifact_sha256=champion_entry.artifact_sha256,
-    )
-    folder = layout.predictions_folder(workspace.spec.model, day)
-    data = put_once(workspace.store, folder, to_parquet(predictions), suffix=".parquet")
+    columns = _score(model, rows, spec, champion_entry, day=day)
+    folder = layout.predictions_folder(spec.model, day)
+    table = to_parquet(_predictions(rows, columns, spec, champion_entry))
     manifest = PredictionsManifest(
-        model=workspace.spec.model,
+        model=spec.model,
         day=day,
         version=champion_entry.version,
         model_as_of=champion_entry.as_of,
         artifact_sha256=champion_entry.artifact_sha256,
         examples=prepared.data,
-        predictions=data,
-        rows=len(predictions),
-        quarantined=tuple(aside),
+        predictions=put_once(workspace.store, folder, table, suffix=".parquet"),
+        rows=len(rows),
+        quarantined=tuple(_quarantined(verdicts, day)),
     )
-    put_document(workspace.store, layout.predictions_manifest(workspace.spec.model, day), manifest)
+    put_document(workspace.store, layout.predictions_manifest(spec.model, day), manifest)
     return ScoringReceipt(
-        model=workspace.spec.model,
+        model=spec.model,
         as_of=as_of,
         day=day,
         version=champion_entry.version,
-        predictions=data,
-        rows=len(predictions),
+        predictions=manifest.predictions,
+        rows=len(rows),
         mean_scores={
             name: float(np.mean(values))
             for name, values in columns.items()
             if name.startswith("score")
         },
-        quarantined=aside,
+        quarantined=manifest.quarantined,
     )
 
 
-def _columns(predicted: Predictions, model: Pipeline) -> dict[str, Any]:
-    """Return ``score``: a probability or a number; with several classes one each, and the class."""
+def _score(
+    model: Pipeline,
+    rows: pd.DataFrame,
+    spec: ModelSpec,
+    champion_entry: ledger_store.LedgerEntry,
+    *,
+    day: date,
+) -> dict[str, Any]:
+    """
+    Return ``score``: a probability or a number; with several classes one each, and the class.
+
+    :raises ArtifactError: If the model has no usable prediction for a row.
+    """
+    predicted = predict(model, rows, spec=spec.examples)
+    if not are_sound(predicted, spec=spec.examples):
+        raise ArtifactError(
+            f"Version {champion_entry.version} of {spec.model} gave no usable prediction "
+            f"for some of {len(rows)} rows of {day}: not finite, or no probability. Nothing was "
+            "written. Roll back, or retrain."
+        )
     if predicted.ndim == 1:
         return {"score": predicted}
     names = [str(name) for name in model.classes_]
     likeliest = [names[code] for code in predicted.argmax(axis=1)]
     scores = {f"score_{name}": predicted[:, code] for code, name in enumerate(names)}
     return {"predicted_class": likeliest, **scores}
+
+
+def _predictions(
+    rows: pd.DataFrame,
+    columns: Mapping[str, Any],
+    spec: ModelSpec,
+    champion_entry: ledger_store.LedgerEntry,
+) -> pd.DataFrame:
+    """Return what readers get: the keys of *rows*, their scores, and what gave them."""
+    return rows[[*spec.examples.entity_key]].assign(
+        event_time=rows[spec.examples.event_time],
+        **columns,
+        model_version=int(champion_entry.version),
+        model_as_of=champion_entry.as_of,
+        artifact_sha256=champion_entry.artifact_sha256,
+    )
+
+
+def _quarantined(verdicts: Verdicts, day: date) -> Iterator[Quarantined]:
+    for verdict in verdicts.values():
+        if verdict.day == day:
+            for reason, count in verdict.reasons.items():
+                yield Quarantined(
+                    table=verdict.table, rows=count, reason=reason, object=verdict.quarantine
+                )

@@ -71,6 +71,7 @@ def make_app(server: ModelServer) -> FastAPI:
     app.state.server = server
     app.openapi = lambda: _openapi(app, server)  # type: ignore[method-assign]
     _add_faults(app)
+    _add_health(app, server)
     _add_state(app, server)
     _add_questions(app, server)
     app.add_middleware(
@@ -104,7 +105,7 @@ def _openapi(app: FastAPI, server: ModelServer) -> dict[str, Any]:
     return page
 
 
-def _add_state(app: FastAPI, server: ModelServer) -> None:
+def _add_health(app: FastAPI, server: ModelServer) -> None:
     @app.get("/v2/health/live")
     async def live() -> dict[str, bool]:
         """Say that the process runs."""
@@ -116,6 +117,8 @@ def _add_state(app: FastAPI, server: ModelServer) -> None:
         """Say whether requests can be answered."""
         return JSONResponse({"ready": server.is_ready}, 200 if server.is_ready else 503)
 
+
+def _add_state(app: FastAPI, server: ModelServer) -> None:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     def home() -> HTMLResponse:
         """Show a person what is here."""

@@ -221,6 +221,11 @@ def health_record(model: str, day: date) -> str:
     return f"monitoring/{model}/{day}/{HEALTH_DATA}"
 
 
+def is_health_record(key: str) -> bool:
+    """Return whether *key* is one of :func:`health_record`."""
+    return key.endswith(f"/{HEALTH_DATA}")
+
+
 def retrain_request(model: str, as_of: datetime, kind: str) -> str:
     """Return the key of a request to retrain; *kind* is empty for the first of its instant."""
     return f"retrain_requests/{model}/{as_of:%Y-%m-%dT%H%M%S}{kind}.json"

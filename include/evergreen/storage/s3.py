@@ -2,14 +2,14 @@
 The object store in a bucket, through any server that speaks S3.
 
 An answer can get lost, so every write is signed: a repeated write that finds its own object counts
-as done. What the server promises beyond the protocol is asked by :mod:`evergreen.doctor`.
+as done. What the server promises beyond the protocol is asked by
+:mod:`evergreen.storage.conformance`.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,7 +20,6 @@ from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
-    EndpointConnectionError,
     FlexibleChecksumError,
     IncompleteReadError,
     ReadTimeoutError,
@@ -33,6 +32,7 @@ from evergreen.errors import ArtifactError
 from evergreen.keys import checked_key
 from evergreen.receipts.common import ObjectRef
 from evergreen.storage.base import ByteCounts, ObjectHead, ObjectStore, ref_of, sha256_of
+from evergreen.storage.s3_requests import GONE, BucketRequests, code_of
 
 
 class _UnderWayError(Exception):
@@ -62,21 +62,9 @@ BROKEN_ANSWERS = (
 READ_ATTEMPTS = 6
 #: Names of our notes on an object: its digest, and the one write that made it.
 SHA256, WRITER = "evergreen-sha256", "evergreen-writer"
-GONE = frozenset({"404", "NoSuchKey", "NotFound"})
 TAKEN = frozenset({"412", "PreconditionFailed"})
 #: Another conditional write of the same key is under way; S3 asks to try again.
 CONFLICT = frozenset({"409", "ConditionalRequestConflict", "OperationAborted"})
-NOT_THERE = frozenset({"501", "NotImplemented"})
-REFUSED = frozenset(
-    {
-        "401",
-        "403",
-        "AccessDenied",
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-    }
-)
 
 
 class BucketStore(ObjectStore):
@@ -111,6 +99,9 @@ class BucketStore(ObjectStore):
         self.uri = f"s3://{self.bucket}/{prefix}".rstrip("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self._client = client or _client_of_environment()
+        self._requests = BucketRequests(
+            self._client, bucket=self.bucket, prefix=self._prefix, uri=self.uri
+        )
         self._part_bytes, self._page_keys = part_bytes, page_keys
         self.traffic = ByteCounts()
 
@@ -157,7 +148,7 @@ class BucketStore(ObjectStore):
 
     @override
     def delete(self, key: str) -> None:
-        self._call("delete_object", checked_key(key))
+        self._requests.call("delete_object", checked_key(key))
 
     @override
     def list(self, prefix: str) -> Iterator[str]:
@@ -167,13 +158,13 @@ class BucketStore(ObjectStore):
     def heads(self, prefix: str) -> Iterator[tuple[str, ObjectHead]]:
         if prefix:
             checked_key(prefix.rstrip("/"))
-        for page in self._pages("list_objects_v2", self._prefix + prefix):
+        for page in self._pages("list_objects_v2", prefix):
             for found in page.get("Contents", ()):
                 yield found["Key"].removeprefix(self._prefix), _head_of(found["Size"], found)
 
     @override
     def unfinished(self) -> Iterator[tuple[str, datetime]]:
-        for page in self._pages("list_multipart_uploads", self._prefix):
+        for page in self._pages("list_multipart_uploads", ""):
             for found in page.get("Uploads", ()):
                 key = found["Key"].removeprefix(self._prefix)
                 yield f"{key}?{found['UploadId']}", found["Initiated"]
@@ -181,11 +172,7 @@ class BucketStore(ObjectStore):
     @override
     def discard(self, name: str) -> None:
         key, _, upload = name.partition("?")
-        try:
-            self._call("abort_multipart_upload", checked_key(key), UploadId=upload)
-        except ClientError as error:
-            if _code(error) not in ("NoSuchUpload", *GONE):
-                raise
+        self._requests.abort(checked_key(key), upload)
 
     @override
     def url(self, key: str) -> str:
@@ -196,7 +183,7 @@ class BucketStore(ObjectStore):
         try:
             self._client.create_bucket(Bucket=self.bucket)
         except ClientError as error:
-            if _code(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            if code_of(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
             self._client.head_bucket(Bucket=self.bucket)  # refused if it is somebody else's
 
@@ -204,16 +191,16 @@ class BucketStore(ObjectStore):
         """Write with a wrong digest; return the server's wrong answer, or None."""
         wrong = base64.b64encode(hashlib.sha256(b"other bytes").digest()).decode()
         try:
-            self._call("put_object", key, Body=b"bytes", ChecksumSHA256=wrong)
+            self._requests.call("put_object", key, Body=b"bytes", ChecksumSHA256=wrong)
         except ClientError:
             return None
         return "bytes with another digest than they were sent with were taken"
 
     def _get(self, key: str) -> bytes:
         try:
-            found = self._call("get_object", key)
+            found = self._requests.call("get_object", key)
         except ClientError as error:
-            if _code(error) in GONE:
+            if code_of(error) in GONE:
                 raise FileNotFoundError(f"no {key} in {self.uri}") from None
             raise
         data: bytes = found["Body"].read()
@@ -229,9 +216,9 @@ class BucketStore(ObjectStore):
 
     def _head(self, key: str) -> dict[str, Any] | None:
         try:
-            return self._call("head_object", key)
+            return self._requests.call("head_object", key)
         except ClientError as error:
-            if _code(error) in GONE:
+            if code_of(error) in GONE:
                 return None
             raise
 
@@ -239,9 +226,9 @@ class BucketStore(ObjectStore):
         try:
             self._put(key, data, writer=writer, IfNoneMatch="*")
         except ClientError as error:
-            if _code(error) in CONFLICT:
+            if code_of(error) in CONFLICT:
                 raise _UnderWayError(str(error)) from error
-            if _code(error) not in TAKEN:
+            if code_of(error) not in TAKEN:
                 raise
             # Ours, if the answer to an earlier try of boto3's was lost.
             found = self._head(key)
@@ -252,7 +239,7 @@ class BucketStore(ObjectStore):
         self.traffic.written += len(data)
         notes = {SHA256: sha256_of(data), **({WRITER: writer} if writer else {})}
         if len(data) <= self._part_bytes:
-            self._call(
+            self._requests.call(
                 "put_object",
                 key,
                 Body=data,
@@ -261,85 +248,12 @@ class BucketStore(ObjectStore):
                 **condition,
             )
         else:
-            self._put_in_parts(key, data, notes, condition)
-
-    def _put_in_parts(
-        self, key: str, data: bytes, notes: dict[str, str], condition: dict[str, str]
-    ) -> None:
-        """Send *data* in parts; boto3's own transfer cannot make the last step conditional."""
-        upload = self._call(
-            "create_multipart_upload", key, Metadata=notes, ChecksumAlgorithm="SHA256"
-        )["UploadId"]
-        try:
-            source = io.BytesIO(data)
-            parts: list[dict[str, Any]] = []
-            while chunk := source.read(self._part_bytes):
-                number = len(parts) + 1
-                sent = self._call(
-                    "upload_part",
-                    key,
-                    UploadId=upload,
-                    PartNumber=number,
-                    Body=chunk,
-                    ChecksumAlgorithm="SHA256",
-                )
-                part = {"PartNumber": number, "ETag": sent["ETag"]}
-                if "ChecksumSHA256" in sent:
-                    part["ChecksumSHA256"] = sent["ChecksumSHA256"]
-                parts.append(part)
-            self._call(
-                "complete_multipart_upload",
-                key,
-                UploadId=upload,
-                MultipartUpload={"Parts": parts},
-                **condition,
+            self._requests.put_in_parts(
+                key, data, part_bytes=self._part_bytes, notes=notes, condition=condition
             )
-        except BaseException:
-            self.discard(f"{key}?{upload}")
-            raise
 
     def _pages(self, operation: str, prefix: str) -> Iterator[dict[str, Any]]:
-        pages = self._client.get_paginator(operation).paginate(
-            Bucket=self.bucket, Prefix=prefix, PaginationConfig={"PageSize": self._page_keys}
-        )
-        try:
-            yield from pages
-        except (ClientError, EndpointConnectionError) as error:
-            raise self._explained(error) from error
-
-    def _call(self, operation: str, key: str, **more: Any) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = getattr(self._client, operation)(
-                Bucket=self.bucket, Key=self._prefix + key, **more
-            )
-        except (ClientError, EndpointConnectionError) as error:
-            raise self._explained(error) from error
-        return found
-
-    def _explained(self, error: Exception) -> Exception:
-        """Return *error*, or one that says what to do where a person has to."""
-        if isinstance(error, EndpointConnectionError):
-            return ConnectionError(
-                f"Nobody answers for {self.uri}: {error}. Look whether the store runs, and at "
-                "endpoint_url of the connection (or AWS_ENDPOINT_URL_S3)."
-            )
-        code = _code(error) if isinstance(error, ClientError) else ""
-        if code in REFUSED:
-            return PermissionError(
-                f"{self.uri} refused the request ({code}). The key needs GetObject, PutObject, "
-                "DeleteObject, ListBucket, AbortMultipartUpload and ListBucketMultipartUploads on "
-                "bucket and prefix; see login, password or role of the connection."
-            )
-        if code == "NoSuchBucket":
-            return ValueError(
-                f"There is no bucket {self.bucket!r}. Create it; nothing was written."
-            )
-        if code in NOT_THERE:
-            return NotImplementedError(
-                f"The server of {self.uri} lacks what is asked of it: {error}. `make doctor` lists "
-                "what a store must do."
-            )
-        return error
+        return self._requests.pages(operation, prefix, page_keys=self._page_keys)
 
 
 def _client_of_environment() -> Any:
@@ -352,7 +266,3 @@ def _head_of(size: int, found: dict[str, Any]) -> ObjectHead:
     return ObjectHead(
         size=size, fingerprint=found["ETag"].strip('"'), written_at=found["LastModified"]
     )
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))

@@ -21,6 +21,18 @@ from evergreen_airflow.embedded.settings import Settings, ensure_secrets
 MODEL = "flight_delay"
 DATA_BEGINS = date(2013, 1, 1)
 SERVED_WITHIN_S = 60
+#: The tasks whose receipts the summary shows, by workflow.
+SHOWN_TASKS = {
+    "retrain": (
+        "prepare_examples",
+        "evaluate_challenger",
+        "register_model",
+        "deploy_model",
+        "report_drift",
+    ),
+    "score": ("score_partition",),
+    "monitor": ("assess_health",),
+}
 
 
 def run_demo(
@@ -97,22 +109,15 @@ def require_available_data(as_of: datetime) -> None:
 def _summary(
     api: AirflowApi, settings: Settings, run_ids: dict[str, str], console: Console
 ) -> None:
-    dag_id, score_id = f"{MODEL}__retrain", f"{MODEL}__score"
-    run_id = run_ids[dag_id]
-    examples = api.receipt(dag_id, run_id, "prepare_examples")
-    evaluation = api.receipt(dag_id, run_id, "evaluate_challenger")
-    registration = api.receipt(dag_id, run_id, "register_model")
-    deployment = api.receipt(dag_id, run_id, "deploy_model")
-    drift = api.receipt(dag_id, run_id, "report_drift")
-    scoring = api.receipt(score_id, run_ids[score_id], "score_partition")
-    monitor_id = f"{MODEL}__monitor"
-    health = api.receipt(monitor_id, run_ids[monitor_id], "assess_health")
-
-    mapped = [
-        t["map_index"] for t in api.tasks(dag_id, run_id) if t["task_id"] == "train_candidate"
-    ]
-    fitted = [api.receipt(dag_id, run_id, "train_candidate", index) for index in sorted(mapped)]
+    receipts = {
+        task: api.receipt(f"{MODEL}__{workflow}", run_ids[f"{MODEL}__{workflow}"], task)
+        for workflow, tasks in SHOWN_TASKS.items()
+        for task in tasks
+    }
+    dag_id = f"{MODEL}__retrain"
+    evaluation, run_id = receipts["evaluate_challenger"], run_ids[dag_id]
     names = list(evaluation["metrics"]["challenger"])
+    fitted = _candidates(api, dag_id, run_id)
     _table(
         console,
         "Candidates on the validation days",
@@ -134,34 +139,47 @@ def _summary(
         ("gate", "measured", "required", "verdict"),
         [(g["name"], g["measured"], g["required"], g["status"]) for g in evaluation["gates"]],
     )
-    store = FolderStore(settings.store)
-    _table(
-        console,
-        "What there is now",
-        ("what", "value"),
-        [
-            ("examples", f"{examples['rows']} rows in {examples['days']} days"),
-            ("known labels", ", ".join(f"{n} {k}" for k, n in examples["labelled"].items())),
-            ("version", f"{deployment['version']}: {deployment['reason']}"),
-            ("champion", f"version {deployment['champion_version']}"),
-            (
-                "predictions",
-                f"{scoring['rows']} for {scoring['day']}, version {scoring['version']}",
-            ),
-            ("drift", _drift_line(drift)),
-            ("health", f"{health['colour']} on {health['day']}: {_why(health)}"),
-        ],
-    )
-    version = deployment["version"]
-    for what, address in (
-        ("DAG run     ", f"{settings.airflow_url}/dags/{dag_id}/runs/{run_id}"),
-        ("Model       ", f"{settings.mlflow_url}/#/models/{MODEL}/versions/{version}"),
-        ("Evidence    ", store.url(registration["evidence"])),
-        ("Drift report", store.url(drift["html"]["key"])),
-        ("Health page ", store.url(health["page"])),
-        ("Predictions ", store.url(scoring["predictions"]["key"])),
-    ):  # addresses are printed whole: a table would cut them
+    _table(console, "What there is now", ("what", "value"), _state(receipts))
+    # Addresses are printed whole: a table would cut them.
+    for what, address in _addresses(settings, receipts, f"{dag_id}/runs/{run_id}"):
         console.print(f"{what}  {address}", highlight=False, soft_wrap=True)
+
+
+def _candidates(api: AirflowApi, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+    mapped = [
+        t["map_index"] for t in api.tasks(dag_id, run_id) if t["task_id"] == "train_candidate"
+    ]
+    return [api.receipt(dag_id, run_id, "train_candidate", index) for index in sorted(mapped)]
+
+
+def _state(receipts: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return what there is after the runs, line by line."""
+    examples, deployment = receipts["prepare_examples"], receipts["deploy_model"]
+    scoring, health = receipts["score_partition"], receipts["assess_health"]
+    return [
+        ("examples", f"{examples['rows']} rows in {examples['days']} days"),
+        ("known labels", ", ".join(f"{n} {k}" for k, n in examples["labelled"].items())),
+        ("version", f"{deployment['version']}: {deployment['reason']}"),
+        ("champion", f"version {deployment['champion_version']}"),
+        ("predictions", f"{scoring['rows']} for {scoring['day']}, version {scoring['version']}"),
+        ("drift", _drift_line(receipts["report_drift"])),
+        ("health", f"{health['colour']} on {health['day']}: {_why(health)}"),
+    ]
+
+
+def _addresses(
+    settings: Settings, receipts: dict[str, dict[str, Any]], retrain: str
+) -> list[tuple[str, str]]:
+    """Return where a person can look; *retrain* is the run in Airflow, with its DAG."""
+    store, version = FolderStore(settings.store), receipts["deploy_model"]["version"]
+    return [
+        ("DAG run     ", f"{settings.airflow_url}/dags/{retrain}"),
+        ("Model       ", f"{settings.mlflow_url}/#/models/{MODEL}/versions/{version}"),
+        ("Evidence    ", store.url(receipts["register_model"]["evidence"])),
+        ("Drift report", store.url(receipts["report_drift"]["html"]["key"])),
+        ("Health page ", store.url(receipts["assess_health"]["page"])),
+        ("Predictions ", store.url(receipts["score_partition"]["predictions"]["key"])),
+    ]
 
 
 def _why(health: dict[str, Any]) -> str:

@@ -181,44 +181,8 @@ def stack_environment(
     home = settings.home
     path = os.pathsep.join(str(settings.project / name) for name in ("include", "plugins"))
     airflow = {
-        "CORE__DAGS_FOLDER": settings.project / "dags",
-        "CORE__PLUGINS_FOLDER": settings.project / "plugins",
-        "CORE__LOAD_EXAMPLES": False,
-        "CORE__EXECUTOR": "LocalExecutor",
-        # Inherited from a test, it makes the scheduler spin without a pause.
-        "CORE__UNIT_TEST_MODE": False,
-        "CORE__PARALLELISM": PARALLELISM,
-        "CORE__MAX_ACTIVE_TASKS_PER_DAG": MODEL_SLOTS,
-        # A paused DAG drops asset events, and a fresh install would lose its first ones (FACTS).
-        "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
-        "CORE__FERNET_KEY": known["fernet_key"],
-        "CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
-        "API__SECRET_KEY": known["api_secret_key"],
-        "API_AUTH__JWT_SECRET": known["jwt_secret"],
-        "API__HOST": "127.0.0.1",
-        "API__PORT": settings.airflow_port,
-        "API__BASE_URL": settings.airflow_url,
-        "API__WORKERS": 1,
-        "DATABASE__SQL_ALCHEMY_CONN": database_url,
-        "DAG_PROCESSOR__PARSING_PROCESSES": 1,
-        "DAG_PROCESSOR__REFRESH_INTERVAL": 30,
-        # How soon a changed model.yaml shows; at the default of 30 s parsing is a tenth of a night.
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 60,
-        # The default of 1 s is most of what a chain of short tasks costs (facts/airflow.md, 11).
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.2,
-        "SCHEDULER__USE_JOB_SCHEDULE": settings.schedules,
-        # The first request builds the execution API, which takes longer than the default 5 s.
-        "WORKERS__EXECUTION_API_TIMEOUT": 60,
-        # At the default of 5 s a task that ended may hold its slot as long, and an answer to a
-        # question that was parked meanwhile is taken for a fault: it is lost, and asked again.
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
-        "LOGGING__BASE_LOG_FOLDER": home / "airflow" / "logs",
-        "LOGGING__WORKER_LOG_SERVER_PORT": settings.worker_log_port,
-        "LOGGING__TRIGGER_LOG_SERVER_PORT": settings.triggerer_log_port,
-        "EVERGREEN__ALLOW_BACKFILLS": not database_url.startswith("sqlite"),
-        "EVERGREEN__BACKFILL_POOL": BACKFILL_POOL,
+        **_core_options(settings, known, database_url),
+        **_process_options(settings, database_url),
     }
     serving = {
         "STORE": settings.store.as_uri(),
@@ -247,4 +211,56 @@ def stack_environment(
         "OMP_NUM_THREADS": "1",  # tasks run side by side; more threads only contend (FACTS)
         "PYTHONPATH": path,
         MARK: str(home),
+    }
+
+
+def _core_options(
+    settings: Settings, known: Mapping[str, str], database_url: str
+) -> dict[str, object]:
+    """Return Airflow's options of its core, its API and its database, by ``SECTION__KEY``."""
+    return {
+        "CORE__DAGS_FOLDER": settings.project / "dags",
+        "CORE__PLUGINS_FOLDER": settings.project / "plugins",
+        "CORE__LOAD_EXAMPLES": False,
+        "CORE__EXECUTOR": "LocalExecutor",
+        # Inherited from a test, it makes the scheduler spin without a pause.
+        "CORE__UNIT_TEST_MODE": False,
+        "CORE__PARALLELISM": PARALLELISM,
+        "CORE__MAX_ACTIVE_TASKS_PER_DAG": MODEL_SLOTS,
+        # A paused DAG drops asset events, and a fresh install would lose its first ones (FACTS).
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": settings.home / "passwords.json",
+        "CORE__FERNET_KEY": known["fernet_key"],
+        "CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
+        "API__SECRET_KEY": known["api_secret_key"],
+        "API_AUTH__JWT_SECRET": known["jwt_secret"],
+        "API__HOST": "127.0.0.1",
+        "API__PORT": settings.airflow_port,
+        "API__BASE_URL": settings.airflow_url,
+        "API__WORKERS": 1,
+        "DATABASE__SQL_ALCHEMY_CONN": database_url,
+    }
+
+
+def _process_options(settings: Settings, database_url: str) -> dict[str, object]:
+    """Return Airflow's options of the processes beside the API, by ``SECTION__KEY``."""
+    return {
+        "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+        "DAG_PROCESSOR__REFRESH_INTERVAL": 30,
+        # How soon a changed model.yaml shows; at the default of 30 s parsing is a tenth of a night.
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 60,
+        # The default of 1 s is most of what a chain of short tasks costs (facts/airflow.md, 11).
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.2,
+        "SCHEDULER__USE_JOB_SCHEDULE": settings.schedules,
+        # The first request builds the execution API, which takes longer than the default 5 s.
+        "WORKERS__EXECUTION_API_TIMEOUT": 60,
+        # At the default of 5 s a task that ended may hold its slot as long, and an answer to a
+        # question that was parked meanwhile is taken for a fault: it is lost, and asked again.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
+        "LOGGING__BASE_LOG_FOLDER": settings.home / "airflow" / "logs",
+        "LOGGING__WORKER_LOG_SERVER_PORT": settings.worker_log_port,
+        "LOGGING__TRIGGER_LOG_SERVER_PORT": settings.triggerer_log_port,
+        "EVERGREEN__ALLOW_BACKFILLS": not database_url.startswith("sqlite"),
+        "EVERGREEN__BACKFILL_POOL": BACKFILL_POOL,
     }

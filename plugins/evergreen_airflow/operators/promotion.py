@@ -43,7 +43,8 @@ class PromoteModelOperator(StageOperator):
 
     def run_stage(self, context: Context) -> PromotionReceipt:
         """Promote, and log the verdict of the other environment gate by gate."""
-        from evergreen.release.promotion import Environment, promote_version  # heavy: scikit-learn
+        from evergreen.release.promotion import promote_version  # heavy: scikit-learn
+        from evergreen.release.transfer import Environment
 
         params = context["params"]
         to, asked = str(params["to"]), params["version"]

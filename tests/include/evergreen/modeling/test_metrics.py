@@ -12,13 +12,11 @@ from evergreen.modeling.metrics import (
     calibration_curve,
     calibration_error,
     gain,
-    jackknifed_gain,
     lift_curve,
     measure,
     merit,
-    obuchowski_gain,
-    paired_gain,
 )
+from evergreen.modeling.paired_gain import jackknifed_gain, obuchowski_gain, paired_gain
 
 
 def binary(labels) -> Labels:

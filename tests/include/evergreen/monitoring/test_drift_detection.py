@@ -17,7 +17,8 @@ from tests.support.night import Night
 
 from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.errors import MonitoringError, NoChampionError
-from evergreen.monitoring.drift_detection import alarm_of, column_weights, detect_drift
+from evergreen.monitoring.drift_alarms import alarm_of, column_weights
+from evergreen.monitoring.drift_detection import detect_drift
 from evergreen.monitoring.drift_distances import (
     PREDICTION,
     SPREAD,

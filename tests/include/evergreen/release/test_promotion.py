@@ -20,7 +20,8 @@ from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import load_identity
 from evergreen.release.deployment import deploy_model
-from evergreen.release.promotion import TAG_FROM, Environment, promote_version
+from evergreen.release.promotion import TAG_FROM, promote_version
+from evergreen.release.transfer import Environment
 from evergreen.spec.modeling import BaselineGate
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.records import load_document, read_object

@@ -7,7 +7,7 @@ from tests.support.failures import forked, killed_after_each_effect
 from tests.support.night import NOW, History
 
 from evergreen.errors import AliasMovedError, ArtifactError, RollbackError
-from evergreen.release import deployment
+from evergreen.release import champion_change
 from evergreen.release.decisions import RunDecision, keep_decision
 
 
@@ -245,7 +245,8 @@ def test_a_run_that_decided_is_refused_if_the_champion_changed_before_it_moved(c
 
 def test_a_run_whose_target_was_deleted_does_not_choose_another(champions, monkeypatch):
     history = champions(4)
-    monkeypatch.setattr(deployment, "_finish", lambda *_, **__: None)  # killed after the intent
+    # Killed after the intent.
+    monkeypatch.setattr(champion_change, "_finish", lambda *_, **__: None)
     history.roll_back(run="one")
     monkeypatch.undo()
     history.client.delete_model_version(history.spec.model, "3")

@@ -25,7 +25,7 @@ ARGUMENTS = {
     "kind": "ledger",
 }
 #: The functions that look at a key, and those of no model.
-QUESTIONS = {"is_manifest", "is_quality_window", "kind_of"}
+QUESTIONS = {"is_health_record", "is_manifest", "is_quality_window", "kind_of"}
 OF_NO_MODEL = {"heartbeat", "heartbeats", "conformance_prefix"}
 FUNCTIONS = {
     name: function
