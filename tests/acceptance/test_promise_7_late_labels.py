@@ -20,6 +20,7 @@ from evergreen.data.validation import validate_window
 from evergreen.data.window import DayRange
 from evergreen.monitoring.quality import measure_quality
 from evergreen.scoring.scoring import score_partition
+from evergreen.spec.modeling import SliceGate
 from evergreen.spec.monitoring import Quality
 from evergreen.storage.folder import FolderStore
 from evergreen.workspace import Workspace
@@ -141,6 +142,23 @@ def test_labels_that_come_late_out_of_order_and_twice_give_the_direct_numbers(la
 
     assert again.windows == found.windows
     assert again.remeasured == 0
+
+
+def test_each_slice_has_its_own_name_and_numbers(late):
+    for day in SCORED:
+        late.land(day, late.whole[day])
+    rule = SliceGate(columns=("origin",), min_rows=50)
+    gates = late.spec.gates.model_copy(update={"slices": rule})
+    late.spec = late.spec.model_copy(update={"gates": gates})
+
+    found = late.measure()
+
+    values = {one.name: (one.rows, one.value) for one in found.slices}
+    assert set(values) == {"origin=EWR", "origin=JFK", "origin=LGA"}
+    assert len(set(values.values())) == 3
+    assert all(0 < value < 1 for _, value in values.values())
+    labelled = [window.labelled for window in found.windows]
+    assert sum(rows for rows, _ in values.values()) in labelled[-2:]  # the newest may not be due
 
 
 def test_seven_days_late_they_still_count(late):

@@ -174,8 +174,8 @@ def _slices(rows: LabeledRows) -> Iterator[SliceQuality]:
     for name in rows.spec.gates.slices.columns:
         for value, some in rows.frame.groupby(f"slice_{name}"):
             found = LabeledRows(spec=rows.spec, frame=some)
-            value = measured(found)[metric] if len(some) >= least else None
-            yield SliceQuality(name=f"{name}={value}", rows=len(some), value=value)
+            quality = measured(found)[metric] if len(some) >= least else None
+            yield SliceQuality(name=f"{name}={value}", rows=len(some), value=quality)
 
 
 def _broken(

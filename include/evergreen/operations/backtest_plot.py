@@ -47,8 +47,8 @@ def plot_backtest(
     days = pd.to_datetime(table["day"])
     for name, look in LINES.items():
         smooth = table[name].rolling(SMOOTH_DAYS, min_periods=1).mean()
-        look = look | {"label": f"{look['label']} ({pooled[name]:.3f} over all rows)"}
-        axes.plot(days, smooth, **look)
+        label = f"{look['label']} ({pooled[name]:.3f} over all rows)"
+        axes.plot(days, smooth, **look | {"label": label})
     for day in promoted:
         axes.axvline(pd.Timestamp(day), color="#1b7f4b", alpha=0.25, linewidth=1)
     axes.set_ylabel(f"{spec.metric}, mean of {SMOOTH_DAYS} days")

@@ -74,23 +74,20 @@ def register_model(
         )
         _create(workspace, identity, evaluation, tags=tags, note=note)
         found = mlflow_registry.versions_of(client, spec.model, key)
+    version = found[0]
     for extra in found[1:]:
         _remove(client, spec.model, extra)
-    version = found[0]
     identity = load_identity(workspace.store, version)
     _refresh(client, version, identity, evaluation, note=note)
+    number = str(version.version)
     evidence, pack = keep_evidence(
-        workspace.store,
-        spec,
-        version=str(version.version),
-        evaluation=evaluation,
-        identity=identity,
+        workspace.store, spec, version=number, evaluation=evaluation, identity=identity
     )
     _show(client, version, pack, evidence)
     return RegistrationReceipt(
         model=spec.model,
         as_of=evaluation.as_of,
-        version=str(version.version),
+        version=number,
         key=key,
         created=created,
         passed=pack.passed,
