@@ -37,7 +37,7 @@ def announce_champion(context: Context, spec: ModelSpec, *, version: str, as_of:
 
 
 def retrain_requests(spec: ModelSpec) -> AssetAlias:
-    """Return the alias through which monitor asks for a retrain, and stays silent otherwise."""
+    """Return the alias through which monitor requests a retrain, and stays silent otherwise."""
     return AssetAlias(f"{spec.model}.retrain_requests")
 
 

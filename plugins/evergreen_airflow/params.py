@@ -33,7 +33,7 @@ DRY_RUN = Param(
     False,
     type="boolean",
     title="Dry run",
-    description="Train, judge and report, but leave the champion as it is.",
+    description="Train, evaluate and report, but leave the champion as it is.",
 )
 
 

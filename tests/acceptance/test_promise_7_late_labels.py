@@ -224,7 +224,7 @@ def test_a_model_that_is_worse_than_its_floor_asks_for_a_retrain(late):
     assert found.colour == "red"
     assert found.requests_retrain
     assert "the floor is 0.58" in found.reasons[0]
-    assert "no better than the same for all" in found.reasons[1]
+    assert "is no better than a constant" in found.reasons[1]
 
 
 def test_what_a_version_promised_is_beside_what_it_kept(late):

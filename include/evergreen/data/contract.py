@@ -51,7 +51,7 @@ def check_columns(table: Table, *, contract: TableContract, part: Partition) -> 
     Check that every promised column is there, has its type and holds something.
 
     :raises DataContractError: With every broken promise of the table in one message. No budget
-        applies: one such fault concerns every row.
+        applies: one such error concerns every row.
     """
     errors = list(_column_faults(table, contract))
     if errors:

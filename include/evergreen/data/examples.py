@@ -40,7 +40,7 @@ def checked(frame: pd.DataFrame, *, spec: Examples, day: date) -> pd.DataFrame:
     Return *frame* in canonical form: column order, types and row order fixed by the spec.
 
     Numeric inputs become float64, categorical ones text. The label becomes True or False, the text
-    of its class, or float64, as the problem asks; null where it is not known yet.
+    of its class, or float64, as the problem requires; null where it is not known yet.
 
     :raises CandidateError: If ``prepare`` returned something else than the spec describes.
     """

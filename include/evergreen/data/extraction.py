@@ -31,7 +31,7 @@ def extract_days(
     Safe to repeat: equal rows are equal bytes, in whatever order the database gives them, and an
     unchanged object is not touched. A day without rows is not landed; it is named as ``empty``.
 
-    :raises DataContractError: If a table cannot be read as the spec asks for it.
+    :raises DataContractError: If a table cannot be read as the spec requires.
     """
     from evergreen.data.parquet import rows_to_parquet  # heavy, with all of pandas
 

@@ -130,7 +130,7 @@ def load_examples(
     :param share: How many of each day's rows to draw, by the spec's seed; 1 takes all. No more than
         the drawn rows and one whole day are in memory at once.
     :return: Shape ``(rows, columns)`` in order of event time; the label is True for the positive
-        class, the text of its class, or a number, as the problem asks.
+        class, the text of its class, or a number, as the problem requires.
     """
     manifest = json.loads(read_object(store, receipt.manifest))
     days = [entry for entry in manifest["days"] if entry["segment"] in segments]

@@ -1,1 +1,1 @@
-"""Fit, predict, measure, judge and save one candidate."""
+"""Fit, predict, measure, evaluate and save one candidate."""

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from sklearn.pipeline import Pipeline
 
-#: Who is judged, as a reader wants to see them.
+#: The compared models, as a reader wants to see them.
 ORDER = ("challenger", "champion", "linear baseline", "trivial baseline")
 
 
@@ -68,7 +68,7 @@ class Comparison:
     champion: ModelVersion | None
 
     def record_key(self, model: str) -> str:
-        """Return where the judgement is kept."""
+        """Return where the evaluation is kept."""
         against = str(self.champion.version) if self.champion else "none"
         return layout.evaluation_record(model, self.best.key, against)
 
@@ -116,7 +116,7 @@ def compare(
     :param models: As :func:`load_models` returns them.
     :param keep: Whether the answers of :func:`~evergreen.modeling.sanity.check_sanity` are kept;
         nothing else is written.
-    :return: The judgement, and the content of its details, which belongs under its digest.
+    :return: The evaluation, and the content of its details, which belongs under its digest.
     """
     test = load_examples(store, spec, receipt=comparison.examples, segments=("test",))
     train, _ = load_training(store, spec, receipt=comparison.examples)

@@ -29,7 +29,7 @@ def running_on(address: str | None) -> Iterator[None]:
     if address is None:
         yield
         return
-    # Seconds to import, and only for a spec that asks for it.
+    # Seconds to import, and only for a spec that names a cluster.
     from distributed import Client
     from joblib import parallel_config
 

@@ -50,11 +50,12 @@ def evaluate_challenger(
     examples: ExamplesReceipt,
 ) -> EvaluationReceipt:
     """
-    Choose the challenger on the validation days and judge it on the test days.
+    Choose the challenger on the validation days and evaluate it on the test days.
 
-    A run of tonight is judged against the present champion, a run of the past against the champion
-    of its day, both by the ledger. Safe to repeat: the first judgement of a challenger against a
-    champion is kept and given again, and one that was champion keeps the judgement that made it so.
+    A run of tonight is compared with the present champion, a run of the past with the champion
+    of its day, both by the ledger. Safe to repeat: the first evaluation of a challenger against a
+    champion is kept and given again, and one that was champion keeps the evaluation that made
+    it so.
 
     :raises CandidateError: If the baseline is not among *candidates*.
     """
@@ -66,7 +67,7 @@ def evaluate_challenger(
 
 def evaluation_of(workspace: Workspace, comparison: Comparison) -> EvaluationReceipt:
     """
-    Return the one judgement of *comparison*, made now unless it is kept already.
+    Return the one evaluation of *comparison*, made now unless it is kept already.
 
     :raises CandidateError: If the baseline is not among the candidates.
     :raises ArtifactError: If one of the models cannot be loaded.
@@ -87,16 +88,16 @@ def judge_once(
     judge: Callable[[], tuple[EvaluationReceipt, bytes]],
 ) -> EvaluationReceipt:
     """
-    Return the judgement of *comparison* that is kept, made by *judge* if there is none.
+    Return the evaluation of *comparison* that is kept, made by *judge* if there is none.
 
-    A challenger that is the champion keeps the judgement that made it so.
+    A challenger that is the champion keeps the evaluation that made it so.
 
     :param judge: Judges as :func:`~evergreen.modeling.comparison.compare` does.
     """
     champion = comparison.champion
     if champion is not None and champion.tags.get(mlflow_registry.TAG_KEY) == comparison.best.key:
         log.info(
-            "version %s is this challenger and was promoted; that judgement stands",
+            "version %s is this challenger and was promoted; that evaluation stands",
             champion.version,
         )
         kept = champion.tags[mlflow_registry.TAG_EVALUATION]
@@ -109,6 +110,6 @@ def judge_once(
 
 
 def _keep(store: ObjectStore, receipt: EvaluationReceipt, details: bytes) -> None:
-    """Keep a judgement unless one of the same pair is kept; its details first."""
+    """Keep an evaluation unless one of the same pair is kept; its details first."""
     put_once(store, receipt.record_key.removesuffix(".json"), details, suffix=".json")
     put_document_once(store, receipt.record_key, receipt)

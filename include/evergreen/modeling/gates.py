@@ -82,7 +82,7 @@ def check_gates(spec: ModelSpec, contest: GateInputs) -> list[Check]:
 
 def _rows(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     yield _at_least(
-        "rows to judge on", float(len(contest.test)), spec.gates.min_test_rows, digits=0
+        "rows to evaluate on", float(len(contest.test)), spec.gates.min_test_rows, digits=0
     )
 
 

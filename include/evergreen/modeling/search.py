@@ -39,7 +39,7 @@ Fold = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class Trial(Frozen):
-    """One set of parameters and what the primary metric was on each fold; a fault if it failed."""
+    """One set of parameters and what the primary metric was on each fold; an error if it failed."""
 
     params: Params
     folds: tuple[float, ...] = ()

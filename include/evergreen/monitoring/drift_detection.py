@@ -49,7 +49,7 @@ def detect_drift(workspace: Workspace, *, as_of: datetime) -> DetectionReceipt:
     """
     Hold the newest whole day at *as_of* against its reference, and keep Evidently's report of it.
 
-    Amber: the day is an alarm. Red: N of the last M days were, which asks for a retrain. Unknown:
+    Amber: the day is an alarm. Red: N of the last M days were, which requests a retrain. Unknown:
     fewer than 7 days have a reference, or no column at all can alarm. Safe to repeat: what was
     measured is kept.
 

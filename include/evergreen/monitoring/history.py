@@ -108,7 +108,7 @@ class Reader:
         )
 
     def versions(self, model: str) -> list[VersionCard]:
-        """Return the newest judgement of the newest versions, highest version first."""
+        """Return the newest evaluation of the newest versions, highest version first."""
         found = self._versions.all(
             layout.all_of("evidence", model), f"/{EVIDENCE_DATA}", newest=SHOWN_VERSIONS
         )

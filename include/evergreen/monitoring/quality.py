@@ -52,7 +52,7 @@ def measure_quality(workspace: Workspace, *, as_of: datetime) -> QualityReceipt:
     Measure every scored day within ``quality.lookback_days`` on the labels known at *as_of*.
 
     Red: over the newest window whose labels are due a metric misses its floor, or the predictions
-    are no better than the same for all; that asks for a retrain. Amber: labels are late, or the
+    are no better than a constant; that requests a retrain. Amber: labels are late, or the
     scores of a newer window promise less than a floor. Safe to repeat: equal joins and windows are
     found again.
 
@@ -197,7 +197,7 @@ def _broken(
             yield f"{name} {value:.4f} over {span}, the floor is {floor:g}"
     value = found.get(metric)
     if value is not None and trivial is not None and metrics.gain(metric, value, trivial) <= 0:
-        yield f"{metric} {value:.4f} over {span} is no better than the same for all, {trivial:.4f}"
+        yield f"{metric} {value:.4f} over {span} is no better than a constant, {trivial:.4f}"
 
 
 def _too_few(spec: ModelSpec, window: QualityWindow | None) -> str:

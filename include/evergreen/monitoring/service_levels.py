@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("received_at", "duration_ms", "status", "version", "weight")
-#: The server's own fault; what a caller did wrong is not an error of the service.
+#: The server's own error; what a caller did wrong is not an error of the service.
 FIRST_SERVER_ERROR = 500
 #: Days of traffic that say what is usual, and the fewest that do.
 USUAL_DAYS = 28

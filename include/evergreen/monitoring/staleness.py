@@ -41,7 +41,7 @@ def measure_staleness(workspace: Workspace, *, as_of: datetime) -> StalenessRece
     Hold the champion's age, and that of its data, against the limits.
 
     Amber: too old, though nightly challengers keep losing to it. Red: too old, and nothing has
-    challenged it for as long; that asks for a retrain. It only reads.
+    challenged it for as long; that requests a retrain. It only reads.
 
     :raises NoChampionError: If there was none at *as_of*.
     """

@@ -2,7 +2,7 @@
 Replay what would have happened: which nights would have promoted, and what that was worth.
 
 The nights themselves are ordinary retrain runs, backfilled in any order or in parallel; here their
-versions are walked through in the order of ``as_of``, each judged beside the champion that this
+versions are walked through in the order of ``as_of``, each compared with the champion that this
 replay has by then. Nothing is promoted, and the ledger is neither read nor written.
 """
 
@@ -172,7 +172,7 @@ def _night(store: ObjectStore, version: ModelVersion) -> Night:
 def _promotions(
     store: ObjectStore, client: MlflowClient, nights: Sequence[Night]
 ) -> Iterator[Night]:
-    """Yield the nights that would have promoted, each judged beside the one before it."""
+    """Yield the nights that would have promoted, each compared with the one before it."""
     champion: Night | None = None
     for number, night in enumerate(nights, start=1):
         comparison = Comparison(

@@ -123,7 +123,7 @@ def _metrics(of: str, now: dict[Any, float], then: dict[str, float]) -> Iterator
 
 
 def _raw_data(store: ObjectStore, spec: ModelSpec, identity: VersionIdentity) -> Check:
-    """Say whether today's raw data would give the same examples; corrected days are no fault."""
+    """Say whether today's raw data would give the same examples; corrected days are no error."""
     name = "examples from today's raw data"
     window = training_window(identity.as_of, spec.window)
     try:

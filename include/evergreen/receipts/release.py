@@ -75,7 +75,7 @@ class VersionIdentity(Frozen):
 
     def missed(self, evaluation: EvaluationReceipt) -> tuple[str, ...]:
         """
-        Return the names of the rules that hold the version back, in the judgement *evaluation*.
+        Return the names of the rules that hold the version back, in the evaluation *evaluation*.
 
         Those are the gates that failed, and the checks of further stages that did not pass.
         """

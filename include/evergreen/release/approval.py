@@ -48,7 +48,7 @@ def reason_not_approved(
     """
     Return why a person's answer does not allow this promotion, or None if it does.
 
-    :param is_stale: Whether another version serves than the one *registration* was judged beside.
+    :param is_stale: Whether another version serves than the one *registration* was compared with.
     """
     if approval is None or not approval.asked:
         return "the spec requires an approval and none was requested; clear approve_promotion"

@@ -48,14 +48,14 @@ def deploy_model(
     """
     Make the registered version champion if it passed its gates, is not history, and was approved.
 
-    Where the spec asks for shadow, canary or SageMaker it must prove itself first. That takes a
+    Where the spec requires shadow, canary or SageMaker it must prove itself first. That takes a
     while: this says what it waits for, and is called again later. Safe to repeat: a version that
     serves already is left alone, and one on its way goes on from where it is. A version that may
     not serve is a normal answer, not an error. If another version was promoted since this one was
-    judged, it is judged again beside that one.
+    evaluated, it is compared with that one.
 
     :param reevaluate: Judges the challenger beside the present champion and registers that.
-    :param actor: Who asks for it, for the ledger: an Airflow run or a person.
+    :param actor: Who triggered it, for the ledger: an Airflow run or a person.
     :param now: The instant written into the ledger.
     :param approval: A person's answer about this evaluation, where the spec requires one. A
         no goes into the ledger too.
@@ -80,7 +80,7 @@ def deploy_model(
             return _receipt(registration, serving, reason=reason)
         if is_stale:
             log.info(
-                "Judged against version %s, but version %s serves now: judging again.",
+                "Compared with version %s, but version %s serves now: comparing again.",
                 registration.compared_with,
                 serving.champion_version,
             )

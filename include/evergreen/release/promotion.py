@@ -6,7 +6,7 @@ identity names are copied under the digests they have. A verdict is not copied. 
 against the champion of the other environment, on the version's own test rows, and is registered
 there with that verdict and its evidence. Whether it serves there is decided afterwards, as for any
 version: by :func:`evergreen.release.deployment.deploy_model` on the other environment, after a
-person's approval where the spec asks for one.
+person's approval where the spec requires one.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ def promote_version(
     run: str | None = None,
 ) -> PromotionReceipt:
     """
-    Copy *version* from *here* to *there*, judge it beside the champion there, and register it.
+    Copy *version* from *here* to *there*, compare it with the champion there, and register it.
 
     Nothing serves by this alone. A version that misses a gate there is registered there with that
     verdict, which keeps it from serving. Safe to repeat: what is there already is found by its key,
-    the first judgement beside a champion is kept, and the ledger here names the move once. A later
+    the first evaluation beside a champion is kept, and the ledger here names the move once. A later
     try of *run* promotes the version that its first try chose. With *dry_run* everything is checked
     and judged, and nothing is written.
 

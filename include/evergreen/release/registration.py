@@ -205,7 +205,7 @@ def _refresh(
     *,
     note: str,
 ) -> None:
-    """Keep the newest judgement on the version: a later champion may have been compared."""
+    """Keep the newest evaluation on the version: a later champion may have been compared."""
     if version.tags.get(mlflow_registry.TAG_EVALUATION) == evaluation.record_key:
         return
     model, number = identity.model, version.version

@@ -1,7 +1,7 @@
 """
-Everything a person needs to judge one challenger, on one page: verdict first, then the reasons.
+Everything a person needs to decide on one challenger, on one page: verdict first, then the reasons.
 
-The pack is made once per judgement and kept beside it. It holds aggregates only, no row of data,
+The pack is made once per evaluation and kept beside it. It holds aggregates only, no row of data,
 and nothing in it can run: the page has no script, and every name and value is escaped.
 """
 
@@ -53,7 +53,7 @@ class ModelCard(Frozen):
 
 
 class EvidencePack(Frozen):
-    """One judgement of one challenger, with all that stands behind it."""
+    """One evaluation of one challenger, with all that stands behind it."""
 
     model: str
     version: str

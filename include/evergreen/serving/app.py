@@ -36,7 +36,7 @@ RETRY_AFTER_S = "2"
 
 
 class ErrorResponse(BaseModel):
-    """Why there is no answer, and each fault of the input."""
+    """Why there is no answer, and each error of the input."""
 
     error: str
     details: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
 """
 Rows as a caller sends them, checked against what the model was fitted on.
 
-Bad input is the caller's to mend, so every fault names the row, the column, what was found and what
+Bad input is the caller's to mend, so every error names the row, the column, what was found and what
 was expected.
 """
 
@@ -39,7 +39,7 @@ EXPECTED = {
 
 
 class InputError(Exception):
-    """A request that no model can answer; ``details`` name each fault."""
+    """A request that no model can answer; ``details`` name each error."""
 
     def __init__(self, message: str, details: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(message)

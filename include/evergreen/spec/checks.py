@@ -1,7 +1,7 @@
 """
 Texts of a spec that something reads only later: schedules, time zones, keys, patterns, names.
 
-Each is checked as its reader will read it, so that the fault is the spec's, with file and key, and
+Each is checked as its reader will read it, so that the error is the spec's, with file and key, and
 not the failure of a DAG file or of a task at night.
 """
 

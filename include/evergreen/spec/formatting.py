@@ -1,11 +1,11 @@
-"""How a fault of a spec is put into words, whatever was found."""
+"""How an error of a spec is put into words, whatever was found."""
 
 from __future__ import annotations
 
 import re
 from datetime import date
 
-#: Characters of one shown value, and of one whole fault.
+#: Characters of one shown value, and of one whole error.
 VALUE_CHARS = 60
 ERROR_CHARS = 600
 #: Elements of a list or mapping that are shown.

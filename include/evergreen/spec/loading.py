@@ -129,7 +129,7 @@ def _folders(models_dir: Path) -> tuple[list[str], list[SpecError]]:
 
 
 def _has_spec(folder: Path) -> bool:
-    """Return whether *folder* should be a model's: a link to nothing is a fault to show."""
+    """Return whether *folder* should be a model's: a link to nothing is an error to show."""
     try:
         (folder / SPEC_FILE).lstat()
     except (FileNotFoundError, NotADirectoryError):

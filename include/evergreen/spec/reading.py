@@ -2,7 +2,7 @@
 Read one YAML file that may hold anything, in bounded time and memory.
 
 What PyYAML would build is counted before it is built, and each scalar is built on its own, so that
-every fault has a key and a line.
+every error has a key and a line.
 """
 
 from __future__ import annotations

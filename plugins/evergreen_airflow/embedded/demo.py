@@ -1,4 +1,4 @@
-"""The nightly loop once, through the real scheduler, with a summary a person can judge."""
+"""The nightly loop once, through the real scheduler, with a summary a person can check."""
 
 from __future__ import annotations
 

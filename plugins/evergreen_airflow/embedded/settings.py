@@ -256,7 +256,7 @@ def _process_options(settings: Settings, database_url: str) -> dict[str, object]
         # The first request builds the execution API, which takes longer than the default 5 s.
         "WORKERS__EXECUTION_API_TIMEOUT": 60,
         # At the default of 5 s a task that ended may hold its slot as long, and an answer to a
-        # question that was parked meanwhile is taken for a fault: it is lost, and asked again.
+        # question that was parked meanwhile is taken for an error: it is lost, and asked again.
         "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
         "LOGGING__BASE_LOG_FOLDER": settings.home / "airflow" / "logs",
         "LOGGING__WORKER_LOG_SERVER_PORT": settings.worker_log_port,

@@ -38,7 +38,7 @@ class DeployModelOperator(RolloutOperator):
     """
     Move the champion alias to the registered version, unless a rule says it stays.
 
-    Where the spec asks for shadow or canary the version proves itself first; meanwhile the task is
+    Where the spec requires shadow or canary the version proves itself first; meanwhile the task is
     deferred and holds no worker slot. Each stage stands in the ledger.
 
     Safe to retry: a version that serves already is left alone, and a move or a stage that an

@@ -1,4 +1,4 @@
-"""Judge the challenger."""
+"""Evaluate the challenger."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 class EvaluateChallengerOperator(StageOperator):
     """
-    Judge the best candidate on the test days, beside champion and baseline, on the same rows.
+    Evaluate the best candidate on the test days, beside champion and baseline, on the same rows.
 
     A challenger that loses is a normal answer: the task is green and says why. Safe to retry: the
-    first judgement against a champion is kept.
+    first evaluation against a champion is kept.
 
     :param candidates: Receipts of ``train_candidate``; pass its ``.output``. (templated)
     :param examples: Receipt of ``prepare_examples``; pass its ``.output``. (templated)

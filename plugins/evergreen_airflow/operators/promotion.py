@@ -28,7 +28,7 @@ STORE_THERE, REGISTRY_THERE = "object_store_{{ params.to }}", "mlflow_{{ params.
 
 class PromoteModelOperator(StageOperator):
     """
-    Copy a version to another environment, judge it beside the champion there, and register it.
+    Copy a version to another environment, compare it with the champion there, and register it.
 
     An environment is two connections, ``object_store_<name>`` and ``mlflow_<name>``. Nothing serves
     by this task alone. Safe to retry: the run promotes the version that its first try chose, and

@@ -84,7 +84,7 @@ class TrainCandidateOperator(StageOperator):
         return receipt
 
     def _engine(self) -> str | None:
-        """Return the address of the cluster that the spec asks for."""
+        """Return the address of the cluster that the spec requires."""
         conn_id = self.spec.engine.dask
         if conn_id is None:
             return None

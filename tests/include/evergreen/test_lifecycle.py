@@ -53,7 +53,7 @@ def test_the_champion_beats_the_baseline_on_real_flights(night):
     found = night.evaluation(night.examples())
 
     assert {gate.name for gate in found.gates} >= {
-        "rows to judge on",
+        "rows to evaluate on",
         "roc_auc over the trivial baseline",
         "roc_auc over the linear baseline",
         "leak: test events seen in training",

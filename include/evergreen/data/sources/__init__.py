@@ -24,7 +24,7 @@ class Source(Protocol):
         """
         Return the rows of one day of one table, in an order that depends on the rows alone.
 
-        :raises DataContractError: If the table cannot be read as the spec asks for it.
+        :raises DataContractError: If the table cannot be read as the spec requires.
         """
 
 

@@ -155,7 +155,7 @@ def test_time_size_and_rows_are_gates(failed, contest):
 
     missed = failed(challenger=slow, gates=gates, artifact_bytes=200_000_000)
 
-    assert missed == ["rows to judge on", "prediction time, ms a row", "artifact size, MB"]
+    assert missed == ["rows to evaluate on", "prediction time, ms a row", "artifact size, MB"]
 
 
 def test_calibration_may_be_as_bad_as_the_champions_but_no_worse(failed, contest):
@@ -255,7 +255,7 @@ def test_every_gate_is_on_without_a_word_in_the_spec(spec, contest):
     checks = check_gates(spec.model_copy(update={"gates": Gates()}), contest)
 
     assert [check.name for check in checks] == [
-        "rows to judge on",
+        "rows to evaluate on",
         "roc_auc alone",
         "roc_auc over the trivial baseline",
         "roc_auc over the linear baseline",
