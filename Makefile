@@ -96,8 +96,7 @@ bench-monitor: $(CHECK)  ## Monitor the flights of 2013 day by day and draw the 
 
 docs: $(CHECK)  ## Generate what is generated in docs/: the schema, and pictures of the pages.
 	@$(BIN)/python -m evergreen schema > docs/model.schema.json
-	EVERGREEN_PICTURES=docs/pictures $(BIN)/python -m pytest tests/acceptance/test_pages.py \
-		tests/acceptance/test_monitoring.py
+	$(BIN)/python -m tests.bench.pictures
 
 lock: $(UV)  ## Resolve requirements.in again, with hashes.
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -21,7 +21,7 @@ from evergreen.errors import StackError
 from evergreen_airflow.embedded.database import NAME, USER
 from tests.acceptance.conftest import Workflow, night
 from tests.conftest import wait_until
-from tests.support.browser import chromium, logged_in, picture
+from tests.support.browser import chromium, logged_in
 from tests.support.stack import Stack
 
 MODEL = "watched"
@@ -140,7 +140,6 @@ def test_the_model_page_draws_the_days_and_leads_to_evidently(watched, moved):
         inside.get_by_role("link", name=MODEL, exact=True).click()
         expect(inside.locator("#quality .main-svg").first).to_be_visible()
         expect(inside.locator("#drift .main-svg").first).to_be_visible()
-        picture(page, "model")
         inside.get_by_role("link", name=str(day_of(DRIFTED[2])), exact=True).click()
         inside.get_by_role("link", name="Evidently's report").click()
         expect(inside.locator("body")).to_contain_text("Data Drift Summary")

@@ -9,7 +9,7 @@ from playwright.sync_api import FrameLocator, Page, expect
 
 from tests.acceptance.conftest import HOSTILE, night
 from tests.conftest import ROOT, wait_until
-from tests.support.browser import chromium, logged_in, picture
+from tests.support.browser import chromium, logged_in
 
 MODEL = "seen"
 ROUTES = (
@@ -98,7 +98,6 @@ def test_from_the_list_of_models_to_a_rollback(page, model):
     # The list leads to the model, whose tables say who serves and why.
     inside = models_page(page, model)
     expect(inside.get_by_role("row", name=MODEL)).to_contain_text("version 1")
-    picture(page, "models")
     inside.get_by_role("link", name=MODEL, exact=True).click()
     expect(inside.get_by_role("heading", name="Ledger")).to_be_visible()
     assert "approved by admin: to begin with" in inside.locator("body").inner_text()
@@ -139,7 +138,6 @@ def test_from_the_list_of_models_to_a_rollback(page, model):
     page.keyboard.press("Escape")
     expect(form.get_by_text(f"{night(2):%b %d, %Y %H:%M}")).to_be_visible()
     form.get_by_label("Remove poor").click()  # of the two candidates that the form offers
-    picture(page, "trigger_form")
     press_trigger(page, form)
     run_id = newest_run(model, "retrain", known={"night-1"})
     wait_for_question(model, run_id)
@@ -169,7 +167,6 @@ def test_from_the_list_of_models_to_a_rollback(page, model):
     heading = page.frame_locator("iframe").locator("h1")
     expect(heading).to_have_text("PROMOTE seen version 2")
     expect(page.frame_locator("iframe").locator("body")).to_contain_text(HOSTILE)
-    picture(page, "run_evidence")
 
     # The run's graph reads as the story once its groups are open.
     page.goto(f"{settings.airflow_url}/dags/{MODEL}__retrain/runs/{run_id}?view=graph")

@@ -6,15 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from evergreen_airflow.embedded.settings import Settings
 
-#: Screenshots become pictures of the docs when asked for (make docs).
-PICTURES = Path(os.environ["EVERGREEN_PICTURES"]) if "EVERGREEN_PICTURES" in os.environ else None
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 #: What a page may take to show something while other tests use the machine; 5 s by default.
 expect.set_options(timeout=60_000)
@@ -47,9 +44,3 @@ def logged_in(settings: Settings, *, password: str) -> Iterator[Page]:
             yield page
         finally:
             browser.close()
-
-
-def picture(page: Page, name: str) -> None:
-    """Keep what is seen as a picture of the docs, if pictures are asked for."""
-    if PICTURES:
-        page.screenshot(path=str(PICTURES / f"{name}.png"))
