@@ -153,7 +153,9 @@ def load_training(
     """
     Return the labelled examples of the training days, as :func:`load_examples` does.
 
-    More of them than the spec allows are thinned out evenly, and the log says so.
+    Without those whose labels became known after the test days began: a model that was fitted then
+    would not have had them. More of them than the spec allows are thinned out evenly, and the log
+    says so.
 
     :param candidate: Whom they are for; the baseline gets no more than its gate says.
     :return: The examples, and how many of them, from the first on, are older than the validation
@@ -172,7 +174,17 @@ def load_training(
             most,
         )
     frame = load_examples(store, spec, receipt=receipt, segments=("fit", "validation"), share=share)
-    fit_end = start_of(training_window(receipt.as_of, spec.window).fit.end)
+    window = training_window(receipt.as_of, spec.window)
+    in_time = frame[spec.examples.known_at] <= pd.Timestamp(start_of(window.test.first))
+    if not in_time.all():
+        log.info(
+            "%d of %d labels of the training days were known only after %s and are left out",
+            (~in_time).sum(),
+            len(frame),
+            window.test.first,
+        )
+        frame = frame[in_time].reset_index(drop=True)
+    fit_end = start_of(window.fit.end)
     return frame, int((frame[spec.examples.event_time] < fit_end).sum())
 
 

@@ -73,10 +73,11 @@ def training_window(as_of: datetime, spec: WindowSpec) -> TrainingWindow:
     Return the days a retrain at *as_of* uses.
 
     No day is partly in the future: the newest test day ends at or before ``as_of`` less the
-    label delay.
+    label delay. The label delay is part of the gap as well, so that the model is measured as long
+    after its newest label as it will serve after it.
     """
     test_end = whole_days_end(as_of) - timedelta(days=spec.label_delay_days)
-    gap = timedelta(days=spec.gap_days)
+    gap = timedelta(days=spec.days_between)
     test = DayRange(first=test_end - timedelta(days=spec.test_days), end=test_end)
     train_end = test.first - gap
     validation = DayRange(first=train_end - timedelta(days=spec.validation_days), end=train_end)

@@ -83,6 +83,9 @@ def fit_candidate(
     """
     Choose parameters within the fit days, measure them on the validation days, then fit on both.
 
+    No row is fitted on for the measurement whose label became known after the validation days
+    began.
+
     :param rows: Labelled examples of all training days, shape ``(rows, columns)``, oldest first.
     :param fit_rows: How many of them are fit days; the others are validation days.
     :param is_ranked: Whether there is a rival; without one the fit that measures is left out.
@@ -91,6 +94,9 @@ def fit_candidate(
     :raises CandidateError: If fitting fails or a prediction is not a finite number.
     """
     older, newer = rows.iloc[:fit_rows], rows.iloc[fit_rows:]
+    if len(newer):
+        begins = newer[spec.examples.event_time].min().floor("D")
+        older = older[older[spec.examples.known_at] <= begins]
     given, trials = params or {}, list[Trial]()
     if search is not None:
         trials = search_parameters(pipeline, rows=older, spec=spec, search=search, start=given)

@@ -120,7 +120,7 @@ def time_ordered_folds(rows: pd.DataFrame, *, spec: ModelSpec, folds: int) -> It
     """
     days = rows[spec.examples.event_time].dt.floor("D")
     distinct = np.sort(days.unique())
-    gap = spec.window.gap_days + spec.window.label_delay_days
+    gap = spec.window.days_between
     try:
         splits = list(TimeSeriesSplit(n_splits=folds, gap=gap).split(distinct))
     except ValueError as error:

@@ -209,8 +209,9 @@ class WindowSpec(Frozen):
     How far back a run looks, in whole UTC days, counted backwards from ``as_of``.
 
     ``label_delay_days`` are left out at the end because their labels are not known yet; then come
-    ``test_days``, ``gap_days``, and ``train_days`` of which the last ``validation_days`` rank
-    the candidates (with the same gap before them).
+    ``test_days``, a gap, and ``train_days`` of which the last ``validation_days`` rank the
+    candidates (with the same gap before them). The gap is ``gap_days`` and ``label_delay_days``
+    together: when the test days began, later labels were not known either.
 
     Of more labelled training rows than ``max_train_rows`` every day gives the same share, drawn by
     the spec's seed: for a window that does not fit into memory. Test days are never thinned out.
@@ -223,12 +224,20 @@ class WindowSpec(Frozen):
     label_delay_days: DayCount = 0
     max_train_rows: int | None = Field(default=None, ge=1_000)
 
+    @property
+    def days_between(self) -> int:
+        """Days left out between one segment and the next."""
+        return self.gap_days + self.label_delay_days
+
     @model_validator(mode="after")
     def _leaves_days_to_fit_on(self) -> Self:
-        left = self.train_days - self.validation_days - self.gap_days
+        left = self.train_days - self.validation_days - self.days_between
         if left < 1:
+            delay = self.label_delay_days
+            late = f" and label_delay_days {delay}" if delay else ""
             raise ValueError(
                 f"train_days {self.train_days} less validation_days {self.validation_days} and "
-                f"gap_days {self.gap_days} leaves {left} days to fit on; at least 1 is needed"
+                f"gap_days {self.gap_days}{late} leaves {left} days to fit on; at least 1 is "
+                "needed"
             )
         return self

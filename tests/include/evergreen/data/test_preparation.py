@@ -6,6 +6,9 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 from tests.conftest import AS_OF
 
 from evergreen.data import examples
@@ -13,7 +16,7 @@ from evergreen.data.preparation import load_examples, load_training, prepare_win
 from evergreen.data.validation import validate_window
 from evergreen.data.window import start_of, training_window
 from evergreen.errors import CandidateError, DataContractError
-from evergreen.modeling.candidates import fit_for
+from evergreen.modeling.candidates import fit_candidate, fit_for
 from evergreen.receipts.data import ExamplesReceipt
 from evergreen.spec.data import Examples
 from evergreen.spec.modeling import BASELINE
@@ -118,6 +121,49 @@ def test_the_same_rows_are_drawn_each_time_and_others_by_another_seed(prepare, s
 
     pd.testing.assert_frame_equal(drawn(0), drawn(0))
     assert not drawn(0).equals(drawn(1))
+
+
+@pytest.mark.parametrize(("segment", "until"), [("validation", "test"), ("fit", "validation")])
+def test_a_label_that_came_after_the_next_days_began_is_not_fitted_on(
+    prepare, rewrite, store, spec, caplog, segment, until
+):
+    """It is known tonight, but a model that was fitted before those days would not have had it."""
+    window = training_window(AS_OF, spec.window)
+    last = getattr(window, segment).end - timedelta(days=1)
+    begins = pd.Timestamp(start_of(getattr(window, until).first))
+    late = begins + pd.Timedelta(hours=1)
+
+    def delayed(frame):
+        landed = frame["arrived_at"].notna()
+        return frame.assign(arrived_at=frame["arrived_at"].mask(landed, late))
+
+    rewrite("flights", last, delayed)
+    receipt = prepare()
+    caplog.set_level("INFO")
+    rows, fit_rows = load_training(store, spec, receipt=receipt)
+    seen: list[pd.DataFrame] = []
+
+    class Recorder(LogisticRegression):
+        def fit(self, inputs, labels):
+            seen.append(rows.loc[inputs.index])
+            return super().fit(inputs, labels)
+
+    columns = ColumnTransformer([("distance", "passthrough", ["distance"])])
+    fit_candidate(
+        Pipeline([("columns", columns), ("model", Recorder())]),
+        rows=rows,
+        fit_rows=fit_rows,
+        spec=spec,
+        is_ranked=True,
+    )
+
+    assert receipt.labelled[segment] > 0
+    measured, final = seen
+    assert measured["known_at"].max() <= pd.Timestamp(start_of(window.validation.first))
+    assert final["known_at"].max() <= pd.Timestamp(start_of(window.test.first))
+    days = final["event_time"].dt.date
+    assert (days == last).any() == (segment == "fit")
+    assert ("and are left out" in caplog.text) == (segment == "validation")
 
 
 def test_test_days_are_never_thinned_out(prepare, store, spec):

@@ -21,12 +21,13 @@ instants = st.datetimes(
 @st.composite
 def specs(draw) -> WindowSpec:
     gap, validation = draw(st.integers(0, 5)), draw(st.integers(1, 10))
+    delay = draw(st.integers(0, 30))
     return WindowSpec(
-        train_days=validation + gap + draw(st.integers(1, 100)),
+        train_days=validation + gap + delay + draw(st.integers(1, 100)),
         validation_days=validation,
         gap_days=gap,
         test_days=draw(st.integers(1, 14)),
-        label_delay_days=draw(st.integers(0, 30)),
+        label_delay_days=delay,
     )
 
 
@@ -41,11 +42,22 @@ def test_no_day_is_partly_in_the_future(as_of, spec):
 def test_segments_follow_each_other_with_the_gap_between(as_of, spec):
     window = training_window(as_of, spec)
 
-    assert (window.validation.first - window.fit.end).days == spec.gap_days
-    assert (window.test.first - window.validation.end).days == spec.gap_days
+    between = spec.gap_days + spec.label_delay_days
+    assert (window.validation.first - window.fit.end).days == between
+    assert (window.test.first - window.validation.end).days == between
     assert len(window.train) == spec.train_days
     assert len(window.validation) == spec.validation_days
     assert len(window.test) == spec.test_days
+
+
+@given(as_of=instants, spec=specs())
+def test_the_newest_label_is_as_old_on_the_test_days_as_in_service(as_of, spec):
+    """A label of the last training day is known after its delay, before the test days begin."""
+    window = training_window(as_of, spec)
+
+    delay = timedelta(days=spec.label_delay_days)
+    assert start_of(window.validation.end) + delay <= start_of(window.test.first)
+    assert start_of(window.fit.end) + delay <= start_of(window.validation.first)
 
 
 @given(as_of=instants, spec=specs())
@@ -68,6 +80,8 @@ def test_an_example_by_hand():
 def test_a_window_without_days_is_refused():
     with pytest.raises(ValidationError, match="leaves 0 days to fit on"):
         WindowSpec(train_days=8, validation_days=7, gap_days=1)
+    with pytest.raises(ValidationError, match="label_delay_days 30 leaves -8 days to fit on"):
+        WindowSpec(train_days=30, validation_days=7, gap_days=1, label_delay_days=30)
 
 
 def test_an_instant_without_a_zone_is_refused():
