@@ -18,8 +18,7 @@ from tests.support.predictions import NAMED, two_models
 
 from evergreen.errors import ComparisonError
 from evergreen.modeling.gates import GATES, GateInputs, ModelScores
-from evergreen.modeling.metrics import Labels
-from evergreen.modeling.prediction import Predictions
+from evergreen.modeling.metrics import Labels, Predictions
 from evergreen.modeling.prediction_comparison import Comparison, compare_predictions
 from evergreen.spec.data import Examples
 from evergreen.spec.metrics import METRIC_DEFINITIONS, metrics_of
