@@ -39,6 +39,8 @@ TESTED_BY = {
     f"{CORE}/modeling/evaluation.py": f"{UNIT}/test_lifecycle.py",
     f"{CORE}/modeling/paired_gain.py": f"{UNIT}/modeling/test_metrics.py",
     f"{CORE}/modeling/prediction.py": f"{UNIT}/test_problems.py",
+    f"{CORE}/modeling/prediction_classes.py": f"{UNIT}/modeling/test_prediction_rows.py",
+    f"{CORE}/modeling/prediction_columns.py": f"{UNIT}/modeling/test_prediction_rows.py",
     f"{CORE}/modeling/training.py": f"{UNIT}/test_lifecycle.py",
     f"{CORE}/monitoring/drift_alarms.py": f"{UNIT}/monitoring/test_drift_detection.py",
     f"{CORE}/monitoring/drift_day_report.py": f"{UNIT}/monitoring/test_drift_detection.py",

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from evergreen.errors import EvergreenError
+from evergreen.errors import ComparisonError, EvergreenError
 
 if TYPE_CHECKING:
     from typer._click import Context  # typer bundles its own copy of click
@@ -87,6 +87,52 @@ def doctor(
     for part in report(found, uri=opened.uri):
         Console().print(part, highlight=False)
     raise typer.Exit(0 if is_fit(found) else 1)
+
+
+@app.command(rich_help_panel=PANEL)
+def compare(
+    champion: Annotated[Path, typer.Argument(help="Predictions of the champion (.parquet, .csv).")],
+    challenger: Annotated[Path, typer.Argument(help="Those of the challenger, for the same rows.")],
+    *,
+    label: Annotated[str, typer.Option(help="Column with what happened.")],
+    day: Annotated[str, typer.Option(help="Column with the day of each row.")],
+    problem: Annotated[str, typer.Option(help="binary, multiclass or regression.")],
+    metric: Annotated[str | None, typer.Option(help="What decides; has a default.")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="Column that identifies a row; may be repeated.")
+    ] = None,
+    positive: Annotated[str | None, typer.Option(help="Positive one of two labels.")] = None,
+    confidence: Annotated[float, typer.Option(help="Of the lower bound.")] = 0.975,
+    margin: Annotated[float, typer.Option(help="What the lower bound must exceed.")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """
+    Say whether a challenger beats the champion, by the champion gate. See docs/compare.md.
+
+    Exit code 0 if they could be compared, whatever the verdict; 2 if the input cannot be used.
+    """
+    from evergreen.modeling.prediction_comparison import compare_predictions
+    from evergreen.modeling.prediction_files import read_predictions
+
+    keys = tuple(key or ())
+    texts = {name for name in keys if name != day} | ({label} if problem == "multiclass" else set())
+    try:
+        found = compare_predictions(
+            read_predictions(champion, texts=texts),
+            read_predictions(challenger, texts=texts),
+            label=label,
+            day=day,
+            problem=problem,
+            metric=metric,
+            keys=keys,
+            positive=positive,
+            confidence=confidence,
+            margin=margin,
+        )
+    except ComparisonError as error:
+        print_error(str(error))
+        raise typer.Exit(2) from None
+    typer.echo(found.summary_json() if as_json else found.text())
 
 
 @app.command(rich_help_panel=PANEL)

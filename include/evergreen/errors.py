@@ -18,6 +18,8 @@ EvergreenError
 │                           asked
 ├── PromotionError          a version may not go to     name one that passed and serves, or look
 │                           another environment         at what it names there
+├── ComparisonError         predictions cannot be       repair the file or option it names
+│                           compared
 ├── BacktestError           there is too little past     backfill the nights it names
 ├── ReproductionError       a version was not the same   find what changed since; it is named
 ├── MonitoringError         what is monitored cannot   land or repair what it names, then
@@ -78,6 +80,10 @@ class RollbackError(EvergreenError):
 
 class PromotionError(EvergreenError):
     """A version may not go to another environment, or somebody was faster there."""
+
+
+class ComparisonError(EvergreenError):
+    """Files of predictions, or the options that describe them, cannot be used for a comparison."""
 
 
 class BacktestError(EvergreenError):

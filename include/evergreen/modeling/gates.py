@@ -18,6 +18,7 @@ from scipy import stats
 
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import best_constant
+from evergreen.modeling.champion_gate import champion_check, champion_check_name
 from evergreen.modeling.leakage import check_leaks
 from evergreen.modeling.metrics import Labels, Predictions
 from evergreen.modeling.paired_gain import paired_gain
@@ -140,8 +141,8 @@ def _baselines(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
 
 def _champion(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     rule, metric, champion = spec.gates.champion, spec.metric, contest.champion
-    name = f"{metric} over the champion"
     if champion is None:
+        name = champion_check_name(metric)
         yield Check(name=name, status="passed", measured="no champion yet", required="first run")
         return
     days = days_of_rows(spec, contest.test)
@@ -153,11 +154,8 @@ def _champion(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
         confidence=rule.confidence,
         clusters=days,
     )
-    yield Check(
-        name=name,
-        status=_status(lower > rule.margin),
-        measured=f"{better:+.4f}, lower bound {lower:+.4f} from {len(np.unique(days))} days",
-        required=f"lower bound at {rule.confidence:.1%} > {rule.margin:g}",
+    yield champion_check(
+        metric, gain=better, lower_bound=lower, days=len(np.unique(days)), rule=rule
     )
 
 

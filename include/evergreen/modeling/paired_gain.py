@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evergreen.modeling.metrics import Labels, Predictions, gain, value
-from evergreen.modeling.row_values import ROW_FUNCTIONS, values_without
+from evergreen.modeling.row_values import ROW_FUNCTIONS, differ_without_each, values_without
 from evergreen.spec.metrics import Metric
 
 
@@ -118,8 +118,7 @@ def jackknifed_gain(
     found = gain(metric, *(value(truth, metric, p) for p in (challenger, champion)))
     names, numbers = np.unique(clusters, return_inverse=True)
     count = len(names)
-    left = [numbers != number for number in range(count)]
-    is_measurable = count > 1 and all(truth.take(rows).is_measurable for rows in left)
+    is_measurable = differ_without_each(truth.values, clusters=numbers)
     if not (is_measurable and math.isfinite(found)):
         return found, float("nan")
     ours, theirs = (

@@ -78,3 +78,18 @@ def values_without(
     sums, counts = np.bincount(clusters, weights=rows), np.bincount(clusters)
     means: Values = (sums.sum() - sums) / (counts.sum() - counts)
     return np.sqrt(np.maximum(means, 0.0)) if metric in ROOTS else means
+
+
+def differ_without_each(labels: NDArray[Any], *, clusters: NDArray[np.int64]) -> bool:
+    """
+    Return whether the rows without a cluster still have two different labels, for every cluster.
+
+    It takes no memory or time for each cluster, of which there may be as many as rows.
+
+    :param clusters: Shape ``(rows,)``, as *labels*; the number of the cluster of each row.
+    """
+    others = labels != labels[0]
+    if len(np.unique(clusters[others])) < 2:
+        return False  # all others are in one cluster, or there are none
+    left = labels[clusters != clusters[0]]  # without the first label, the others may be alike
+    return bool((left != left[0]).any())

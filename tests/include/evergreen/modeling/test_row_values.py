@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evergreen.modeling.metrics import Labels, value
-from evergreen.modeling.row_values import ROW_FUNCTIONS, values_without
+from evergreen.modeling.row_values import ROW_FUNCTIONS, differ_without_each, values_without
 from evergreen.spec.metrics import METRIC_DEFINITIONS
 
 CASES = [
@@ -49,3 +49,23 @@ def test_they_agree_with_scikit_learn(metric, problem, seed, rows, classes, coun
         for number in range(count)
     ]
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=8),
+)
+def test_labels_differ_without_each_cluster_if_they_do_without_every_single_one(rows):
+    labels, clusters = (np.array(column) for column in zip(*rows, strict=True))
+
+    found = differ_without_each(labels, clusters=clusters)
+
+    assert found == all(
+        len(np.unique(labels[clusters != number])) > 1 for number in np.unique(clusters)
+    )
+
+
+def test_as_many_clusters_as_rows_need_no_memory_for_each():
+    labels = np.arange(200_000) % 2
+
+    assert differ_without_each(labels, clusters=np.arange(200_000))
