@@ -385,5 +385,5 @@ def test_only_the_shared_helper_goes_through_all_specs(path):
 
     assert not any(isinstance(node, ast.For | ast.While) for node in tree.body)
     assert path.stem == "spec_errors" or not used & {"find_specs", "load_spec"}
-    assert functions in ([], [path.stem])
+    assert functions[:1] in ([], [path.stem])
     assert not functions or ast.unparse(tree.body[-1]) == f"build_dags('{path.stem}', {path.stem})"
