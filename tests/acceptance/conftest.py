@@ -83,7 +83,7 @@ SCHEDULED = {
             "shadow": {"minutes": 0.05},
             "canary": {"steps": [{"share": 0.5, "minutes": 0.05}]},
             # "poor" and "linear" are far apart, and answers take long on a machine this busy.
-            "limits": {"max_p95_ms": 2000, "min_requests": 20, "max_disagreement": 0.9},
+            "limits": {"max_error_rate": 0.05, "max_p95_ms": 2000, "max_disagreement": 0.9},
         }
     },
 }

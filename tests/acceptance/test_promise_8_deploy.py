@@ -30,7 +30,7 @@ DEPLOYMENT = {
     "shadow": {"minutes": 0.02},
     "canary": {"steps": [{"share": 0.2, "minutes": 0.02}, {"share": 0.6, "minutes": 0.02}]},
     # Two processors also run MLflow, the callers and two stacks; the slow challenger takes 1.5 s.
-    "limits": {"max_p95_ms": 1000, "min_requests": 25, "max_disagreement": 0.05},
+    "limits": {"max_error_rate": 0.05, "max_p95_ms": 1000, "max_disagreement": 0.05},
 }
 #: A step that does no harm to the rows of an example, and much to those that callers send.
 FAULTY = '''

@@ -84,41 +84,40 @@ def summary(seen: Iterable[Observation]) -> str:
 def _decide_on(
     seen: Sequence[Observation], stage: RolloutStage, limits: RolloutLimits, *, age: timedelta
 ) -> RolloutDecision:
-    challenger, _, disagreement = _together(seen)
-    message = summary(seen)
-    is_enough = challenger.requests >= limits.min_requests
-    # Failures that break the limit whatever the rest of the stage brings need no waiting for.
-    if challenger.failed > limits.max_error_rate * max(challenger.requests, limits.min_requests):
-        allowed = f"{limits.max_error_rate:.1%} may fail"
-        failure = next((one.error for one in seen if one.error), None)
-        return RolloutDecision(
-            kind="back_out",
-            message="; ".join(
-                filter(None, [message, allowed, f"last: {failure}" if failure else None])
-            ),
-        )
-    if is_enough and challenger.p95_ms > limits.max_p95_ms:
-        return RolloutDecision(
-            kind="back_out", message=f"{message}; p95 may be {limits.max_p95_ms:g} ms"
-        )
-    if is_enough and disagreement > limits.max_disagreement:
+    from evergreen.release.stage_limits import requests_needed, rules_of  # heavy: scipy
+
+    challenger, champion, disagreement = _together(seen)
+    message, needed = summary(seen), requests_needed(limits)
+    rules = rules_of(challenger, champion, limits)
+    is_over = age >= timedelta(minutes=stage.minutes)
+    is_enough = challenger.requests >= needed
+    if broken := next((rule for rule in rules if rule.is_broken), None):
+        error = next((one.error for one in seen if one.error), None)
+        parts = [message, broken.text, f"last: {error}" if error else None]
+        return RolloutDecision(kind="back_out", message="; ".join(filter(None, parts)))
+    # Far apart they need not be compared to the end.
+    most = limits.max_disagreement * (1 if is_over else 2)
+    if is_enough and disagreement > most:
         return RolloutDecision(
             kind="back_out", message=f"{message}; they may differ by {limits.max_disagreement:g}"
         )
-    if age < timedelta(minutes=stage.minutes):
+    if not is_over:
         return RolloutDecision(kind="wait", message=message)
-    if is_enough:
+    open_rules = [rule.text for rule in rules if not rule.is_kept]
+    if is_enough and not open_rules:
         return RolloutDecision(kind="advance", message=message)
+    lacking = (
+        f"{needed} requests are needed to decide"
+        if not is_enough
+        else f"more requests are needed to decide whether {' and '.join(open_rules)} holds"
+    )
     if age > timedelta(minutes=stage.minutes, hours=limits.wait_hours):
         return RolloutDecision(
             kind="stop",
-            message=f"{message}; {limits.min_requests} requests are needed to decide and did not "
-            f"arrive within {limits.wait_hours:g} h. Lower "
-            "limits.min_requests, or wait for traffic",
+            message=f"{message}; {lacking} and did not arrive within {limits.wait_hours:g} h. "
+            "Wait for more requests, or raise the limits",
         )
-    return RolloutDecision(
-        kind="wait", message=f"{message}; {limits.min_requests} requests are needed"
-    )
+    return RolloutDecision(kind="wait", message=f"{message}; {lacking}")
 
 
 def _together(seen: Sequence[Observation]) -> tuple[LatencyHistogram, LatencyHistogram, float]:
@@ -137,6 +136,7 @@ def _sum(tallies: Iterable[LatencyHistogram]) -> LatencyHistogram:
     return LatencyHistogram(
         requests=sum(t.requests for t in found),
         failed=sum(t.failed for t in found),
+        slow=sum(t.slow for t in found),
         buckets=tuple(map(sum, zip(*(t.buckets for t in found), strict=True)))
         or LatencyHistogram().buckets,
     )

@@ -47,8 +47,10 @@ class PredictionResult:
 class StageStats:
     """What one stage showed so far on this server; only the event loop's thread touches it."""
 
-    def __init__(self) -> None:
-        self.challenger, self.champion = LatencyCounter(), LatencyCounter()
+    def __init__(self, *, slow_ms: float) -> None:
+        """:param slow_ms: Beyond which a request is counted as slow."""
+        self.challenger = LatencyCounter(slow_ms=slow_ms)
+        self.champion = LatencyCounter(slow_ms=slow_ms)
         self.difference = self.scale = 0.0
         self.compared = 0
         self.error: str | None = None

@@ -128,8 +128,12 @@ class Follower:
                 Observation(replica=self.replica, recorded_at=self.clock(), state="loading"),
             )
             challenger = await self._challenge(rollout)
+            limits = self.endpoint.spec.deployment.limits
             now_on = ServedVersions(
-                champion=champion, challenger=challenger, stage=rollout.stage, seen=StageStats()
+                champion=champion,
+                challenger=challenger,
+                stage=rollout.stage,
+                seen=StageStats(slow_ms=limits.max_p95_ms),
             )
             await self._switch(now_on, [champion_entry, rollout.entry])
             self._stage = rollout.number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -21,20 +22,25 @@ QUANTILE = 0.95
 
 
 class LatencyHistogram(Frozen):
-    """Requests one version answered in one stage, and how fast; ``buckets`` as BOUNDS_MS."""
+    """
+    Requests one version answered in one stage, and how fast; ``buckets`` as BOUNDS_MS.
+
+    ``slow`` took longer than ``limits.max_p95_ms``.
+    """
 
     requests: int = 0
     failed: int = 0
+    slow: int = 0
     buckets: tuple[int, ...] = (0,) * (len(BOUNDS_MS) + 1)
 
     @property
     def p95_ms(self) -> float:
-        """The 95 % quantile, to the width of a bucket; 0 without requests."""
-        wanted, seen = QUANTILE * self.requests, 0
+        """The 95 % quantile, interpolated within its bucket; 0 without requests."""
+        wanted, seen, below = QUANTILE * self.requests, 0, 0.0
         for bound, count in zip((*BOUNDS_MS, BOUNDS_MS[-1]), self.buckets, strict=True):
-            seen += count
-            if count and seen >= wanted:
-                return bound
+            if count and seen + count >= wanted:
+                return below + (bound - below) * (wanted - seen) / count
+            seen, below = seen + count, bound
         return 0.0
 
 
@@ -46,21 +52,27 @@ class LatencyCounter:
     ``Histogram``, which searches 89 bounds one by one and holds a lock for each count.
     """
 
-    def __init__(self) -> None:
-        self.requests = self.failed = 0
+    def __init__(self, *, slow_ms: float = math.inf) -> None:
+        """:param slow_ms: Beyond which a request is counted as slow."""
+        self.requests = self.failed = self.slow = 0
+        self.slow_ms = slow_ms
         self._buckets = [0] * (len(BOUNDS_MS) + 1)
 
     def add(self, duration_ms: float, *, is_failed: bool) -> None:
         """Count one more request."""
         self.requests += 1
         self.failed += is_failed
+        self.slow += duration_ms > self.slow_ms
         self._buckets[bisect.bisect_left(BOUNDS_MS, duration_ms)] += 1
 
     @property
     def histogram(self) -> LatencyHistogram:
         """What was counted so far."""
         return LatencyHistogram(
-            requests=self.requests, failed=self.failed, buckets=tuple(self._buckets)
+            requests=self.requests,
+            failed=self.failed,
+            slow=self.slow,
+            buckets=tuple(self._buckets),
         )
 
 

@@ -55,16 +55,21 @@ class RolloutLimits(Frozen):
     """
     At which a version on its way to the callers backs out, over the requests of one stage.
 
-    ``max_disagreement``: mean distance between its predictions and the champion's for the same
-    rows; in probability, or, for a number, as a share of the champion's. A stage ends when it is
-    over and ``min_requests`` were seen; if they do not come within ``wait_hours`` it proved
-    nothing.
+    ``max_error_rate`` and ``max_p95_ms`` are held by sequential tests: a version within a limit
+    backs out in at most 1 % of rollouts, one that fails three times as often as allowed, or is too
+    slow twice as often, passes in at most 5 %. What the champion suffers at the same time is held
+    against no version. ``max_disagreement``: mean distance between its predictions and the
+    champion's for the same rows; in probability, or, for a number, as a share of the champion's.
+
+    A stage ends when it is over and enough requests were seen to decide: as many as the limits
+    call for, and at least ``min_requests`` if it is set. If they do not come within ``wait_hours``
+    the stage proved nothing.
     """
 
     max_error_rate: Share = 0.01
     max_p95_ms: float = Field(default=250, gt=0)
     max_disagreement: float = Field(default=0.2, gt=0)
-    min_requests: int = Field(default=100, ge=1)
+    min_requests: int | None = Field(default=None, ge=1)
     wait_hours: float = Field(default=6, gt=0, le=24 * 7)
 
 

@@ -30,12 +30,14 @@ from evergreen.storage.records import document_bytes
 
 MODEL = "m"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-LIMITS = RolloutLimits(max_p95_ms=100, min_requests=50, max_disagreement=0.1, wait_hours=2)
+LIMITS = RolloutLimits(max_p95_ms=100, max_disagreement=0.1, wait_hours=2)
+#: What the limits call for: at 1 % three times as many failures must not pass.
+NEEDED = 124
 SHADOW = RolloutStage(kind="shadow", minutes=10)
 
 
 def tally(requests: int, *, failed: int = 0, ms: float = 20) -> LatencyHistogram:
-    counter = LatencyCounter()
+    counter = LatencyCounter(slow_ms=LIMITS.max_p95_ms)
     for n in range(requests):
         counter.add(ms, is_failed=n < failed)
     return counter.histogram
@@ -136,22 +138,23 @@ def test_a_server_that_never_loads_it_is_named_when_time_is_up(watched):
 
 def test_a_stage_is_passed_when_it_is_over_and_enough_was_seen(watched):
     shadow = watched()
-    shadow.saw("a", challenger=tally(60), champion=tally(60), compared=60, scale=60, difference=3)
+    seen = {"compared": 130, "scale": 130, "difference": 6.5}
+    shadow.saw("a", challenger=tally(130), champion=tally(130), **seen)
 
     assert shadow.after(minutes=9).kind == "wait"
     found = shadow.after(minutes=10)
     assert found.kind == "advance"
-    assert "60 requests, 0 failed" in found.message
+    assert "130 requests, 0 failed" in found.message
     assert "disagreement 0.050" in found.message
 
 
 def test_all_servers_count_together(watched):
     shadow = watched(servers=("a", "b"))
-    shadow.saw("a", challenger=tally(30))
-    shadow.saw("b", challenger=tally(19))
+    shadow.saw("a", challenger=tally(100))
+    shadow.saw("b", challenger=tally(NEEDED - 101))
 
     assert shadow.after(minutes=10).kind == "wait"
-    shadow.saw("b", challenger=tally(20))
+    shadow.saw("b", challenger=tally(NEEDED - 100))
     assert shadow.after(minutes=10).kind == "advance"
 
 
@@ -159,9 +162,11 @@ def test_all_servers_count_together(watched):
     ("seen", "message"),
     [
         ({"challenger": tally(60, ms=130)}, "p95 may be 100 ms"),
-        ({"challenger": tally(60, failed=2)}, "1.0% may fail"),
+        ({"challenger": tally(60, ms=130), "champion": tally(60)}, "p95 may be 100 ms"),
+        ({"challenger": tally(60, failed=20), "champion": tally(60)}, "1.0% may fail"),
+        ({"challenger": tally(10, failed=10), "champion": tally(10)}, "1.0% may fail"),
         ({"challenger": tally(3, failed=3), "error": "it cannot"}, "last: it cannot"),
-        ({"challenger": tally(60), "scale": 60.0, "difference": 7.0}, "may differ by 0.1"),
+        ({"challenger": tally(130), "scale": 130.0, "difference": 27.0}, "may differ by 0.1"),
     ],
 )
 def test_a_broken_limit_backs_out_at_once(watched, seen, message):
@@ -174,9 +179,45 @@ def test_a_broken_limit_backs_out_at_once(watched, seen, message):
     assert message in found.message
 
 
-def test_too_few_requests_tell_nothing_of_speed_or_agreement(watched):
+def test_at_the_end_the_whole_disagreement_counts(watched):
     shadow = watched()
-    shadow.saw("a", challenger=tally(49, ms=900), scale=49.0, difference=49.0)
+    shadow.saw("a", challenger=tally(130), scale=130.0, difference=14.0)
+
+    assert shadow.after(minutes=9).kind == "wait"
+    assert shadow.after(minutes=10).kind == "back_out"
+
+
+@pytest.mark.parametrize("how", [{"failed": 40}, {"ms": 130}], ids=str)
+def test_what_the_champion_suffers_as_well_is_not_held_against_the_version(watched, how):
+    """A database behind both is away: the version is neither backed out nor passed."""
+    shadow = watched()
+    shadow.saw("a", challenger=tally(130, **how), champion=tally(130, **how))
+
+    assert shadow.after(minutes=5).kind == "wait"
+    assert shadow.after(minutes=10).kind == "wait"
+
+
+def test_the_champion_failing_a_little_does_not_hide_a_version_that_always_fails(watched):
+    shadow = watched()
+    shadow.saw("a", challenger=tally(130, failed=130), champion=tally(130, failed=2))
+
+    assert shadow.after(minutes=1).kind == "back_out"
+
+
+def test_more_failures_than_allowed_and_too_few_to_tell_are_waited_for(watched):
+    """2 of 130 are more than 1 %, and happen to a version within the limit as well."""
+    shadow = watched()
+    shadow.saw("a", challenger=tally(130, failed=2), champion=tally(130))
+
+    found = shadow.after(minutes=10)
+
+    assert found.kind == "wait"
+    assert "more requests are needed to decide whether 1.0% may fail holds" in found.message
+
+
+def test_few_requests_tell_nothing_of_agreement(watched):
+    shadow = watched()
+    shadow.saw("a", challenger=tally(NEEDED - 1), scale=49.0, difference=49.0)
 
     assert shadow.after(minutes=1).kind == "wait"
 
@@ -185,10 +226,10 @@ def test_a_stage_without_callers_ends_and_proves_nothing(watched):
     shadow = watched()
     shadow.saw("a", challenger=tally(49))
 
-    assert shadow.after(minutes=60).message.endswith("50 requests are needed")
+    assert shadow.after(minutes=60).message.endswith(f"{NEEDED} requests are needed to decide")
     found = shadow.after(minutes=131)
     assert found.kind == "stop"
-    assert "50 requests are needed to decide and did not arrive within 2 h" in found.message
+    assert f"{NEEDED} requests are needed to decide and did not arrive within 2 h" in found.message
 
 
 def test_an_abandoned_stage_expires(watched):

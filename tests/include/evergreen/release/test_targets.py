@@ -24,7 +24,7 @@ STAGED = Deployment(
     mode="canary",
     shadow=Shadow(minutes=1),
     canary=Canary(steps=(CanaryStep(share=0.5, minutes=1),)),
-    limits=RolloutLimits(min_requests=1),
+    limits=RolloutLimits(max_error_rate=0.3),
 )
 
 
@@ -43,16 +43,17 @@ def watch(history, *, now: datetime, state: str = "ready", failed: bool = False)
     history.store.put("servers/a.json", document_bytes(beat))
     running = history.ledger().rollout
     if running is not None:
-        counter = LatencyCounter()
-        counter.add(10, is_failed=failed)
-        tally = counter.histogram
+        challenger, champion = LatencyCounter(), LatencyCounter()
+        for _ in range(100):
+            challenger.add(10, is_failed=failed)
+            champion.add(10, is_failed=False)
         seen = Observation(
             replica="a",
             recorded_at=now,
             state=state,
             error="it broke" if failed else None,
-            challenger=tally,
-            champion=tally,
+            challenger=challenger.histogram,
+            champion=champion.histogram,
             difference=0,
             scale=1,
             compared=1,

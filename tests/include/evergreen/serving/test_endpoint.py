@@ -69,7 +69,7 @@ def answered(
 ):
     """Ask once; return the answer and what was seen, comparisons finished."""
     endpoint = Endpoint(SPEC, timeout_s=5)
-    seen = StageStats()
+    seen = StageStats(slow_ms=SPEC.deployment.limits.max_p95_ms)
     endpoint.traffic = ServedVersions(
         champion=champion or Version("1", divisor=100),
         challenger=challenger,

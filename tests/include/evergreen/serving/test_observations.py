@@ -42,12 +42,24 @@ def test_a_histogram_does_not_change_when_counting_goes_on():
 def test_the_stored_form_has_one_count_per_bucket():
     stored = counted(0.4, 0.4).model_dump(mode="json")
 
-    assert stored == {"requests": 2, "failed": 0, "buckets": [2, *[0] * 89]}
+    assert stored == {"requests": 2, "failed": 0, "slow": 0, "buckets": [2, *[0] * 89]}
 
 
-def test_the_quantile_is_right_to_a_bucket():
-    durations = np.random.default_rng(0).lognormal(3, 0.7, 2000)
+@pytest.mark.parametrize("median_ms", [2, 20, 180, 236, 900])
+def test_the_quantile_is_interpolated_in_its_bucket(median_ms):
+    durations = np.random.default_rng(0).lognormal(np.log(median_ms), 0.7, 2000)
 
-    assert counted(*durations).p95_ms == pytest.approx(np.quantile(durations, 0.95), rel=0.16)
+    assert counted(*durations).p95_ms == pytest.approx(np.quantile(durations, 0.95), rel=0.03)
+
+
+def test_slow_requests_are_counted_by_the_limit_and_not_by_a_bucket():
+    counter = LatencyCounter(slow_ms=250)
+    for ms in (236, 250, 250.001, 260):
+        counter.add(ms, is_failed=False)
+
+    assert counter.histogram.slow == 2
+
+
+def test_the_quantile_has_bounds():
     assert LatencyHistogram().p95_ms == 0
     assert counted(1e9, failed=True).p95_ms == BOUNDS_MS[-1]
