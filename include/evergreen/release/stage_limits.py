@@ -18,6 +18,8 @@ from evergreen.spec.release import RolloutLimits
 FALSE_BACK_OUT, FALSE_PASS = 0.01, 0.05
 #: A smaller limit is compared as this one when a stage is passed: nothing shows a share of zero.
 LEAST_LIMIT = 0.001
+#: A larger one is compared as this one: there must be something beyond it.
+MOST_LIMIT = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,8 @@ class Rule:
     def forbidden(self) -> float:
         """The share that must not pass; more if the champion has as much itself."""
         count, total = self.champion
-        limit = max(self.limit, count / total if total else 0.0, LEAST_LIMIT)
+        own = count / total if total else 0.0
+        limit = min(max(self.limit, own, LEAST_LIMIT), MOST_LIMIT)
         return min(self.tolerated * limit, (1 + limit) / 2)
 
     @property
@@ -90,9 +93,6 @@ def rules_of(
 
 def requests_needed(limits: RolloutLimits) -> int:
     """Return how many requests a stage needs at least before it can pass."""
-    nothing = LatencyHistogram()
-    needed = [
-        trials_needed(rule.forbidden, alpha=FALSE_PASS)
-        for rule in rules_of(nothing, nothing, limits)
-    ]
+    rules = rules_of(LatencyHistogram(), LatencyHistogram(), limits)
+    needed = [trials_needed(rule.forbidden, alpha=FALSE_PASS) for rule in rules]
     return max(*needed, limits.min_requests or 0)

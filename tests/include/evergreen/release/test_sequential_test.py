@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_the_evidence_is_the_integral_it_stands_for(total, share, limit):
 def test_more_counts_are_more_evidence(total, limit):
     found = [evidence_above(n, total, limit=limit) for n in range(0, total, max(total // 20, 1))]
 
-    assert all(a <= b + 1e-9 for a, b in zip(found, found[1:], strict=False) if b > -math.inf)
+    assert all(a <= b + 1e-9 for a, b in pairwise(found) if b > -math.inf)
 
 
 def test_at_a_limit_of_zero_one_count_is_enough():
