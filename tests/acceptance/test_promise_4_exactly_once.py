@@ -85,7 +85,7 @@ def test_killed_anywhere_in_judging_registering_and_deploying_there_is_one_versi
         histories.append(history)
         return lambda: history.deploy(history.version(2))
 
-    for _ in killed_after_each_effect(next_night):
+    for _ in killed_after_each_effect(next_night, step=2):
         history = histories[-1]
         receipt = history.deploy(history.version(2))
 
@@ -108,7 +108,7 @@ def test_killed_anywhere_in_a_rollback_the_next_night_finds_it_finished_or_not_b
         histories.append(history)
         return history.roll_back
 
-    for _ in killed_after_each_effect(next_rollback):
+    for _ in killed_after_each_effect(next_rollback, step=2):
         history = histories[-1]
         history.deploy(history.version(3, passed=False))  # no retry: the next night comes along
 

@@ -67,7 +67,7 @@ def trials_needed(limit: float, *, alpha: float) -> int:
 
 def _ratio(count: int, total: int, *, b: float, mass: float, prior: float, share: float) -> float:
     mixture = float(special.betaln(1 + count, b + total - count)) + mass - prior
-    return mixture - count * math.log(share) - (total - count) * math.log1p(-share)
+    return float(mixture - count * math.log(share) - (total - count) * math.log1p(-share))
 
 
 def _log(value: float) -> float:

@@ -49,10 +49,8 @@ class Rule:
 
     @property
     def forbidden(self) -> float:
-        """The share that must not pass; more if the champion has as much itself."""
-        count, total = self.champion
-        own = count / total if total else 0.0
-        limit = min(max(self.limit, own, LEAST_LIMIT), MOST_LIMIT)
+        """The share that must not pass, whatever the champion has."""
+        limit = min(max(self.limit, LEAST_LIMIT), MOST_LIMIT)
         return min(self.tolerated * limit, (1 + limit) / 2)
 
     @property

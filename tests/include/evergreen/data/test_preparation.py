@@ -149,6 +149,7 @@ def test_a_label_that_came_after_the_next_days_began_is_not_fitted_on(
             return super().fit(inputs, labels)
 
     columns = ColumnTransformer([("distance", "passthrough", ["distance"])])
+    columns.set_output(transform="pandas")  # keeps the index, which says which rows they are
     fit_candidate(
         Pipeline([("columns", columns), ("model", Recorder())]),
         rows=rows,

@@ -82,8 +82,8 @@ def test_each_stage_is_written_down_with_what_was_seen(online):
     assert receipt.moved
     assert way(online, "2") == ["load", "shadow", "canary 50%", "intent", "outcome"]
     reasons = [e.reason for e in online.ledger().entries if e.version == "2"]
-    assert reasons[2].startswith("shadow: 1 requests, 0 failed")
-    assert "canary 50%: 1 requests" in reasons[-1]
+    assert reasons[2].startswith("shadow: 100 requests, 0 failed")
+    assert "canary 50%: 100 requests" in reasons[-1]
 
 
 def test_killed_after_any_effect_the_next_try_goes_on(online):
@@ -95,7 +95,7 @@ def test_killed_after_any_effect_the_next_try_goes_on(online):
         self.registration = online.version(next(days))
         return lambda: walk(online, self.registration)
 
-    for _ in killed_after_each_effect(prepare):
+    for _ in killed_after_each_effect(prepare, step=2):
         receipt = walk(online, prepare.registration)
 
         version = prepare.registration.version

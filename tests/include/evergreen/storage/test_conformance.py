@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from tests.support.s3 import bucket_at
 
@@ -28,6 +30,7 @@ class Racy(FolderStore):
     def put_if_absent(self, key, data):
         if self.head(key) is not None:
             return False
+        time.sleep(0.01)  # long enough for another writer, however busy the machine is
         self.put(key, data)
         return True
 
