@@ -205,7 +205,10 @@ class Workflow:
         dag_id = f"{self.model}__{workflow}"
         try:
             wait_until(
-                lambda: self.stack.api.state(dag_id, run_id) in FINISHED, within_s=300, what=run_id
+                lambda: self.stack.api.state(dag_id, run_id) in FINISHED,
+                within_s=300,
+                what=run_id,
+                every_s=0.5,
             )
         except AssertionError as error:
             states = {t["task_id"]: t["state"] for t in self.tasks(workflow, run_id)}
@@ -269,6 +272,7 @@ class Workflow:
             lambda: {run["state"] for run in self.runs(workflow)} <= set(FINISHED),
             within_s=600,
             what=f"the backfill of {self.model}__{workflow}",
+            every_s=0.5,
         )
         failed = [r["dag_run_id"] for r in self.runs(workflow) if r["state"] == "failed"]
         assert failed == []
