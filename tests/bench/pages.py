@@ -82,7 +82,7 @@ def window(last: date, metric: str) -> dict:
 
 def main() -> None:
     quiet = Console(file=io.StringIO())
-    with running_stack() as stack:
+    with running_stack(is_quiet=False) as stack:
         demo.run_demo(stack.settings, password=stack.password, as_of=AS_OF, console=quiet)
         grow(FolderStore(stack.settings.store), NIGHTS)
         measure(stack.api, Console())

@@ -72,7 +72,7 @@ def bench_stack(models: dict[str, int], **environ: str) -> Iterator[Stack]:
     """Run a stack on a project with *models*, each with so many rows for every real one."""
     with tempfile.TemporaryDirectory(prefix="eg-bench-") as folder:
         root = make_project(Path(folder), models)
-        with running_stack(EVERGREEN_PROJECT=str(root), **environ) as stack:
+        with running_stack(is_quiet=False, EVERGREEN_PROJECT=str(root), **environ) as stack:
             yield stack
 
 

@@ -50,8 +50,12 @@ class Stack:
 
 
 @contextmanager
-def running_stack(**environ: str) -> Iterator[Stack]:
-    """Run a stack; a new one on PostgreSQL begins with a copy of a migrated database."""
+def running_stack(*, is_quiet: bool = True, **environ: str) -> Iterator[Stack]:
+    """
+    Run a stack; a new one on PostgreSQL begins with a copy of a migrated database.
+
+    :param is_quiet: Whether it works beside tests; a bench measures a stack as it is shipped.
+    """
     begin()  # a bench is no run of pytest, and leaves no server behind either
     # Not below pytest's own folder: root may enter that one, PostgreSQL's user may not.
     home = Path(tempfile.mkdtemp(prefix="eg-"))
@@ -66,7 +70,8 @@ def running_stack(**environ: str) -> Iterator[Stack]:
     console = Console(file=page, width=200)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stack, "stack_environment", quiet_environment)
+            if is_quiet:
+                patch.setattr(stack, "stack_environment", quiet_environment)
             if database.choose(settings).is_postgres:
                 copy_database(settings)
                 patch.setattr(stack, "_migrate", lambda env: None)  # the copy is migrated
