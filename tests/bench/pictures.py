@@ -30,6 +30,7 @@ from tests.support.stack import Stack, running_stack  # noqa: E402
 from evergreen.storage import layout  # noqa: E402
 from evergreen.storage.folder import FolderStore  # noqa: E402
 from evergreen_airflow.embedded.runs import run_dag  # noqa: E402
+from evergreen_airflow.embedded.settings import Settings, ensure_secrets  # noqa: E402
 
 MODEL, RUN = "flight_delay", "night-2013-06-24"
 OUT = ROOT / "docs" / "pictures"
@@ -193,9 +194,19 @@ def take_stored_pages(stack: Stack, page: Page) -> None:
         take(page, name)
     (plot,) = [key for key in store.list(f"backtests/{MODEL}/") if key.endswith(".png")]
     (OUT / "backtest.png").write_bytes(store.get(plot))
-    page.set_viewport_size({"width": 1180, "height": 700})
-    page.goto(stack.settings.serving_url)
-    take(page, "model_server")
+    take_model_server(stack.settings, page)
+
+
+def take_model_server(settings: Settings, page: Page) -> None:
+    """Take the index of the model server, whose token a browser sends as a password."""
+    token = ensure_secrets(settings)[0]["serving_token"]
+    assert page.context.browser is not None
+    index = page.context.browser.new_page(
+        viewport={"width": 1180, "height": 700},
+        http_credentials={"username": "reader", "password": token},
+    )
+    index.goto(settings.serving_url)
+    take(index, "model_server")
 
 
 def take(page: Page, name: str) -> None:
