@@ -166,14 +166,22 @@ def take_airflow_pages(page: Page, url: str, dag_id: str) -> None:
     page.get_by_role("link", name="Evidence", exact=True).click()
     expect(inside.locator("h1")).to_be_visible()
     take(page, "run_evidence")
-    page.goto(f"{url}/dags/{dag_id}/runs/{RUN}?view=graph")
+    take_graph_and_log(page, f"{url}/dags/{dag_id}/runs/{RUN}")
+
+
+def take_graph_and_log(page: Page, run_url: str) -> None:
+    """Take the graph of a run and the log of its evaluation, with all groups open."""
+    page.goto(f"{run_url}?view=graph")
     expect(page.get_by_text("challenger", exact=True).first).to_be_visible()
-    for group in ("data", "challenger", "promotion"):
-        page.get_by_text(group, exact=True).first.click()
-        page.wait_for_timeout(1_500)
+    page.get_by_role("button", name="Expand all task groups").first.click()
+    expect(page.get_by_text("deploy_model", exact=True).first).to_be_visible()
+    page.wait_for_timeout(3_000)
     take(page, "retrain_graph")
-    page.goto(f"{url}/dags/{dag_id}/runs/{RUN}/tasks/evaluate_challenger")
-    expect(page.get_by_text("Gates").first).to_be_visible()
+    page.goto(f"{run_url}/tasks/evaluate_challenger")
+    groups = ("Candidates on the validation days", "Gates")
+    expect(page.get_by_text(groups[-1]).first).to_be_visible()
+    for group in groups:
+        page.get_by_text(group).first.click()
     take(page, "task_log")
 
 

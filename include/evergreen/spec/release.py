@@ -55,11 +55,12 @@ class RolloutLimits(Frozen):
     """
     At which a version on its way to the callers backs out, over the requests of one stage.
 
-    ``max_error_rate`` and ``max_p95_ms`` are held by sequential tests: a version within a limit
-    backs out in at most 1 % of rollouts, one that fails three times as often as allowed, or is too
-    slow twice as often, passes in at most 5 %. What the champion suffers at the same time is held
-    against no version. ``max_disagreement``: mean distance between its predictions and the
-    champion's for the same rows; in probability, or, for a number, as a share of the champion's.
+    ``max_error_rate`` and ``max_p95_ms`` are held by sequential tests: for each limit, a version
+    within it backs out in at most 1 % of stages, and one that fails three times as often as
+    allowed, or is too slow twice as often, passes a stage in at most 5 %. What the champion suffers
+    at the same time is held against no version. ``max_disagreement``: mean distance between its
+    predictions and the champion's for the same rows; in probability, or, for a number, as a share
+    of the champion's.
 
     A stage ends when it is over and enough requests were seen to decide: as many as the limits
     call for, and at least ``min_requests`` if it is set. If they do not come within ``wait_hours``

@@ -13,19 +13,19 @@ from scipy import integrate
 
 from evergreen.release.sequential_test import evidence_above, evidence_below, trials_needed
 
-#: Rollouts that are simulated for each rate, and looks at each: 10 minutes, every 15 s.
-ROLLOUTS, LOOKS, PER_MINUTE = 400, 40, (12, 60, 600)
+#: Stages that are simulated for each rate, and looks at each: 10 minutes, every 15 s.
+STAGES, LOOKS, PER_MINUTE = 400, 40, (12, 60, 600)
 LIMIT, FORBIDDEN = 0.01, 0.03
 
 
 def outcomes(rate: float, *, per_minute: int, seed: int) -> dict[str, float]:
-    """Return the shares of rollouts that backed out and that passed, waiting up to an hour."""
+    """Return the shares of stages that backed out and that passed, waiting up to an hour."""
     rng, found = np.random.default_rng(seed), {"back_out": 0, "advance": 0, "stop": 0}
-    for _ in range(ROLLOUTS):
+    for _ in range(STAGES):
         asked = rng.poisson(per_minute / 4, LOOKS * 6)
         totals, counts = np.cumsum(asked), np.cumsum(rng.binomial(asked, rate))
         found[outcome(counts, totals)] += 1
-    return {name: count / ROLLOUTS for name, count in found.items()}
+    return {name: count / STAGES for name, count in found.items()}
 
 
 def outcome(counts: np.ndarray, totals: np.ndarray) -> str:
@@ -44,7 +44,7 @@ def outcome(counts: np.ndarray, totals: np.ndarray) -> str:
 def test_a_version_within_the_limit_backs_out_in_at_most_one_of_a_hundred(rate, per_minute):
     found = outcomes(rate, per_minute=per_minute, seed=1)
 
-    assert found["back_out"] <= 0.01 + 2 * math.sqrt(0.01 / ROLLOUTS)
+    assert found["back_out"] <= 0.01 + 2 * math.sqrt(0.01 / STAGES)
     if rate <= LIMIT / 2:
         assert found["advance"] >= 0.97
 
@@ -53,7 +53,7 @@ def test_a_version_within_the_limit_backs_out_in_at_most_one_of_a_hundred(rate, 
 def test_three_times_the_limit_passes_in_at_most_one_of_twenty(per_minute):
     found = outcomes(FORBIDDEN, per_minute=per_minute, seed=2)
 
-    assert found["advance"] <= 0.05 + 2 * math.sqrt(0.05 / ROLLOUTS)
+    assert found["advance"] <= 0.05 + 2 * math.sqrt(0.05 / STAGES)
     if per_minute >= 60:
         assert found["back_out"] >= 0.95
 
