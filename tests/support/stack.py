@@ -89,14 +89,9 @@ def running_stack(*, is_quiet: bool = True, **environ: str) -> Iterator[Stack]:
 
 
 def quiet_environment(*args: Any, **kwargs: Any) -> dict[str, str]:
-    """
-    Return the stack's variables, for a machine that does other work beside it.
-
-    DAG files are read once, for no test changes one, and the scheduler looks less often.
-    """
+    """Return the stack's variables, with DAG files read once: no test changes one."""
     return stack_environment(*args, **kwargs) | {
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
     }
 
 
