@@ -171,7 +171,8 @@ def take_airflow_pages(page: Page, url: str, dag_id: str) -> None:
 
 def take_graph_and_log(page: Page, run_url: str) -> None:
     """Take the graph of a run and the log of its evaluation, with all groups open."""
-    page.goto(f"{run_url}?view=graph")
+    page.goto(run_url)
+    page.get_by_role("button", name="Show Graph (Press g)").first.click()
     expect(page.get_by_text("challenger", exact=True).first).to_be_visible()
     page.get_by_role("button", name="Expand all task groups").first.click()
     expect(page.get_by_text("deploy_model", exact=True).first).to_be_visible()
