@@ -1,6 +1,9 @@
 """
 Make the pictures of the docs: the present pages, with two months of the sample behind them.
 
+Two pictures have a bench of their own: the backtest (tests/bench/backfill.py) and the monitored
+year (tests/bench/monitored_year.py).
+
 The nights and days of the past are real ones, made in process; the last night, its approval, score
 and monitor run through a real Airflow and are looked at in Chromium. `make docs`.
 """
@@ -135,8 +138,6 @@ def take_all(stack: Stack, page: Page) -> None:
     for workflow in ("score", "monitor"):
         run_id, conf = f"{workflow}-{LAST:%Y-%m-%d}", {"as_of": after}
         run_dag(api, f"{MODEL}__{workflow}", run_id=run_id, conf=conf, console=console)
-    span = {"first": f"{RETRAINED[0]:%Y-%m-%d}", "last": f"{LAST:%Y-%m-%d}"}
-    run_dag(api, f"{MODEL}__backtest", run_id="backtest", conf=span, console=console)
     take_airflow_pages(page, url, dag_id)
     take_stored_pages(stack, page)
 
@@ -188,7 +189,6 @@ def take_graph_and_log(page: Page, run_url: str) -> None:
 
 def take_stored_pages(stack: Stack, page: Page) -> None:
     """Take the pages that lie in the store, as they are, and the index of the model server."""
-    store = FolderStore(stack.settings.store)
     registration = stack.api.receipt(f"{MODEL}__retrain", RUN, "register_model")
     drift = stack.api.receipt(f"{MODEL}__retrain", RUN, "report_drift")
     health = layout.health_folder(MODEL, LAST.date())
@@ -201,8 +201,6 @@ def take_stored_pages(stack: Stack, page: Page) -> None:
         page.goto(f"file://{stack.settings.store / key}")
         page.wait_for_timeout(4_000)
         take(page, name)
-    (plot,) = [key for key in store.list(f"backtests/{MODEL}/") if key.endswith(".png")]
-    (OUT / "backtest.png").write_bytes(store.get(plot))
     take_model_server(stack.settings, page)
 
 
