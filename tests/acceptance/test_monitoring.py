@@ -152,13 +152,13 @@ def test_the_model_page_draws_the_days_and_leads_to_evidently(watched, moved):
 
 def test_people_are_told_in_words_and_the_log_reads_like_a_report(watched, moved, hook):
     first, _ = moved
-    told = [
+    alerts = [
         results for results in hook[1] if MODEL in str(results) and "is late" not in str(results)
     ]
     log = watched.log("monitor", first, "assess_health")
 
-    assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in str(told[0])
-    assert "Retrain: requested" in str(told[0])
+    assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in str(alerts[0])
+    assert "Retrain: requested" in str(alerts[0])
     assert f"RED: {MODEL} on {day_of(DRIFTED[2])}" in log
     assert f"::group::{MODEL} on {day_of(DRIFTED[2])}" in log
     assert "an alarm is beyond" in watched.log("monitor", first, "detect_drift")

@@ -118,7 +118,7 @@ def draw(spec, seen, retrained, path: Path) -> None:
         [windows[d].metrics[metric] for d in shown],
         color="#1c2321",
         lw=1.8,
-        label=f"{metric} of 7 days, as it came true",
+        label=f"{metric} of 7 days, observed",
     )
     promised = [report.results["quality"].windows[-1].estimated[metric] for _, report in seen]
     top.plot(

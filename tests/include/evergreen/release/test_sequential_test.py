@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
+from tests.conftest import ROOT
 
 from evergreen.release.sequential_test import evidence_above, evidence_below, trials_needed
 
@@ -56,6 +57,21 @@ def test_three_times_the_limit_passes_in_at_most_one_of_twenty(per_minute):
     assert found["advance"] <= 0.05 + 2 * math.sqrt(0.05 / STAGES)
     if per_minute >= 60:
         assert found["back_out"] >= 0.95
+
+
+def test_the_page_has_the_rates_that_are_simulated():
+    """The table of docs/serving.md, row by row; each cell for 12, 60 and 600 requests a minute."""
+    page = (ROOT / "docs" / "serving.md").read_text()
+    rates = (0.005, 0.01, 0.02, 0.03)
+    found = [[outcomes(rate, per_minute=n, seed=1) for n in PER_MINUTE] for rate in rates]
+
+    for name, row in (("back_out", "backs out"), ("advance", "passes within the hour")):
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| {row}")]
+        shown = [cell.strip().removesuffix(" %").split(", ") for cell in line.split("|")[2:-1]]
+        simulated = [[100 * one[name] for one in cell] for cell in found]
+        assert [[float(n) for n in cell] for cell in shown] == [
+            pytest.approx(cell, abs=0.51) for cell in simulated
+        ]
 
 
 @settings(deadline=None, max_examples=100)
