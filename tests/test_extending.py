@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.project import copy_code
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 STEP = re.compile(
@@ -109,10 +109,7 @@ assert register.stages["size"].operator.task_id == "check_size"
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    for name in ("include", "plugins", "dags"):
-        shutil.copytree(
-            ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "deploy")
-        )
+    copy_code(tmp_path)
     return tmp_path
 
 

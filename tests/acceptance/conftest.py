@@ -33,9 +33,10 @@ from evergreen_airflow.embedded.api import FINISHED
 from evergreen_airflow.embedded.runs import run_dag
 from evergreen_airflow.embedded.settings import ensure_secrets
 from evergreen_airflow.embedded.stack import variables
-from tests.conftest import ROOT, wait_until
+from tests.conftest import wait_until
 from tests.support.hooks import listening, pager_to
 from tests.support.past import make_nights
+from tests.support.project import copy_code
 from tests.support.stack import Stack, running_stack
 
 MODELS = ("known", "replayed", "killed", "returned", "asked", "waited", "refused", "greedy")
@@ -370,8 +371,7 @@ def project(tmp_path_factory) -> Path:
 
 def copy_project(root: Path, models: dict[str, dict]) -> Path:
     """Copy what Airflow reads to *root*, with the small models that *models* names and changes."""
-    for name in ("dags", "plugins", "include"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(root)
     sample = root / "include" / "models" / "flight_delay"
     for model, changes in models.items():
         folder = root / "include" / "models" / model

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from playwright.sync_api import Page, expect  # noqa: E402
 from rich.console import Console  # noqa: E402
 from tests.support.browser import logged_in  # noqa: E402
+from tests.support.project import copy_code  # noqa: E402
 from tests.support.servers import wait_until  # noqa: E402
 from tests.support.stack import Stack, running_stack  # noqa: E402
 
@@ -57,8 +57,7 @@ def main() -> None:
 
 def copy_project(root: Path) -> Path:
     """Copy what Airflow reads; the sample asks a person before it promotes."""
-    for name in ("dags", "plugins", "include"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(root)
     path = root / "include" / "models" / MODEL / "model.yaml"
     spec = yaml.safe_load(path.read_text())
     spec["deployment"] = {"target": "batch", "approval": {"required": True}}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 from rich.console import Console
-from tests.conftest import ROOT
+from tests.support.project import copy_code
 from tests.support.stack import Stack, running_stack
 
 from evergreen.data.parquet import from_parquet, to_parquet
@@ -32,8 +32,7 @@ def table_of(scale: int) -> str:
 
 def make_project(root: Path, models: dict[str, int]) -> Path:
     """Copy what Airflow reads to *root*, with the models instead of the sample: one candidate."""
-    for name in ("dags", "plugins", "include"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(root)
     (root / "dags" / "flights_feed.py").unlink()
     sample = root / "include" / "models" / "flight_delay"
     for model, scale in models.items():

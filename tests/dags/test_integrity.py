@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.definitions.timetables.simple import NullTimetable
 from airflow.utils.types import DagRunType
+from tests.support.project import copy_code
 
 from evergreen.spec import find_specs
 
@@ -177,8 +177,7 @@ def test_a_stack_on_sqlite_refuses_backfills_and_nothing_else(bag, monkeypatch):
 @pytest.fixture
 def broken_model(tmp_path) -> Path:
     """A copy of the tree with one more model, whose spec has a misspelt key."""
-    for name in ("dags", "plugins", "include"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    copy_code(tmp_path)
     model = tmp_path / "include" / "models" / "broken"
     model.mkdir()
     good = (ROOT / "include" / "models" / "flight_delay" / "model.yaml").read_text()

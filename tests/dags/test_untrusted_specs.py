@@ -10,13 +10,13 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.project import copy_code
 
 ROOT = Path(__file__).parents[2]
 GOOD = (ROOT / "include" / "models" / "flight_delay" / "model.yaml").read_text()
@@ -277,8 +277,7 @@ CASES = {
 def parsed(tmp_path_factory) -> dict[str, dict]:
     """What the DagBag found in each case."""
     root, cases = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("cases")
-    for name in ("dags", "plugins", "include"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(root)
     for name, case in CASES.items():
         folder = cases / name / "broken"
         folder.mkdir(parents=True)
