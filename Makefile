@@ -13,7 +13,7 @@ export PYTHONPATH = $(CURDIR)/include:$(CURDIR)/plugins
 SETUP := .venv/.ready
 CHECK := .venv/.ready-to-check
 
-.PHONY: help setup demo up down airflow reproduce evidently secrets compose-build doctor check-state test test-unit test-integration test-e2e test-services test-compose check bench bench-monitor bench-pages bench-serving docs lock
+.PHONY: help setup demo up down airflow reproduce evidently secrets compose-build doctor check-state test test-unit test-integration test-e2e test-slow test-services test-compose check bench bench-decisions bench-monitor bench-pages bench-sample bench-serving docs lock
 .DEFAULT_GOAL := help
 
 help:  ## List the commands.
@@ -57,21 +57,24 @@ check-state: $(SETUP)  ## Check every invariant of a model (MODEL=flight_delay).
 
 PYTEST := $(BIN)/python -m pytest --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
-test: $(CHECK)  ## Run every check and every test, with a real scheduler and a real MLflow.
+test: $(CHECK)  ## Run every check and the tests, with a real scheduler and a real MLflow.
 	@$(MAKE) --no-print-directory check
-	$(PYTEST) -n 3  # two of them mostly wait for Airflow
+	$(PYTEST) -n 3 -m "not slow"  # one of them mostly waits for Airflow
 
 test-unit: $(CHECK)  ## Run the tests that need no server and no network.
-	$(PYTEST) -n logical -m unit
+	$(PYTEST) -n logical -m "unit and not slow"
 
 test-integration: $(CHECK)  ## Run the tests that need a server: MLflow, a store, a model server.
-	$(PYTEST) -n logical -m integration
+	$(PYTEST) -n logical -m "integration and not slow"
 
 test-e2e: $(CHECK)  ## Run the tests that need Airflow's own services.
-	$(PYTEST) -n 2 -m e2e
+	$(PYTEST) -n 1 -m e2e
 
-test-services: $(CHECK)  ## Run a night on Celery, Redis and S3 as in docker-compose.yaml, and the stack on SQLite.
-	$(PYTEST) -n 2 tests/services/celery_and_s3.py tests/services/sqlite.py
+test-slow: $(CHECK)  ## Run the tests that take longest: counted error rates, a process killed after each of its writes, a history of a whole model.
+	$(PYTEST) -n logical -m slow
+
+test-services: $(CHECK)  ## Run the stacks that take longer: Celery and S3, schedules on, full-size sample, SQLite.
+	$(PYTEST) -n 2 $(filter-out %/__init__.py %/conftest.py,$(wildcard tests/services/*.py))
 
 test-compose: $(CHECK)  ## Start docker-compose.yaml on a Docker engine and run a night there (IMAGES=real).
 	$(BIN)/python -m pytest tests/compose/started_stack.py
@@ -91,8 +94,14 @@ bench-pages: $(CHECK)  ## Measure the pages in Airflow with two years of nights 
 bench-serving: $(CHECK)  ## Compare the model server with mlflow models serve.
 	$(BIN)/python tests/bench/serving.py
 
-bench-monitor: $(CHECK)  ## Monitor the flights of 2013 day by day and draw the year.
-	$(BIN)/python tests/bench/monitored_year.py
+bench-decisions: $(CHECK)  ## Measure how often each decision is wrong, and write docs/decisions.md (TRIES=400, WORLDS=20, PARTS="drift").
+	$(BIN)/python -m tests.bench.decisions --tries $(or $(TRIES),400) --worlds $(or $(WORLDS),20) $(PARTS)
+
+bench-monitor: $(CHECK)  ## Monitor a year day by day and draw it (MODELS="flights police_stops bike_rentals").
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.monitored_year $(MODELS)
+
+bench-sample: $(CHECK)  ## Measure the sample model on nine first nights of months (MONTHS="4 7").
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.sample $(MONTHS)
 
 docs: $(CHECK)  ## Generate what is generated in docs/: the schema, and pictures of the pages.
 	@$(BIN)/python -m evergreen schema > docs/model.schema.json

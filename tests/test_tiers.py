@@ -45,7 +45,7 @@ def test_what_a_test_needs_decides_its_tier(fixtures, tier):
         (["scheduled_stack", "airflow_services"], "scheduled"),
     ],
 )
-def test_what_starts_airflow_runs_in_one_of_two_processes(fixtures, lane):
+def test_the_tests_of_a_stack_run_in_one_process(fixtures, lane):
     assert lane_of(fixtures) == lane
 
 

@@ -18,7 +18,12 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from evergreen.errors import ComparisonError, EvergreenError
+from evergreen.errors import (
+    CiReceiptError,
+    ComparisonError,
+    EvergreenError,
+    ExplanationError,
+)
 
 if TYPE_CHECKING:
     from typer._click import Context  # typer bundles its own copy of click
@@ -159,6 +164,76 @@ def check_invariants(
         table.add_row(check.name, check.measured, check.status)
     Console().print(table)
     raise typer.Exit(int(any(check.status == "failed" for check in checks)))
+
+
+@app.command(rich_help_panel=PANEL)
+def explain_one(
+    *,
+    model: ModelOption,
+    store: StoreOption,
+    mlflow: Annotated[str, typer.Option(help="Address of the MLflow server.")],
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="A day with predictions.")],
+    row: Annotated[int | None, typer.Option(help="Number of the row, from 0.")] = None,
+    entity: Annotated[
+        list[str] | None, typer.Option(help="Part of the entity key, name=value; may be repeated.")
+    ] = None,
+    show_personal: Annotated[bool, typer.Option(help="Show values declared personal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Explain one prediction of a scored day: values as read and prepared, and what each adds."""
+    from mlflow import MlflowClient
+
+    from evergreen.scoring.explain_one import explain_one as explain
+    from evergreen.spec import load_spec
+    from evergreen.storage.opening import open_store
+    from evergreen.workspace import Workspace
+
+    pairs = [text.partition("=") for text in entity or ()]
+    if strange := [name for name, sign, _ in pairs if not sign]:
+        raise ExplanationError(f"--entity {strange[0]}: expected name=value.")
+    client = MlflowClient(tracking_uri=mlflow, registry_uri=mlflow)
+    found = explain(
+        Workspace(open_store(store), client, load_spec(model)),
+        day=day.date(),
+        row=row,
+        entity={name: value for name, _, value in pairs},
+        show_personal=show_personal,
+    )
+    typer.echo(found.model_dump_json(indent=1) if as_json else found.text())
+
+
+@app.command(rich_help_panel=PANEL)
+def ci_receipt(
+    junit: Annotated[Path, typer.Argument(help="JUnit file, as pytest --junitxml writes it.")],
+    *,
+    store: StoreOption,
+    reviewed_by: Annotated[
+        list[str] | None, typer.Option(help="Who reviewed the commit; may be repeated.")
+    ] = None,
+) -> None:
+    """
+    Keep what the tests of this commit gave, for the ML Test Score of versions made from it.
+
+    Run it in CI, in the checkout that was tested. Exit code 1 if the checkout has changes.
+    """
+    from evergreen.registry.ci_receipts import record_ci_run
+    from evergreen.storage.opening import open_store
+
+    try:
+        data = junit.read_bytes()
+    except OSError as error:
+        raise CiReceiptError(f"{junit} cannot be read: {error}. No receipt was kept.") from None
+    opened, now = open_store(store), datetime.now(UTC)
+    found = record_ci_run(opened, data, reviewed_by=reviewed_by or (), now=now)
+    passed, failed, skipped = (
+        sum(getattr(module, name) for module in found.modules)
+        for name in ("passed", "failed", "skipped")
+    )
+    reviewers = ", ".join(found.reviewers) or "no one"
+    typer.echo(
+        f"commit {found.commit[:12]}: {passed} tests passed, {failed} failed, {skipped} were "
+        f"skipped; reviewed by {reviewers}"
+    )
 
 
 @app.command(rich_help_panel=PANEL)

@@ -20,6 +20,8 @@ EvergreenError
 │                           another environment         at what it names there
 ├── ComparisonError         predictions cannot be       repair the file or option it names
 │                           compared
+├── CiReceiptError          a CI run cannot be kept     run it on the commit as it is
+├── ExplanationError        a row cannot be explained   name a scored day and a row of it
 ├── BacktestError           there is too little past     backfill the nights it names
 ├── ReproductionError       a version was not the same   find what changed since; it is named
 ├── MonitoringError         what is monitored cannot   land or repair what it names, then
@@ -62,6 +64,10 @@ class ArtifactError(EvergreenError):
     """Stored bytes differ from their recorded digest, or hold a type that is not trusted."""
 
 
+class HeldError(EvergreenError):
+    """The newest day of monitor is red, and the spec says to wait."""
+
+
 class NoChampionError(EvergreenError):
     """No version was champion at the given instant."""
 
@@ -84,6 +90,14 @@ class PromotionError(EvergreenError):
 
 class ComparisonError(EvergreenError):
     """Files of predictions, or the options that describe them, cannot be used for a comparison."""
+
+
+class CiReceiptError(EvergreenError):
+    """The results of a CI run do not belong to a commit, or cannot be read."""
+
+
+class ExplanationError(EvergreenError):
+    """There is no such row, or no prediction of its day."""
 
 
 class BacktestError(EvergreenError):

@@ -97,6 +97,12 @@ def reason_of(context: Context) -> str:
     return f"{kind}: {context['params'].get('reason', REASON.value)}"
 
 
+def is_scheduled(context: Context) -> bool:
+    """Return whether the schedule started the run: no person, no monitor and no backfill did."""
+    kind = context["dag_run"].run_type
+    return str(getattr(kind, "value", kind)) == "scheduled"
+
+
 def identity_of(context: Context) -> dict[str, str]:
     """Return which Airflow run made something, as tags."""
     dag_run, bundle = context["dag_run"], getattr(context["ti"], "bundle_instance", None)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from airflow.dag_processing.dagbag import DagBag
 
 from evergreen_airflow.embedded.settings import MODEL_SLOTS
-from tests.acceptance.conftest import night
-from tests.conftest import ROOT, wait_until
+from tests.acceptance.conftest import night, wait_until
+from tests.conftest import ROOT
 
 
 def running_fits(model, run_id: str) -> int:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
-from tests.acceptance.conftest import HOSTILE, night
-from tests.conftest import ROOT, wait_until
+from tests.acceptance.conftest import HOSTILE, night, wait_until
+from tests.conftest import ROOT
 from tests.support.browser import chromium, logged_in
 
 MODEL = "seen"
@@ -23,17 +23,17 @@ ROUTES = (
 
 
 @pytest.fixture(scope="module")
-def page(scheduled_workflow):
+def page(workflow):
     chromium()
-    stack = scheduled_workflow(MODEL).stack
+    stack = workflow(MODEL).stack
     with logged_in(stack.settings, password=stack.password) as page:
         yield page
 
 
 @pytest.fixture(scope="module")
-def model(scheduled_workflow):
+def model(workflow):
     """A model whose first version a person approved."""
-    found = scheduled_workflow(MODEL)
+    found = workflow(MODEL)
     found.start("retrain", "night-1", as_of=night(1).isoformat(), candidates=["poor"])
     approve_by_api(found, "night-1")
     found.wait_for("retrain", "night-1")

@@ -12,9 +12,8 @@ import json
 import pytest
 
 from evergreen_airflow.embedded.api import FINISHED
-from tests.acceptance.conftest import LATE_AFTER_S, night
+from tests.acceptance.conftest import LATE_AFTER_S, night, wait_until
 from tests.acceptance.test_pages import newest_run, open_form, press_trigger
-from tests.conftest import wait_until
 from tests.support.browser import logged_in
 
 pytestmark = pytest.mark.first_in_lane  # its deadlines pass while other tests run

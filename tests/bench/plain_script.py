@@ -37,11 +37,11 @@ NAME = "plain"
 
 
 def one_day(raw: Path, day: date, *, flights: str = "flights") -> pd.DataFrame:
-    weather = [
-        pd.read_parquet(raw / f"weather/{d}.parquet") for d in (day - timedelta(days=1), day)
-    ]
-    table = pd.read_parquet(raw / f"{flights}/{day}.parquet")
-    return prepare({"flights": table, "weather": pd.concat(weather)}, day)
+    def table(folder: str) -> pd.DataFrame:
+        days = (day - timedelta(days=1), day)
+        return pd.concat(pd.read_parquet(raw / f"{folder}/{d}.parquet") for d in days)
+
+    return prepare({"flights": table(flights), "weather": table("weather")}, day)
 
 
 def read(raw: Path, as_of: date, *, flights: str = "flights") -> pd.DataFrame:

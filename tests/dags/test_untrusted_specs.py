@@ -128,7 +128,7 @@ def candidates(text: str) -> str:
 
 
 def path(key: str) -> str:
-    return changed("flights: raw/flights/{day}.parquet", f'flights: "{key}"')
+    return changed('flights: {path: "raw/flights/{day}.parquet"', f'flights: {{path: "{key}"')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ CASES = {
     "random_hour": is_refused(schedule("0 R * * *"), "schedule: found 'R' as the hour"),
     "unknown_preset": is_refused(schedule("@nightly"), "schedule must be five cron fields"),
     "day_in_another_form": is_refused(
-        path("raw/{day:%Y/%m/%d}.parquet"), "source.files.flights: found", "2026-01-31"
+        path("raw/{day:%Y/%m/%d}.parquet"), "source.files.flights.path: found", "2026-01-31"
     ),
     "day_without_dashes": is_refused(path("raw/{day:%Y%m%d}.parquet"), "source.files.flights"),
     "day_as_repr": is_refused(path("raw/{day!r}.parquet"), "source.files.flights"),

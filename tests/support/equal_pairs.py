@@ -8,32 +8,17 @@ rows of a day have in common, neither side is better by construction.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier
+from scipy import stats
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 from evergreen.modeling.metrics import Labels
-from models.flight_delay import feed
-from models.flight_delay.prepare import prepare
-
-NUMERIC = [
-    "hour",
-    "minute",
-    "weekday",
-    "distance",
-    "temp",
-    "dewp",
-    "humid",
-    "wind_speed",
-    "precip",
-    "pressure",
-    "visib",
-]
-NAMES = ["origin", "dest", "carrier"]
+from tests.support.datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -52,46 +37,68 @@ class Pair:
         return Pair(self.truth, one, other, self.days)
 
 
-def flights_of_2013() -> pd.DataFrame:
-    """Return the labelled examples of the whole year, categories as codes."""
-    days = pd.Timestamp("2013-01-02").date()  # prepare() does not look at it
-    rows = prepare({"flights": feed._flights(), "weather": feed._weather()}, days)
-    rows = rows[rows["is_late"].notna()].assign(day=rows["event_time"].dt.floor("D"))
-    codes = {name: rows[name].astype("category").cat.codes for name in NAMES}
-    return rows.assign(**codes).sort_values("event_time", kind="stable").reset_index(drop=True)
-
-
-def pairs_on_flights(
-    rows: pd.DataFrame, *, weeks: int, seed: int, train_days: int = 60, test_days: int = 7
+def pairs_of(
+    data: Dataset, *, weeks: int, seed: int, train_days: int = 60, test_days: int = 7
 ) -> Iterator[Pair]:
-    """Yield one pair for each of *weeks* random weeks of the year."""
-    rng = np.random.default_rng(seed)
-    first = rows["day"].min()
-    last = (rows["day"].max() - first).days - test_days
-    for cut in sorted(rng.choice(np.arange(train_days + 1, last), size=weeks, replace=False)):
-        start = first + pd.Timedelta(days=int(cut))
-        train = rows[
-            rows["day"].between(
-                start - pd.Timedelta(days=train_days + 1), start, inclusive="neither"
-            )
-        ]
-        test = rows[
-            rows["day"].between(start, start + pd.Timedelta(days=test_days), inclusive="left")
-        ]
+    """Yield one pair for each of *weeks* random windows of the days of *data*."""
+    rows, rng = _coded(data), np.random.default_rng(seed)
+    for start in _starts(rows, rng, weeks=weeks, before=train_days + 1, after=test_days):
+        train = _days(rows, start, -train_days, 0)
+        test = _days(rows, start, 0, test_days)
         side = rng.random(len(train)) < 0.5
-        yield Pair(
-            Labels(problem="binary", values=test["is_late"].to_numpy(dtype=bool)),
-            *(
-                _fit(train[half]).predict_proba(test[NUMERIC + NAMES])[:, 1]
-                for half in (side, ~side)
-            ),
-            pd.factorize(test["day"])[0],
-        )
+        with threadpool_limits(1):  # threads that wait for each other on so few rows cost more
+            one, other = (_predicted(data, train[half], test) for half in (side, ~side))
+        yield Pair(_labels(data, test), one, other, pd.factorize(test["day"])[0])
 
 
-def _fit(rows: pd.DataFrame) -> HistGradientBoostingClassifier:
+def fresh_and_old(
+    data: Dataset, *, weeks: int, seed: int, older_days: int, train_days: int = 60
+) -> Iterator[tuple[Labels, np.ndarray, np.ndarray]]:
+    """Yield labels of random weeks, and predictions from the days before and from older ones."""
+    rows, rng = _coded(data), np.random.default_rng(seed)
+    before = train_days + older_days + 1
+    for start in _starts(rows, rng, weeks=weeks, before=before, after=7):
+        test = _days(rows, start, 0, 7)
+        with threadpool_limits(1):
+            fresh, old = (
+                _predicted(data, _days(rows, start, -train_days - older, -older), test)
+                for older in (0, older_days)
+            )
+        yield _labels(data, test), fresh, old
+
+
+def _coded(data: Dataset) -> pd.DataFrame:
+    names = [n for n in data.features if not pd.api.types.is_numeric_dtype(data.rows[n])]
+    return data.rows.assign(**{n: data.rows[n].astype("category").cat.codes for n in names})
+
+
+def _starts(
+    rows: pd.DataFrame, rng: np.random.Generator, *, weeks: int, before: int, after: int
+) -> list[pd.Timestamp]:
+    first = rows["day"].min()
+    possible = np.arange(before, (rows["day"].max() - first).days - after)
+    drawn = rng.choice(possible, size=min(weeks, len(possible)), replace=False)
+    return [first + pd.Timedelta(days=int(day)) for day in sorted(drawn)]
+
+
+def _days(rows: pd.DataFrame, start: pd.Timestamp, begin: int, end: int) -> pd.DataFrame:
+    days = (start + pd.Timedelta(days=n) for n in (begin, end))
+    return rows[rows["day"].between(*days, inclusive="left")]
+
+
+def _labels(data: Dataset, rows: pd.DataFrame) -> Labels:
+    kind = bool if data.problem == "binary" else float
+    return Labels(problem=data.problem, values=rows[data.label].to_numpy(dtype=kind))
+
+
+def _predicted(data: Dataset, train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
+    inputs = list(data.features)
+    if data.problem == "regression":
+        model = HistGradientBoostingRegressor(max_iter=30, random_state=0)
+        return model.fit(train[inputs], train[data.label]).predict(test[inputs])
     model = HistGradientBoostingClassifier(max_iter=30, random_state=0)
-    return model.fit(rows[NUMERIC + NAMES], rows["is_late"].to_numpy(dtype=bool))
+    model.fit(train[inputs], train[data.label].to_numpy(dtype=bool))
+    return model.predict_proba(test[inputs])[:, 1]
 
 
 def simulated_pair(
@@ -127,9 +134,7 @@ def simulated_pair(
     return Pair(truth, predictions(0.5), predictions(0.5 * worse), day)
 
 
-def wilson(hits: int, tries: int, *, z: float = 1.96) -> tuple[float, float]:
+def wilson(hits: int, tries: int) -> tuple[float, float]:
     """Return the 95 % interval of a rate (Wilson, JASA 22, 1927)."""
-    share, spread = hits / tries, z**2 / tries
-    centre = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / tries + spread / (4 * tries)) / (1 + spread)
-    return centre - half, centre + half
+    found = stats.binomtest(hits, tries).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)

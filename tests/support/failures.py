@@ -12,6 +12,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator
 
+import pytest
 import requests
 from mlflow.utils import request_utils
 
@@ -19,6 +20,10 @@ from evergreen.storage.folder import FolderStore
 
 #: POST requests that only ask.
 QUESTIONS = ("/search", "/get", "search-")
+#: Kill after every fourth effect, and in ``make test-slow`` after every one.
+some_effects_and_all = pytest.mark.parametrize(
+    "step", [4, pytest.param(1, marks=pytest.mark.slow)], ids=["every fourth", "every one"]
+)
 
 
 def forked(work: Callable[[], object]) -> Callable[[], int]:

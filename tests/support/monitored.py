@@ -13,14 +13,19 @@ from evergreen.scoring.scoring import score_partition
 from evergreen.workspace import Workspace
 
 
-def monitor_day(workspace: Workspace, as_of: datetime) -> tuple[HealthReceipt, Report]:
-    """Score and monitor the newest whole day at *as_of*, as the DAGs do."""
+def score_day(workspace: Workspace, as_of: datetime) -> None:
+    """Score the newest whole day at *as_of*."""
     day = scoring_day(as_of)
     span = DayRange(first=day, end=day + timedelta(days=1))
     validation = validate_window(
         workspace.store, workspace.spec, as_of=as_of, days=span, serving=True
     )
     score_partition(workspace, as_of=as_of, validation=validation)
+
+
+def monitor_day(workspace: Workspace, as_of: datetime) -> tuple[HealthReceipt, Report]:
+    """Score and monitor the newest whole day at *as_of*, as the DAGs do."""
+    score_day(workspace, as_of)
     report = Report(
         results={
             monitor.name: monitor.measure(workspace, as_of)

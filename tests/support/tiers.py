@@ -18,8 +18,13 @@ from typing import Any
 
 UNIT, INTEGRATION, E2E = TIERS = ("unit", "integration", "e2e")
 
-#: The e2e tests run in two processes side by side: by a fixture of the test, else the first lane.
-LANES = {"scheduled_stack": "scheduled", "production": "celery", "sqlite_stack": "sqlite"}
+#: The e2e tests of a stack run in one process: by a fixture of the test, else in the first lane.
+LANES = {
+    "scheduled_stack": "scheduled",
+    "production": "celery",
+    "shown": "demo",
+    "sqlite_stack": "sqlite",
+}
 FIRST_LANE = "stack"
 
 _NETWORK = {socket.AF_INET, socket.AF_INET6}
@@ -43,7 +48,7 @@ def tier_of(fixtures: Collection[str]) -> str:
 
 
 def lane_of(fixtures: Collection[str]) -> str | None:
-    """Return which of the two processes for e2e tests a test belongs to, if any."""
+    """Return the stack of an e2e test, whose tests share a process; None for other tests."""
     if tier_of(fixtures) != E2E:
         return None
     return next((lane for name, lane in LANES.items() if name in fixtures), FIRST_LANE)

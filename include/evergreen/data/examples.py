@@ -94,15 +94,22 @@ def summarise(frame: pd.DataFrame, *, spec: Examples) -> dict[str, ColumnSummary
     return found
 
 
-def explain_useless(name: str, days: Sequence[ColumnSummary]) -> list[str]:
-    """Say why an input carries nothing over *days*: no value at all, or one value only."""
+def explain_useless(
+    name: str, days: Sequence[ColumnSummary], *, is_personal: bool = False
+) -> list[str]:
+    """
+    Say why an input carries nothing over *days*: no value at all, or one value only.
+
+    :param is_personal: Whether the value must not be named.
+    """
     rows, nulls = sum(d.rows for d in days), sum(d.nulls for d in days)
     if nulls == rows:
         return [f"input {name!r}: null in all {rows} training rows"]
     if all(d.values is not None for d in days):
         distinct = {value for d in days for value in d.values or ()}
         if len(distinct) == 1 and nulls == 0:
-            return [f"input {name!r}: constant {distinct.pop()} in all {rows} training rows"]
+            value = "" if is_personal else f" {distinct.pop()}"
+            return [f"input {name!r}: constant{value} in all {rows} training rows"]
     return []
 
 

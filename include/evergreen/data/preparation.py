@@ -31,6 +31,12 @@ from evergreen.storage.records import canonical_json, digest_of, put_once, read_
 
 log = logging.getLogger(__name__)
 
+#: What follows where only one class was seen; nothing can be learnt from it in the fit days.
+ONE_CLASS = {
+    "validation": "candidates cannot be ranked, so the first one is taken.",
+    "test": "no metric can be measured, so nothing will be promoted.",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class WindowDay:
@@ -51,8 +57,8 @@ def prepare_window(
     The digest covers exactly those rows: one that happens or becomes known later changes nothing.
     Safe to repeat: days and manifest are immutable objects.
 
-    :raises DataContractError: If a segment has no label or only one class, or an input is null or
-        constant throughout the training days.
+    :raises DataContractError: If a segment has no label, the fit days have only one class, or an
+        input is null or constant throughout the training days.
     """
     verdicts = load_verdicts(store, validation)
     entries = _window_days(store, spec, window, verdicts)
@@ -210,17 +216,31 @@ def _refuse_untrainable(spec: ModelSpec, entries: list[WindowDay]) -> None:
     for segment in SEGMENTS:
         rows = sum(e.known.rows for e in entries if e.segment == segment)
         classes = _classes(entries, segment=segment)
-        if rows == 0 or (spec.examples.problem != "regression" and len(classes) < 2):
-            days = sum(e.segment == segment for e in entries)
-            found = f"all {rows} are {', '.join(classes)}" if rows else "none is known"
-            errors.append(
-                f"label {spec.examples.label!r} in the {segment} days: {found} in {days} days, "
-                "expected at least two classes"
-            )
+        is_alike = spec.examples.problem != "regression" and len(classes) < 2
+        if rows and not (is_alike and segment == "fit"):
+            if is_alike:
+                log.warning(
+                    "All %d labels of the %s days are %s: %s",
+                    rows,
+                    segment,
+                    ", ".join(classes),
+                    ONE_CLASS[segment],
+                )
+            continue
+        days = sum(e.segment == segment for e in entries)
+        found = f"all {rows} are {', '.join(classes)}" if rows else "none is known"
+        errors.append(
+            f"label {spec.examples.label!r} in the {segment} days: {found} in {days} days, "
+            "expected at least two classes"
+        )
     training = [e.prepared for e in entries if e.segment != "test"]
     for name in spec.examples.features:
         if name not in spec.examples.constant_allowed:
-            errors += examples.explain_useless(name, [day.columns[name] for day in training])
+            errors += examples.explain_useless(
+                name,
+                [day.columns[name] for day in training],
+                is_personal=name in spec.personal_inputs,
+            )
     if errors:
         raise DataContractError(
             "\n".join(

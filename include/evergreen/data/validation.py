@@ -146,6 +146,7 @@ def _validate_partition(
     # pandera takes seconds to import
     from evergreen.data.contract import broken_rows, check_columns, serving_contract
     from evergreen.data.parquet import to_parquet
+    from evergreen.data.personal_data import without_personal_values
 
     contract = spec.contract_of(part.table)
     data = store.get(part.key)
@@ -157,7 +158,8 @@ def _validate_partition(
     reasons = broken_rows(frame, contract=contract, part=part)
     quarantine = None
     if len(reasons):
-        quarantined = frame.loc[reasons.index].assign(quarantine_reason=reasons)
+        rows = without_personal_values(frame.loc[reasons.index], contract)
+        quarantined = rows.assign(quarantine_reason=reasons)
         folder = layout.quarantine_folder(spec.model, part.table, part.day)
         quarantine = put_once(store, folder, to_parquet(quarantined), suffix=".parquet")
     verdict = DayVerdict(

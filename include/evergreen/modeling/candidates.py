@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
+import time
 from dataclasses import dataclass
 
 import pandas as pd
@@ -31,14 +33,16 @@ class Fitted:
     """
     A pipeline fitted on all training days, and what it reached on the validation days before.
 
-    ``validation`` is empty where nothing had to be ranked.
+    ``validation`` is empty where nothing had to be ranked, or all labels were alike.
     ``trials`` are those of its search, best first; the first one's parameters are ``params``.
+    ``seconds`` is the time of the last fit, on all rows.
     """
 
     model: Pipeline
     params: Params
     validation: dict[Metric, float]
     trials: tuple[Trial, ...]
+    seconds: float = 0.0
 
 
 def build_candidate(spec: ModelSpec, candidate: str) -> Pipeline:
@@ -104,10 +108,14 @@ def fit_candidate(
     measured: dict[Metric, float] = {}
     if is_ranked:
         measured = _measure(_fit(pipeline, given, rows=older, spec=spec), newer, spec=spec)
+    started = time.perf_counter()
     model = _fit(pipeline, given, rows=rows, spec=spec)
+    seconds = time.perf_counter() - started
     if not is_ranked:
         _predictions(model, newer, spec=spec)
-    return Fitted(model=model, params=given, validation=measured, trials=tuple(trials))
+    return Fitted(
+        model=model, params=given, validation=measured, trials=tuple(trials), seconds=seconds
+    )
 
 
 def _fit(pipeline: Pipeline, params: Params, *, rows: pd.DataFrame, spec: ModelSpec) -> Pipeline:
@@ -123,7 +131,8 @@ def _fit(pipeline: Pipeline, params: Params, *, rows: pd.DataFrame, spec: ModelS
 
 def _measure(model: Pipeline, rows: pd.DataFrame, *, spec: ModelSpec) -> dict[Metric, float]:
     truth = Labels.of(rows, spec=spec.examples, classes=classes_of(model, rows, spec=spec.examples))
-    return metrics.measure(truth, _predictions(model, rows, spec=spec))
+    found = metrics.measure(truth, _predictions(model, rows, spec=spec))
+    return {metric: value for metric, value in found.items() if math.isfinite(value)}
 
 
 def _predictions(model: Pipeline, rows: pd.DataFrame, *, spec: ModelSpec) -> Predictions:

@@ -7,8 +7,8 @@ and says so.
 
 from __future__ import annotations
 
+import logging
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,9 +21,12 @@ from evergreen.errors import CandidateError
 from evergreen.modeling import metrics
 from evergreen.modeling.artifacts import load_model
 from evergreen.modeling.baselines import trivial_baseline
-from evergreen.modeling.gates import GateInputs, ModelScores, check_gates
+from evergreen.modeling.false_promotions import EvaluationLevel, level_of
+from evergreen.modeling.gate_inputs import GateInputs, ModelScores
+from evergreen.modeling.gates import check_gates
 from evergreen.modeling.metrics import Labels, classes_among
-from evergreen.modeling.prediction import are_sound, predict
+from evergreen.modeling.model_scores import score_champion, score_model
+from evergreen.modeling.prediction import are_sound
 from evergreen.modeling.sanity import Sanity, check_sanity
 from evergreen.receipts.common import Check
 from evergreen.receipts.data import ExamplesReceipt
@@ -41,6 +44,8 @@ from evergreen.spec.modeling import BASELINE
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import document_bytes, ref_once
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,6 +76,28 @@ class Comparison:
         """Return where the evaluation is kept."""
         against = str(self.champion.version) if self.champion else "none"
         return layout.evaluation_record(model, self.best.key, against)
+
+
+def comparison_level(
+    store: ObjectStore, spec: ModelSpec, comparison: Comparison, *, keep: bool
+) -> EvaluationLevel | None:
+    """
+    Return how often the evaluation of *comparison* may promote an equal challenger.
+
+    :param keep: Whether it counts for later evaluations, as one does that may promote.
+    :return: None if there is no champion to be equal to, or no limit.
+    """
+    if comparison.champion is None:
+        return None
+    return level_of(
+        store,
+        spec.model,
+        spec.gates.champion,
+        as_of=comparison.examples.as_of,
+        challenger=comparison.best.key,
+        against=str(comparison.champion.version),
+        keep=keep,
+    )
 
 
 def load_models(
@@ -108,6 +135,7 @@ def compare(
     comparison: Comparison,
     *,
     keep: bool = True,
+    level: EvaluationLevel | None = None,
 ) -> tuple[EvaluationReceipt, bytes]:
     """
     Hold all *models* against every gate on the same test rows.
@@ -116,6 +144,8 @@ def compare(
     :param models: As :func:`load_models` returns them.
     :param keep: Whether the answers of :func:`~evergreen.modeling.sanity.check_sanity` are kept;
         nothing else is written.
+    :param level: How often this evaluation may promote an equal challenger; None leaves that to the
+        confidence in the spec.
     :return: The evaluation, and the content of its details, which belongs under its digest.
     """
     test = load_examples(store, spec, receipt=comparison.examples, segments=("test",))
@@ -124,7 +154,9 @@ def compare(
     classes = classes_among(spec.examples, train[label], test[label])
     truth = Labels.of(test, spec=spec.examples, classes=classes)
     scored = {
-        name: score_model(model, rows=test, spec=spec, classes=classes)
+        name: (score_champion if name == "champion" else score_model)(
+            model, rows=test, spec=spec, classes=classes
+        )
         for name, model in models.items()
     }
     scored["trivial baseline"] = _trivial(spec, train, truth)
@@ -144,6 +176,7 @@ def compare(
         artifact_bytes=comparison.best.artifact_bytes,
         shuffled=sanity.shuffled_gains,
         importances=sanity.importances,
+        level=level,
     )
     gates, details = check_gates(spec, inputs), _details(truth, scored, sanity)
     return _receipt(spec, comparison, scored, gates, details=details, rows=len(test)), details
@@ -171,26 +204,8 @@ def _receipt(
         gates=tuple(gates),
         passed=all(gate.status != "failed" for gate in gates),
         details=ref_once(key.removesuffix(".json"), details, suffix=".json"),
-    )
-
-
-def score_model(
-    model: Pipeline, *, rows: pd.DataFrame, spec: ModelSpec, classes: tuple[str, ...] = ()
-) -> ModelScores:
-    """
-    Predict *rows* with *model* and measure the result; the time is of one warm call.
-
-    :param classes: All classes of a multi-class problem; those of *rows* if empty.
-    """
-    truth = Labels.of(rows, spec=spec.examples, classes=classes)
-    predict(model, rows.head(10), spec=spec.examples, classes=truth.classes)
-    started = time.perf_counter()
-    predictions = predict(model, rows, spec=spec.examples, classes=truth.classes)
-    seconds = time.perf_counter() - started
-    return ModelScores(
-        predictions=predictions,
-        metrics=metrics.measure(truth, predictions),
-        ms_per_row=1000 * seconds / len(rows),
+        predict_ms_per_row=_number(scored["challenger"].ms_per_row),
+        predict_ms_per_call=_number(scored["challenger"].ms_per_call),
     )
 
 
@@ -214,13 +229,19 @@ def _details(truth: Labels, scored: Mapping[str, ModelScores], sanity: Sanity) -
     details = EvaluationDetails(
         curves={name: _curves(truth, scored[name]) for name in shown},
         importances=sanity.importances,
+        groups=sanity.groups,
+        explanation=sanity.explanation,
     )
     return document_bytes(details)
 
 
 def _finite(found: Mapping[Metric, float]) -> dict[str, float | None]:
     """Return *found* for a receipt: JSON has no NaN, and None is no number either."""
-    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+    return {name: _number(value) for name, value in found.items()}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _curves(truth: Labels, scored: ModelScores) -> Curves:

@@ -11,9 +11,15 @@ from collections.abc import Callable, Sequence
 
 from evergreen.errors import CandidateError
 from evergreen.modeling import metrics
-from evergreen.modeling.comparison import Comparison, compare, load_models
+from evergreen.modeling.comparison import (
+    Comparison,
+    compare,
+    comparison_level,
+    load_models,
+)
 from evergreen.receipts.data import ExamplesReceipt
 from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
+from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.registry.champions import find_version_to_beat
 from evergreen.spec import ModelSpec
@@ -29,6 +35,8 @@ def select_challenger(spec: ModelSpec, candidates: Sequence[CandidateReceipt]) -
     """
     Return the candidate that was best on the validation days; the baseline cannot win.
 
+    Where they could not rank, it is the first that the spec names.
+
     :raises CandidateError: If nothing but the baseline was fitted.
     """
     real = [c for c in candidates if c.candidate != BASELINE]
@@ -36,10 +44,11 @@ def select_challenger(spec: ModelSpec, candidates: Sequence[CandidateReceipt]) -
         raise CandidateError(
             "No candidate but the baseline was fitted, so nothing can be promoted."
         )
-    if len(real) == 1:
-        return real[0]
+    ranked = [c for c in real if spec.metric in c.validation]
+    if len(ranked) < len(real):  # a single one, or validation days whose labels are all alike
+        return min(real, key=lambda c: list(spec.candidates).index(c.candidate))
     return max(
-        real, key=lambda c: (metrics.merit(spec.metric, c.validation[spec.metric]), c.candidate)
+        ranked, key=lambda c: (metrics.merit(spec.metric, c.validation[spec.metric]), c.candidate)
     )
 
 
@@ -62,13 +71,18 @@ def evaluate_challenger(
     best = select_challenger(workspace.spec, candidates)
     champion = find_version_to_beat(workspace, as_of=examples.as_of)
     comparison = Comparison(best=best, candidates=candidates, examples=examples, champion=champion)
-    return evaluation_of(workspace, comparison)
+    latest = ledger_store.read_ledger(workspace.store, workspace.spec.model).latest_as_of
+    may_promote = latest is None or examples.as_of >= latest
+    return evaluation_of(workspace, comparison, may_promote=may_promote)
 
 
-def evaluation_of(workspace: Workspace, comparison: Comparison) -> EvaluationReceipt:
+def evaluation_of(
+    workspace: Workspace, comparison: Comparison, *, may_promote: bool
+) -> EvaluationReceipt:
     """
     Return the one evaluation of *comparison*, made now unless it is kept already.
 
+    :param may_promote: Whether it counts among those that could promote an equal challenger.
     :raises CandidateError: If the baseline is not among the candidates.
     :raises ArtifactError: If one of the models cannot be loaded.
     """
@@ -76,7 +90,8 @@ def evaluation_of(workspace: Workspace, comparison: Comparison) -> EvaluationRec
 
     def judge() -> tuple[EvaluationReceipt, bytes]:
         models = load_models(client, client, spec, comparison)
-        return compare(workspace.store, spec, models, comparison)
+        level = comparison_level(workspace.store, spec, comparison, keep=may_promote)
+        return compare(workspace.store, spec, models, comparison, level=level)
 
     return judge_once(workspace.store, spec.model, comparison, judge)
 

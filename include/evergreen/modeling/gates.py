@@ -8,63 +8,29 @@ slice that is too small to tell, or a rule the spec does not set, is unknown.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
 from evergreen.modeling import metrics
+from evergreen.modeling.baseline_gate import baseline_check
 from evergreen.modeling.baselines import best_constant
+from evergreen.modeling.calibration_gate import calibration_checks
 from evergreen.modeling.champion_gate import champion_check, champion_check_name
+from evergreen.modeling.gate_inputs import GateInputs, days_of_rows, why_not_measurable
 from evergreen.modeling.leakage import check_leaks
-from evergreen.modeling.metrics import Labels, Predictions
+from evergreen.modeling.metrics import Labels
 from evergreen.modeling.paired_gain import paired_gain
+from evergreen.modeling.slice_gate import slice_checks
 from evergreen.receipts.common import Check, Status
-from evergreen.receipts.modeling import Importance
 from evergreen.spec import ModelSpec
-from evergreen.spec.metrics import METRIC_DEFINITIONS, Metric
+from evergreen.spec.metrics import METRIC_DEFINITIONS
 
 #: How sure it must be that a pipeline learns from shuffled labels before it is refused.
 SHUFFLED_CONFIDENCE = 0.995
 #: The share of a perfect gain that the test on shuffled labels must be able to notice.
 NOTICED_SHARE = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelScores:
-    """One model's predictions for the test rows, and their metrics."""
-
-    predictions: Predictions
-    metrics: dict[Metric, float]
-    ms_per_row: float = field(default=math.nan)
-
-    def value(self, metric: Metric) -> float:
-        """Return *metric*, or NaN if it was not measured."""
-        return self.metrics.get(metric, math.nan)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateInputs:
-    """
-    Everything the gates look at.
-
-    ``test`` are the rows all were evaluated on and ``truth`` their labels; ``train`` what the
-    challenger learnt from. ``shuffled`` are its gains after learning from shuffled labels.
-    """
-
-    test: pd.DataFrame
-    train: pd.DataFrame
-    truth: Labels
-    challenger: ModelScores
-    trivial: ModelScores
-    linear: ModelScores
-    champion: ModelScores | None
-    artifact_bytes: int
-    shuffled: Sequence[float]
-    importances: Sequence[Importance]
 
 
 Gate = Callable[[ModelSpec, GateInputs], Iterator[Check]]
@@ -101,24 +67,6 @@ def _floors(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
         )
 
 
-def _calibration(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
-    """Calibration may be as bad as the champion's on the same rows."""
-    most = spec.gates.max_calibration_error
-    error = metrics.calibration_error(contest.truth, contest.challenger.predictions)
-    measured, required = f"{error:.4f}", f"<= {most:g}"
-    if contest.champion is not None:
-        theirs = metrics.calibration_error(contest.truth, contest.champion.predictions)
-        measured += f", champion {theirs:.4f}"
-        required += " or the champion's"
-        most = np.fmax(most, theirs)
-    yield Check(
-        name="calibration error",
-        status=_status(error <= most),
-        measured=measured,
-        required=required,
-    )
-
-
 def _service(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
     yield _at_most(
         "prediction time, ms a row",
@@ -129,13 +77,21 @@ def _service(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
 
 
 def _baselines(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
-    for name, judged, least in (
-        ("the trivial baseline", contest.trivial, spec.gates.baseline.trivial),
-        ("the linear baseline", contest.linear, spec.gates.baseline.linear),
+    rule = spec.gates.baseline
+    for name, baseline, margin, is_demand in (
+        ("the trivial baseline", contest.trivial, rule.trivial, rule.trivial >= 0),
+        ("the linear baseline", contest.linear, rule.linear, rule.linear > 0),
     ):
-        ours, theirs = contest.challenger.value(spec.metric), judged.value(spec.metric)
-        yield _at_least(
-            f"{spec.metric} over {name}", metrics.gain(spec.metric, ours, theirs), least
+        yield baseline_check(
+            name,
+            metric=spec.metric,
+            truth=contest.truth,
+            challenger=contest.challenger,
+            baseline=baseline,
+            days=days_of_rows(spec, contest.test),
+            margin=margin,
+            confidence=rule.confidence,
+            is_demand=is_demand,
         )
 
 
@@ -145,59 +101,35 @@ def _champion(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
         name = champion_check_name(metric)
         yield Check(name=name, status="passed", measured="no champion yet", required="first run")
         return
+    if champion.bad_rows and not contest.challenger.bad_rows:
+        yield Check(
+            name=champion_check_name(metric),
+            status="passed",
+            measured=f"the champion has no finite prediction for {champion.bad_rows} of "
+            f"{len(contest.truth)} rows",
+            required="a prediction for each row; the challenger has one",
+        )
+        return
     days = days_of_rows(spec, contest.test)
-    better, lower = paired_gain(
+    found = paired_gain(
         contest.truth,
         contest.challenger.predictions,
         champion.predictions,
         metric=metric,
-        confidence=rule.confidence,
         clusters=days,
     )
-    yield champion_check(
-        metric, gain=better, lower_bound=lower, days=len(np.unique(days)), rule=rule
+    level = contest.level
+    check = champion_check(
+        metric,
+        found=found,
+        days=len(np.unique(days)),
+        rule=rule,
+        level=level.level if level else None,
     )
-
-
-def days_of_rows(spec: ModelSpec, rows: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the number of the UTC day of each of *rows*; rows of one day are not independent."""
-    days = rows[spec.examples.event_time].dt.floor("D")
-    return np.asarray(pd.factorize(days)[0], dtype=np.int64)
-
-
-def _slices(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
-    columns, champion = spec.gates.slices.columns, contest.champion
-    if not columns or champion is None:
-        lacking = "no gates.slices.columns set" if not columns else "a champion to compare with"
-        yield Check(name="slices", status="unknown", measured="none compared", required=lacking)
-        return
-    for column in columns:
-        groups = contest.test.groupby(column, dropna=False).indices
-        for value, positions in sorted(groups.items(), key=str):
-            yield _slice(spec, contest, champion, f"slice {column}={value}", positions)
-
-
-def _slice(
-    spec: ModelSpec, contest: GateInputs, champion: ModelScores, name: str, positions: np.ndarray
-) -> Check:
-    rule, truth = spec.gates.slices, contest.truth.take(positions)
-    if len(truth) < rule.min_rows or not truth.is_measurable:
-        return Check(
-            name=name,
-            status="unknown",
-            measured=f"{len(truth)} rows" + (", all alike" if not truth.is_measurable else ""),
-            required=f"{rule.min_rows} rows that differ, to tell",
-        )
-    ours, theirs = (
-        metrics.value(truth, spec.metric, judged.predictions[positions])
-        for judged in (contest.challenger, champion)
-    )
-    return Check(
-        name=name,
-        status=_status(-metrics.gain(spec.metric, ours, theirs) <= rule.max_drop),
-        measured=f"{ours:.4f} against {theirs:.4f} on {len(truth)} rows",
-        required=f"{spec.metric} drop <= {rule.max_drop:g}",
-    )
+    if level is not None:
+        check = check.model_copy(update={"required": f"{check.required}; {level.summary}"})
+    why = why_not_measurable(contest.truth)
+    yield check.model_copy(update={"measured": why}) if why else check
 
 
 def _leaks(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
@@ -282,8 +214,8 @@ GATES: dict[str, Gate] = {
     "floors": _floors,
     "baselines": _baselines,
     "champion": _champion,
-    "slices": _slices,
-    "calibration": _calibration,
+    "slices": slice_checks,
+    "calibration": calibration_checks,
     "service": _service,
     "leaks": _leaks,
     "shuffled labels": _shuffled,

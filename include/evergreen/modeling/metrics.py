@@ -70,11 +70,16 @@ def measure(truth: Labels, predictions: Predictions) -> dict[Metric, float]:
     """
     Return every metric the problem knows.
 
-    :param truth: Labels; two different ones must occur.
     :param predictions: Shape ``(rows,)``, or ``(rows, classes)`` for a multi-class problem.
-    :return: NaN for every metric if a prediction is not a finite number.
+    :return: NaN for every metric if a prediction is not a finite number, or all labels are alike.
     """
     return {metric: value(truth, metric, predictions) for metric in metrics_of(truth.problem)}
+
+
+def bad_rows(predictions: Predictions) -> int:
+    """Return the number of rows with a prediction that is not finite."""
+    is_finite = np.isfinite(predictions.reshape(len(predictions), -1))
+    return int(np.count_nonzero(~is_finite.all(axis=1)))
 
 
 def merit(metric: Metric, value: float) -> float:
@@ -94,6 +99,26 @@ def gain(metric: Metric, of: float, over: float) -> float:
     return better / over if over > 0 else float(np.sign(better))
 
 
+def skill(metric: Metric, of: float, over: float) -> float:
+    """
+    Return how much better *of* is than *over* as a share of what *over* leaves to gain.
+
+    Of a loss its share, 1 - of/over: the skill score of forecasting (Murphy, "Skill Scores Based on
+    the Mean Square Error", Monthly Weather Review 116(12), 1988). Of the accuracy the share of the
+    errors; of the average precision the share of *over*, or of what that lacks to 1, if it is less:
+    so that rare classes can reach a margin. Of other metrics it is the difference.
+    """
+    definition = METRIC_DEFINITIONS[metric]
+    better = merit(metric, of) - merit(metric, over)
+    if definition.lower_is_better:
+        whole = over
+    elif definition.skill_of == "difference":
+        return better
+    else:
+        whole = 1 - over if definition.skill_of == "errors" else min(over, 1 - over)
+    return better / whole if whole > 0 else float(np.sign(better))
+
+
 def calibration_error(truth: Labels, predictions: Predictions, *, bins: int = 10) -> float:
     """
     Return how far predictions are from what happens, on average.
@@ -107,8 +132,25 @@ def calibration_error(truth: Labels, predictions: Predictions, *, bins: int = 10
     """
     if truth.problem == "regression":
         return float(abs(np.mean(predictions - truth.values)) / np.std(truth.values))
-    groups = calibration_curve(truth, predictions, bins=bins)
-    return sum(abs(predicted - actual) * rows for predicted, actual, rows in groups) / len(truth)
+    residuals, groups = calibration_residuals(truth, predictions, bins=bins)
+    return float(np.abs(np.bincount(groups, weights=residuals)).sum() / len(truth))
+
+
+def calibration_residuals(
+    truth: Labels, predictions: Predictions, *, bins: int = 10
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """
+    Return what :func:`calibration_error` is made of: actual less predicted, and each row's group.
+
+    :return: Two arrays of shape ``(rows,)``. Of numbers, all rows are one group.
+    """
+    if truth.problem == "regression":
+        return truth.values - predictions, np.zeros(len(truth), dtype=np.int64)
+    predicted, actual = _predicted_and_actual(truth, predictions)
+    groups = np.empty(len(truth), dtype=np.int64)
+    for number, rows in enumerate(np.array_split(np.argsort(predicted, kind="stable"), bins)):
+        groups[rows] = number
+    return actual - predicted, groups
 
 
 def calibration_curve(
@@ -150,7 +192,7 @@ def _predicted_and_actual(
 
 def value(truth: Labels, metric: Metric, predictions: Predictions) -> float:
     """Return one metric, as :func:`measure` does all."""
-    if not np.isfinite(predictions).all():
+    if not (truth.is_measurable and np.isfinite(predictions).all()):
         return float("nan")
     function = function_of(metric)
     if truth.problem != "multiclass":

@@ -7,14 +7,75 @@ Rows of one cluster, such as a day, may depend on each other in any way.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
-from evergreen.modeling.metrics import Labels, Predictions, gain, value
+from evergreen.modeling.metrics import Labels, Predictions, bad_rows, gain, value
 from evergreen.modeling.row_values import ROW_FUNCTIONS, differ_without_each, values_without
 from evergreen.spec.metrics import Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedGain:
+    """
+    The gain of one model over another on the same rows, and its cluster-robust standard error.
+
+    Bounds are one-sided, by Student's t with one degree of freedom less than there are clusters
+    (Cameron and Miller, "A Practitioner's Guide to Cluster-Robust Inference", Journal of Human
+    Resources 50(2), 2015). NaN is what could not be measured.
+    """
+
+    gain: float
+    error: float
+    clusters: int
+
+    def lower(self, confidence: float) -> float:
+        """Return the gain that the true one exceeds at *confidence*."""
+        return self.gain - self._reach(confidence)
+
+    def upper(self, confidence: float) -> float:
+        """Return the gain that the true one stays below at *confidence*."""
+        return self.gain + self._reach(confidence)
+
+    @property
+    def p_no_worse(self) -> float:
+        """The p-value of the hypothesis that the true gain is 0 or more; NaN if not measured."""
+        if self.clusters < 2 or not math.isfinite(self.error):
+            return math.nan
+        if self.error == 0:
+            return 0.0 if self.gain < 0 else 1.0
+        return float(stats.t.cdf(self.gain / self.error, self.clusters - 1))
+
+    def corrected(self, confidence: float) -> float:
+        """
+        Return the gain corrected for being shown only because its lower bound is above 0.
+
+        The median-unbiased estimate under that condition (Zhong and Prentice, "Bias-Reduced
+        Estimators and Confidence Intervals for Odds Ratios in Genome-Wide Association Studies",
+        Biostatistics 9(4), 2008), with the error taken as known; at least 0. A gain far above what
+        was needed hardly changes.
+        """
+        if not self.lower(confidence) > 0:
+            return math.nan
+        if self.error == 0:
+            return self.gain
+        found, needed = self.gain / self.error, self._reach(confidence) / self.error
+
+        def excess(true: float) -> float:
+            """Return the chance of less than was found, if enough was found, less 1/2."""
+            return 0.5 - math.exp(stats.norm.logsf(found - true) - stats.norm.logsf(needed - true))
+
+        if excess(0.0) <= 0:
+            return 0.0
+        return float(optimize.brentq(excess, 0.0, found)) * self.error
+
+    def _reach(self, confidence: float) -> float:
+        if self.clusters < 2:
+            return math.nan
+        return float(stats.t.ppf(confidence, self.clusters - 1)) * self.error
 
 
 def paired_gain(
@@ -23,34 +84,31 @@ def paired_gain(
     champion: Predictions,
     *,
     metric: Metric,
-    confidence: float,
     clusters: NDArray[np.int64],
-) -> tuple[float, float]:
+) -> PairedGain:
     """
-    Return the challenger's gain over the champion on the same rows, and its lower bound.
+    Return the challenger's gain over the champion on the same rows.
 
     Rows of one cluster, such as a day, may depend on each other in any way; clusters are taken as
-    independent. The bound is one-sided at *confidence*: the gain less its cluster-robust standard
-    error times a quantile of Student's t with one degree of freedom less than there are clusters
-    (Cameron and Miller, "A Practitioner's Guide to Cluster-Robust Inference", Journal of Human
-    Resources 50(2), 2015). The error is :func:`obuchowski_gain` for ROC-AUC and
-    :func:`jackknifed_gain` for every other metric. Without any difference both numbers are 0.
+    independent. The error is that of :func:`obuchowski_gain` for ROC-AUC and of
+    :func:`jackknifed_gain` for every other metric. Without any difference both are 0.
 
     :param clusters: Shape ``(rows,)``; the number of the cluster of each row.
-    :return: NaN as bound if it cannot be measured: one cluster, or a class in one cluster only.
+    :return: With NaN as error if it cannot be measured: a class in one cluster only. Both are NaN
+        if a prediction is not finite.
     """
+    count = len(np.unique(clusters))
+    if bad_rows(challenger) or bad_rows(champion):
+        return PairedGain(gain=math.nan, error=math.nan, clusters=count)
     if np.array_equal(challenger, champion):
-        return 0.0, 0.0
+        return PairedGain(gain=0.0, error=0.0, clusters=max(count, 2))
     if metric == "roc_auc":
         found, error = obuchowski_gain(truth.values, challenger, champion, clusters=clusters)
     else:
         found, error = jackknifed_gain(
             truth, challenger, champion, metric=metric, clusters=clusters
         )
-    count = len(np.unique(clusters))
-    if count < 2:
-        return found, float("nan")
-    return found, found - float(stats.t.ppf(confidence, count - 1)) * error
+    return PairedGain(gain=found, error=error, clusters=count)
 
 
 def obuchowski_gain(

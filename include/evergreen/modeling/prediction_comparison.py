@@ -154,22 +154,16 @@ def _require_probabilities(rows: MatchedRows, metric: Metric) -> None:
 
 
 def _compare(rows: MatchedRows, metric: Metric, rule: ChampionGate) -> Comparison:
-    found, lower = math.nan, math.nan
-    if not _bad_rows(rows.champion) and not _bad_rows(rows.challenger):
-        found, lower = paired_gain(
-            rows.truth,
-            rows.challenger,
-            rows.champion,
-            metric=metric,
-            confidence=rule.confidence,
-            clusters=rows.days,
-        )
+    found = paired_gain(
+        rows.truth, rows.challenger, rows.champion, metric=metric, clusters=rows.days
+    )
+    lower = found.lower(rule.confidence)
     days = len(np.unique(rows.days))
-    check = champion_check(metric, gain=found, lower_bound=lower, days=days, rule=rule)
+    check = champion_check(metric, found=found, days=days, rule=rule)
     return Comparison(
         verdict="promote" if check.status == "passed" else "hold",
         metric=metric,
-        gain=_finite(found),
+        gain=_finite(found.gain),
         lower_bound=_finite(lower),
         rows=len(rows.truth),
         days=days,
@@ -191,7 +185,7 @@ def _why_not_measured(rows: MatchedRows, days: int) -> str:
     bad = {
         name: count
         for name, values in (("champion", rows.champion), ("challenger", rows.challenger))
-        if (count := _bad_rows(values))
+        if (count := metrics.bad_rows(values))
     }
     if bad:
         whose = " and ".join(
@@ -213,16 +207,10 @@ def _why_not_measured(rows: MatchedRows, days: int) -> str:
     return "Not measured: the numbers are too large or, without one of the days, all alike."
 
 
-def _bad_rows(predictions: Predictions) -> int:
-    """Return the number of rows with a prediction that is not finite."""
-    is_bad = ~np.isfinite(predictions.reshape(len(predictions), -1))
-    return int(np.count_nonzero(is_bad.any(axis=1)))
-
-
 def _measure(rows: MatchedRows, predictions: Predictions) -> dict[Metric, float | None]:
     """Return every metric of the problem; None for what cannot be measured."""
     known = metrics_of(rows.truth.problem)
-    if not rows.truth.is_measurable or _bad_rows(predictions):
+    if not rows.truth.is_measurable or metrics.bad_rows(predictions):
         return dict.fromkeys(known)
     are_shares = bool(((predictions >= 0) & (predictions <= 1)).all())
     return {

@@ -18,12 +18,16 @@ RowFunction = Callable[[NDArray[Any], Values], Values]
 
 
 def squared_error(labels: NDArray[Any], predictions: Values) -> Values:
-    """Return the squared error of each row; of several classes the sum over them."""
+    """
+    Return the squared error of each row; of several classes the sum over them, of two the half.
+
+    So does scikit-learn, whose Brier score of two classes is that of one of them.
+    """
     if predictions.ndim == 1:
         return (labels - predictions) ** 2
     actual = np.eye(predictions.shape[1])[labels]
     sums: Values = ((actual - predictions) ** 2).sum(axis=1)
-    return sums
+    return sums / 2 if predictions.shape[1] == 2 else sums
 
 
 def absolute_error(labels: NDArray[Any], predictions: Values) -> Values:

@@ -48,7 +48,7 @@ class Trial(Frozen):
 
     @property
     def mean(self) -> float:
-        """The primary metric, averaged over the folds."""
+        """The primary metric, averaged over the folds that it was measured on."""
         return sum(self.folds) / len(self.folds) if self.folds else math.nan
 
 
@@ -154,9 +154,12 @@ def _try(
             predicted = predict(model, later, spec=spec.examples, classes=classes)
             if not are_sound(predicted, spec=spec.examples):
                 return Trial(params=params, error="its predictions are not all finite numbers.")
-            found.append(metrics.value(truth, spec.metric, predicted))
+            if truth.is_measurable:
+                found.append(metrics.value(truth, spec.metric, predicted))
     except ValueError as error:
         return Trial(params=params, error=f"{error}.")
+    if not found:
+        return Trial(params=params, error="in each fold, all labels measured on are the same.")
     return Trial(params=params, folds=tuple(found), seconds=round(time.perf_counter() - started, 3))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from evergreen.data.personal_data import example_rows
 from evergreen.digests import code_digest, spec_digest, version_key
 from evergreen.errors import ArtifactError
 from evergreen.modeling.artifacts import save_model
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 METRIC_PREFIX = "validation_"
+#: Name of the metric that holds the seconds of the last fit, and of the parameter with its rows.
+FIT_SECONDS, TRAIN_ROWS = "fit_seconds", "train_rows"
 
 
 def candidate_key(spec: ModelSpec, *, candidate: str, examples: ExamplesReceipt) -> str:
@@ -188,18 +191,21 @@ def _log_run(
     params = {k: str(v)[:500] for k, v in fitted.params.items()}
     known = examples.labelled["fit"] + examples.labelled["validation"]
     params |= {
-        "train_rows": str(len(frame)),
+        TRAIN_ROWS: str(len(frame)),
         "train_rows_known": str(known),
         "examples_digest": examples.digest,
     }
     client.log_batch(
         run_id,
-        metrics=[Metric(METRIC_PREFIX + k, v, 0, 0) for k, v in fitted.validation.items()],
+        metrics=[
+            Metric(FIT_SECONDS, fitted.seconds, 0, 0),
+            *(Metric(METRIC_PREFIX + k, v, 0, 0) for k, v in fitted.validation.items()),
+        ],
         params=[Param(k, v) for k, v in params.items()],
     )
     for number, trial in enumerate(fitted.trials, start=1):
         _log_trial(client, run, trial, rank=number, metric=spec.metric)
-    example = frame[list(spec.examples.features)].head(5)
+    example = example_rows(frame, spec)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         sha256, size = save_model(fitted.model, path, example=example, spec=spec)
@@ -240,7 +246,7 @@ def _log_trial(client: MlflowClient, run: Run, trial: Trial, *, rank: int, metri
 def _receipt(
     run: Run, spec: ModelSpec, candidate: str, examples: ExamplesReceipt
 ) -> CandidateReceipt:
-    tags = run.data.tags
+    tags, rows = run.data.tags, run.data.params.get(TRAIN_ROWS)
     return CandidateReceipt(
         model=spec.model,
         as_of=examples.as_of,
@@ -257,4 +263,6 @@ def _receipt(
             for k, v in run.data.metrics.items()
             if k.startswith(METRIC_PREFIX)
         },
+        fit_seconds=run.data.metrics.get(FIT_SECONDS),
+        train_rows=None if rows is None else int(rows),
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from html import escape
 
 from evergreen.data.window import start_of
-from evergreen.monitoring.drift_distances import PREDICTION, Samples, sample_of
+from evergreen.monitoring.drift_distances import PREDICTION
+from evergreen.monitoring.drift_samples import Samples, sample_of
 from evergreen.monitoring.drift_thresholds import Threshold
 from evergreen.receipts.monitoring import DayAlarm, KeptReport
 from evergreen.reporting.evidently_report import keep_report
@@ -39,13 +41,15 @@ def report_day(
     used = [samples.days[d].prepared.data.sha256 for d in (day, *against)]
     marks = {name: found.limit for name, found in limits.items()}
     drift = canonical_json(spec.drift.model_dump(mode="json"))
-    cache_key = digest_of(
-        *used, samples.predictor_digest, canonical_json(marks), drift, str(spec.seed)
-    )
+    shown = canonical_json({"limits": marks, "slow": [one.name for one in alarm.slow]})
+    hidden = sorted(spec.personal_inputs)
+    cache_key = digest_of(*used, samples.predictor_digest, shown, drift, str(spec.seed), *hidden)
     folder = layout.monitoring_report(spec.model, day)
 
     def make() -> DayReport:
-        reference, current = sample_of(samples, day, against)
+        reference, current = (
+            side.drop(columns=hidden, errors="ignore") for side in sample_of(samples, day, against)
+        )
         sizes = {"current_rows": len(current), "reference_rows": len(reference)}
         kept = keep_report(
             store,
@@ -66,11 +70,12 @@ def _note(
     spec: ModelSpec, alarm: DayAlarm, against: list[date], *, reference_rows: int, current_rows: int
 ) -> str:
     """Return what the reader of the page must know before its first number."""
+    slow = ", ".join(one.name for one in alarm.slow)
     verdict = (
         f"{len(alarm.findings)} distances beyond their limits"
         if alarm.is_known
         else "too short a history to tell"
-    )
+    ) + (f"; slow drift of {escape(slow)} was found" if slow else "")
     days = ", ".join(str(day) for day in reversed(against))
     return (
         '<p style="font: 16px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto">'

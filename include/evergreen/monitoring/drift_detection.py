@@ -7,7 +7,7 @@ many side by side, come out as they would have on their night.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,13 +18,13 @@ from evergreen.data.available_days import LandedDay, landed_days
 from evergreen.data.window import DayRange, scoring_day
 from evergreen.errors import MonitoringError
 from evergreen.modeling.prediction import predict
-from evergreen.monitoring.drift_alarms import alarm_of, column_weights, findings_of, limits_of
+from evergreen.monitoring.drift_alarms import column_weights
 from evergreen.monitoring.drift_day_report import report_day
-from evergreen.monitoring.drift_distances import Samples, distance_table, reference_days
-from evergreen.monitoring.drift_thresholds import MIN_THRESHOLD_DAYS, Threshold
-from evergreen.monitoring.verdict import Verdict
+from evergreen.monitoring.drift_judgement import Judge, last_days, reach_of
+from evergreen.monitoring.drift_samples import Samples, measure_days, reference_days
+from evergreen.monitoring.drift_verdict import verdict_of
 from evergreen.receipts.modeling import EvaluationDetails, EvaluationReceipt
-from evergreen.receipts.monitoring import Colour, DayAlarm, DetectionReceipt, Finding
+from evergreen.receipts.monitoring import DetectionReceipt
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.registry.champions import scorer_of
@@ -39,19 +39,15 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from sklearn.pipeline import Pipeline
 
-BLIND = (
-    "drift: no column can alarm, their limits lie beyond every value seen: the days before differ "
-    "too much from each other, or have too few rows"
-)
-
 
 def detect_drift(workspace: Workspace, *, as_of: datetime) -> DetectionReceipt:
     """
     Hold the newest whole day at *as_of* against its reference, and keep Evidently's report of it.
 
-    Amber: the day is an alarm. Red: N of the last M days were, which requests a retrain. Unknown:
-    fewer than 7 days have a reference, or no column at all can alarm. Safe to repeat: what was
-    measured is kept.
+    Amber: the day is an alarm, or slow drift that the champion has not learnt from goes on; it
+    requests a retrain when it is found. Red: N of the last M days were sudden alarms, which
+    requests a retrain. Unknown: fewer than 7 days have a reference, or no column at all can alarm.
+    Safe to repeat: what was measured is kept.
 
     :raises NoChampionError: If nothing may say anything of that day.
     :raises MonitoringError: If the day cannot be used, or has no reference at all.
@@ -62,14 +58,19 @@ def detect_drift(workspace: Workspace, *, as_of: datetime) -> DetectionReceipt:
     version = workspace.client.get_model_version(spec.model, champion_entry.version)
     samples = _samples(workspace, champion_entry, day)
     against = _reference(samples.days, day, spec)
-    table, possible = distance_table(samples, _days_until(day, spec))
-    weights = column_weights(spec, _importances(workspace.store, version))
-    limits = _limits_by_day(samples, table, weights, possible)
-    alarms = tuple(alarm_of(d, table.loc[d], of) for d, of in limits.items())
-    report = report_day(samples, alarms[-1], against, limits[day])
-    columns = findings_of(table.loc[day], limits[day])
-    verdict = _verdict(
-        spec, alarms, columns, _schema_changes(samples.days, day), history_days=len(table) - 1
+    measured = measure_days(samples, day)
+    judge = Judge(
+        measured, spec.drift, column_weights(spec, _importances(workspace.store, version))
+    )
+    judged = [d for d in last_days(day, spec.drift) if d in measured]
+    found = [judge.judge(d) for d in judged if measured[d].distances is not None]
+    today = found[-1]
+    report = report_day(samples, today.alarm, against, today.limits)
+    verdict = verdict_of(
+        found,
+        spec.drift,
+        new_columns=_schema_changes(samples.days, day),
+        learnt_until=champion_entry.as_of.date(),
     )
     return DetectionReceipt(
         model=spec.model,
@@ -82,9 +83,10 @@ def detect_drift(workspace: Workspace, *, as_of: datetime) -> DetectionReceipt:
         rows=report.current_rows,
         reference_days=tuple(against),
         reference_rows=report.reference_rows,
-        history_days=min(len(table) - 1, spec.drift.history_days),
-        alarms=alarms,
-        columns=tuple(columns),
+        history_days=today.history_days,
+        alarms=tuple(one.alarm for one in found),
+        columns=today.columns,
+        slow=today.slow,
         report=report.kept,
     )
 
@@ -111,18 +113,10 @@ class ChampionPredictor:
         return pd.Series([names[code] for code in predicted.argmax(axis=1)], index=rows.index)
 
 
-def _days_until(day: date, spec: ModelSpec) -> list[date]:
-    """Return the days whose distances are looked at, oldest first: the last ones have a history."""
-    _, seen = spec.drift.persistence
-    back = spec.drift.history_days + seen - 1
-    return [day - timedelta(days=n) for n in range(back, -1, -1)]
-
-
 def _samples(workspace: Workspace, champion_entry: ledger_store.LedgerEntry, day: date) -> Samples:
     """Return the days up to *day*, and those of the oldest one's reference."""
     spec = workspace.spec
-    first = _days_until(day, spec)[0] - timedelta(days=7 * spec.drift.reference_weeks)
-    reach = DayRange(first=first, end=day + timedelta(days=1))
+    reach = DayRange(first=reach_of(day, spec.drift)[0], end=day + timedelta(days=1))
     return Samples(
         store=workspace.store,
         spec=spec,
@@ -152,78 +146,7 @@ def _importances(store: ObjectStore, version: ModelVersion) -> dict[str, float]:
     record = mlflow_registry.tag(version, mlflow_registry.TAG_EVALUATION)
     evaluation = load_document(store, record, EvaluationReceipt)
     details = read_document(store, evaluation.details, EvaluationDetails)
-    return {found.name: found.cost for found in details.importances}
-
-
-def _limits_by_day(
-    samples: Samples,
-    table: pd.DataFrame,
-    weights: Mapping[str, float],
-    possible: Mapping[str, float],
-) -> dict[date, dict[str, Threshold]]:
-    """Return the limits of each of the last days of *table*, from the days before it."""
-    _, seen = samples.spec.drift.persistence
-    return {
-        table.index[n]: limits_of(
-            table.iloc[:n],
-            samples.spec,
-            weights,
-            rows=samples.days[table.index[n]].prepared.rows,
-            possible=possible,
-        )
-        for n in range(max(len(table) - seen, 0), len(table))
-    }
-
-
-def _verdict(
-    spec: ModelSpec,
-    alarms: Sequence[DayAlarm],
-    columns: Sequence[Finding],
-    new_columns: Sequence[str],
-    *,
-    history_days: int,
-) -> Verdict:
-    """
-    Conclude from the last of *alarms*, and from how many there were.
-
-    :param columns: All distances of the day, beside their limits.
-    :param history_days: Days before it that have a reference.
-    """
-    alarm, (needed, seen) = alarms[-1], spec.drift.persistence
-    count = sum(found.is_alarm for found in alarms)
-    is_persistent = count >= needed
-    is_blind = bool(columns) and not any(found.can_alarm for found in columns)
-    colour: Colour = "amber" if alarm.is_alarm or new_columns else "green"
-    if not alarm.is_known or (is_blind and colour == "green"):
-        colour = "unknown"
-    if is_persistent:
-        colour = "red"
-    return Verdict(
-        colour=colour,
-        reasons=(
-            *_explain(alarm),
-            *new_columns,
-            *([BLIND] if is_blind else []),
-            *([f"drift on {count} of the last {seen} days"] if is_persistent else []),
-            *([] if alarm.is_known else [_too_short(history_days)]),
-        ),
-        requests_retrain=is_persistent,
-    )
-
-
-def _explain(alarm: DayAlarm) -> list[str]:
-    return [
-        f"drift: {found.name} lies {found.distance:.4g} from its reference, usual are "
-        f"{found.usual:.4g}, an alarm is beyond {found.limit:.4g}"
-        for found in alarm.findings
-    ]
-
-
-def _too_short(days: int) -> str:
-    return (
-        f"drift cannot be told yet: {days} days have a reference to lie at a distance from, "
-        f"{MIN_THRESHOLD_DAYS} are needed"
-    )
+    return {found.name: found.cost or 0.0 for found in details.importances}
 
 
 def _schema_changes(landed: Mapping[date, LandedDay], day: date) -> list[str]:

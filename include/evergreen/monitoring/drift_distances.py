@@ -1,170 +1,92 @@
 """
-How far a day lies from the days it is held against, column by column, each pair measured once.
+How far the rows of a day lie from those they are compared with, column by column.
 
 How values are placed (Wasserstein in the column's own units, Jensen-Shannon for categories), how
-wide numbers are spread, what share is missing, and what share the reference does not know.
+wide numbers are spread, what share is missing, what share the reference does not know, and what
+share of the numbers cannot be measured. Pure: frames in, numbers out.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from evergreen.data.available_days import LandedDay
-from evergreen.data.parquet import from_parquet
-from evergreen.spec import ModelSpec
-from evergreen.spec.monitoring import Drift
-from evergreen.storage import layout
-from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import digest_of, find_or_make, read_object
-from evergreen.values import Frozen
-
-log = logging.getLogger(__name__)
+from evergreen.monitoring.drift_columns import (
+    as_texts,
+    comparable,
+    is_measurable,
+    is_text,
+    tolerance_of,
+)
 
 #: The column of what the champion says, beside the columns of what it is asked.
 PREDICTION = "prediction (champion)"
 MISSING = ": missing"
 UNSEEN = ": unseen categories"
 SPREAD = ": spread"
-#: Raise this when a distance is measured in another way.
-DISTANCES_FORMAT = "2"
+UNMEASURABLE = ": infinite or too large"
 #: The largest Jensen-Shannon distance there can be: scipy's is the root of a divergence in nats.
 MAX_JENSEN_SHANNON = math.sqrt(math.log(2))
+#: Rows that are independent draws of the reference lie farther from it on one day in a thousand.
+CHANCE = 0.001
+
+Numbers = NDArray[np.float64]
+#: The values of one column that can be measured, of the reference and of the day.
+Sides = tuple[pd.Series, pd.Series]
+#: The name of a column, what can be measured of both sides, and all of both sides.
+Column = tuple[str, Sides, Sides]
 
 
-class DayDistances(Frozen):
+def column_of(distance: str) -> str:
+    """Return the column whose distance has the name *distance*."""
+    for suffix in (MISSING, UNSEEN, SPREAD, UNMEASURABLE):
+        distance = distance.removesuffix(suffix)
+    return distance
+
+
+def measure_distances(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, float]:
     """
-    The distances of one day from its reference, and how many rows stand behind them.
+    Return every distance between two samples of the same columns.
 
-    ``possible``: the largest distances there can be, where something bounds them.
+    Wasserstein in the column's units; Jensen-Shannon, missing and unseen from 0 to 1; of the spread
+    the logarithm of how many times wider or narrower. What has no value on one side has no
+    distance; its missing share tells. Numbers that differ by less than a billionth of the largest
+    are the same. Numbers that are infinite or beyond 1e70 are left out of the other distances;
+    their share is a distance where there are any.
     """
-
-    day: date
-    rows: int
-    reference_rows: int
-    distances: dict[str, float]
-    possible: dict[str, float]
+    return _distances(_columns(reference, current))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Samples:
-    """Seeded samples of prepared days, read at first use and kept in memory."""
-
-    store: ObjectStore
-    spec: ModelSpec
-    days: Mapping[date, LandedDay]
-    #: What the champion says of rows, and which champion it is.
-    predict: Callable[[pd.DataFrame], pd.Series]
-    predictor_digest: str
-    _rows: dict[date, pd.DataFrame] = field(default_factory=dict)
-    _predicted: dict[date, pd.DataFrame] = field(default_factory=dict)
-
-    def inputs(self, day: date) -> pd.DataFrame:
-        """Return the monitored inputs of a sample of *day*, in random order."""
-        return self._sample(day)[list(watched_columns(self.spec))]
-
-    def predictions(self, day: date) -> pd.DataFrame:
-        """Return what the champion says of the same sample, as one column."""
-        if day not in self._predicted:
-            self._predicted[day] = self.predict(self._sample(day)).to_frame(PREDICTION)
-        return self._predicted[day]
-
-    def _sample(self, day: date) -> pd.DataFrame:
-        if day not in self._rows:
-            rows = from_parquet(read_object(self.store, self.days[day].prepared.data))
-            size = min(len(rows), self.spec.drift.sample_rows)
-            self._rows[day] = rows.sample(n=size, random_state=self.spec.seed)
-        return self._rows[day]
+def measure_pair(
+    reference: pd.DataFrame, current: pd.DataFrame
+) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """Return the distances of two samples, the largest possible ones, and those by chance."""
+    columns = list(_columns(reference, current))
+    return _distances(columns), _possible(columns), _by_chance(columns)
 
 
-def watched_columns(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the inputs whose drift is monitored."""
-    return spec.drift.columns or spec.examples.features
-
-
-def reference_days(day: date, days: Mapping[date, LandedDay], drift: Drift) -> list[date]:
-    """
-    Return the days *day* is held against, newest first: those of the same weekday, or all.
-
-    Empty if fewer than half of them have landed.
-    """
-    back = 7 * drift.reference_weeks
-    steps = range(7, back + 1, 7) if drift.same_weekday else range(1, back + 1)
-    found = [day - timedelta(days=n) for n in steps if day - timedelta(days=n) in days]
-    return found if 2 * len(found) >= len(steps) else []
-
-
-def distance_table(samples: Samples, days: Sequence[date]) -> tuple[pd.DataFrame, dict[str, float]]:
-    """
-    Return the distances of each of *days* that has a reference, shape ``(days, distances)``.
-
-    With them come the largest distances that any of these days could have had, where bounded.
-
-    Only pairs that were never measured are read; a repaired day, and another champion for what it
-    says, are measured again.
-    """
-    found: dict[date, dict[str, float]] = {}
-    possible: dict[str, float] = {}
-    made = 0
-    for day in days:
-        against = reference_days(day, samples.days, samples.spec.drift)
-        if day not in samples.days or not against:
+def _distances(columns: Iterable[Column]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, (then, now), (all_then, all_now) in columns:
+        shares = [len(side.dropna()) / max(len(side), 1) for side in (all_then, all_now)]
+        found[f"{name}{MISSING}"] = abs(shares[1] - shares[0])
+        lost = [_unmeasurable(side) for side in (all_then, all_now)]
+        if any(lost):
+            found[f"{name}{UNMEASURABLE}"] = abs(lost[1] - lost[0])
+        if then.empty or now.empty:
             continue
-        inputs, is_new = _measured(samples, day, against, what="inputs")
-        of_predictions, _ = _measured(samples, day, against, what=samples.predictor_digest)
-        found[day] = inputs.distances | of_predictions.distances
-        for name, most in (inputs.possible | of_predictions.possible).items():
-            possible[name] = max(most, possible.get(name, most))
-        made += is_new
-        if is_new and made % 20 == 0:
-            log.info("measured %d new days, now at %s", made, day)
-    return pd.DataFrame.from_dict(found, orient="index"), possible
-
-
-def sample_of(
-    samples: Samples, day: date, against: Sequence[date]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the reference and the current rows with what the champion says of them."""
-    share = samples.spec.drift.sample_rows // len(against)
-    both = [
-        pd.concat([samples.inputs(d), samples.predictions(d)], axis=1).iloc[:size]
-        for d, size in [(day, samples.spec.drift.sample_rows), *((d, share) for d in against)]
-    ]
-    return pd.concat(both[1:], ignore_index=True), both[0].reset_index(drop=True)
-
-
-def _measured(
-    samples: Samples, day: date, against: Sequence[date], *, what: str
-) -> tuple[DayDistances, bool]:
-    spec = samples.spec
-    used = [samples.days[d].prepared.data.sha256 for d in (day, *against)]
-    columns = watched_columns(spec) if what == "inputs" else (PREDICTION,)
-    cache_key = digest_of(
-        DISTANCES_FORMAT, what, *columns, *used, str(spec.drift.sample_rows), str(spec.seed)
-    )
-
-    def measure() -> DayDistances:
-        take = samples.inputs if what == "inputs" else samples.predictions
-        share = spec.drift.sample_rows // len(against)
-        current, reference = take(day), pd.concat([take(d).iloc[:share] for d in against])
-        return DayDistances(
-            day=day,
-            rows=len(current),
-            reference_rows=len(reference),
-            distances=measure_distances(reference, current),
-            possible=possible_distances(reference, current),
-        )
-
-    key = layout.drift_distances(spec.model, day, cache_key)
-    return find_or_make(samples.store, key, DayDistances, measure)
+        if is_text(then):
+            found[name] = float(jensenshannon(*_shares(then, now)))
+            found[f"{name}{UNSEEN}"] = float((~now.isin(then.unique())).mean())
+        else:
+            found |= _between_numbers(name, then.to_numpy(), now.to_numpy())
+    return found
 
 
 def possible_distances(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, float]:
@@ -174,43 +96,111 @@ def possible_distances(reference: pd.DataFrame, current: pd.DataFrame) -> dict[s
     Shares are at most 1. Numbers lie at most as far apart as the smallest and the largest value of
     both samples, for as long as no other value occurs. Of the spread nothing bounds the distance.
     """
+    return _possible(_columns(reference, current))
+
+
+def _possible(columns: Iterable[Column]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name in reference.columns:
+    for name, (then, now), _ in columns:
         found[f"{name}{MISSING}"] = 1.0
-        both = pd.concat([reference[name], current[name]]).dropna()
+        both = pd.concat([then, now])
         if both.empty:
             continue
-        if pd.api.types.is_numeric_dtype(reference[name].dropna()):
-            if (span := float(both.max()) - float(both.min())) > 0 and math.isfinite(span):
-                found[name] = span
-        else:
+        if is_text(both):
             found[name] = MAX_JENSEN_SHANNON
             found[f"{name}{UNSEEN}"] = 1.0
+        elif (span := float(both.max()) - float(both.min())) > tolerance_of(both.to_numpy()):
+            found[name] = span
     return found
 
 
-def measure_distances(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, float]:
+def chance_distances(reference: pd.DataFrame, current: pd.DataFrame) -> dict[str, float]:
     """
-    Return every distance between two samples of the same columns.
+    Return the distances that rows drawn at random from one population exceed on 1 day in 1,000.
 
-    Wasserstein in the column's units; Jensen-Shannon, missing and unseen from 0 to 1; of the spread
-    the logarithm of how many times wider or narrower. What has no value on one side has no
-    distance; its missing share tells.
+    A distance below that is no evidence of anything, however regular the days before it were: each
+    hour once a day, or 20 rows. Shares and means by their standard error, the spread by the delta
+    method, unseen categories by the share of those that occur once (Good, Biometrika 40, 1953),
+    Jensen-Shannon by chi-squared, over the categories that are frequent enough for it (Menendez et
+    al., "The Jensen-Shannon divergence", Journal of the Franklin Institute 334, 1997). Rare
+    categories lie farther away by chance than this; the days before show how far.
     """
+    return _by_chance(_columns(reference, current))
+
+
+def _by_chance(columns: Iterable[Column]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name in reference.columns:
-        then, now = reference[name].dropna(), current[name].dropna()
-        found[f"{name}{MISSING}"] = abs(len(now) / len(current) - len(then) / len(reference))
+    for name, (then, now), (all_then, all_now) in columns:
+        both = pd.concat([all_then, all_now])
+        found[f"{name}{MISSING}"] = _share_by_chance(
+            float(both.isna().mean()), len(all_then), len(all_now)
+        )
         if then.empty or now.empty:
             continue
-        if pd.api.types.is_numeric_dtype(then):
-            found[name] = float(stats.wasserstein_distance(then, now))
-            widths = [float(np.std(side)) for side in (then, now)]
-            if min(widths) > 0:
-                found[f"{name}{SPREAD}"] = abs(math.log(widths[1] / widths[0]))
+        scale = 1 / len(then) + 1 / len(now)
+        if is_text(then):
+            known = then.value_counts()
+            once = max(int((known == 1).sum()), 1) / len(then)
+            found[f"{name}{UNSEEN}"] = _share_by_chance(once, len(then), len(now))
+            frequent = int(((known / len(then)) >= 1 / len(now)).sum())
+            divergence = float(stats.chi2.isf(CHANCE, max(frequent - 1, 1))) * scale / 8
+            found[name] = math.sqrt(divergence)
         else:
-            shares = [side.value_counts(normalize=True) for side in (then, now)]
-            both = pd.concat(shares, axis=1).fillna(0.0)
-            found[name] = float(jensenshannon(both.iloc[:, 0], both.iloc[:, 1]))
-            found[f"{name}{UNSEEN}"] = float((~now.isin(then.unique())).mean())
+            found |= _numbers_by_chance(name, then.to_numpy(), now.to_numpy())
+    return found
+
+
+def _columns(reference: pd.DataFrame, current: pd.DataFrame) -> Iterator[Column]:
+    """Yield each column: what can be measured of both sides, and all of both sides."""
+    then, now = comparable(reference), comparable(current)
+    for name in then.columns:
+        sides = then[name], now[name]
+        kinds = {is_text(side) for side in sides if side.notna().any()}
+        if kinds == {True, False}:  # another type since: nothing of it is known
+            sides = as_texts(sides[0]), as_texts(sides[1])
+        yield str(name), (_measured(sides[0]), _measured(sides[1])), sides
+
+
+def _measured(values: pd.Series) -> pd.Series:
+    return values.dropna() if is_text(values) else values[is_measurable(values)]
+
+
+def _unmeasurable(values: pd.Series) -> float:
+    if is_text(values) or values.empty:
+        return 0.0
+    return float((values.notna() & ~is_measurable(values)).mean())
+
+
+def _shares(then: pd.Series, now: pd.Series) -> tuple[pd.Series, pd.Series]:
+    shares = [side.value_counts(normalize=True) for side in (then, now)]
+    both = pd.concat(shares, axis=1).fillna(0.0)
+    return both.iloc[:, 0], both.iloc[:, 1]
+
+
+def _between_numbers(name: str, then: Numbers, now: Numbers) -> dict[str, float]:
+    same = tolerance_of(then)
+    distance = float(stats.wasserstein_distance(then, now))
+    found = {name: distance if distance > same else 0.0}
+    widths = [float(np.std(side)) for side in (then, now)]
+    if min(widths) > same:
+        found[f"{name}{SPREAD}"] = abs(math.log(widths[1] / widths[0]))
+    return found
+
+
+def _share_by_chance(share: float, then: int, now: int) -> float:
+    error = math.sqrt(share * (1 - share) * (1 / max(then, 1) + 1 / max(now, 1)))
+    return float(stats.norm.isf(CHANCE / 2)) * error
+
+
+def _numbers_by_chance(name: str, then: Numbers, now: Numbers) -> dict[str, float]:
+    """Return the distances of numbers; a flag is taken with the rows of the day, for its share."""
+    both = np.concatenate([then, now])
+    basis = both if len(np.unique(both)) <= 2 else then
+    error = math.sqrt(1 / len(then) + 1 / len(now)) * float(stats.norm.isf(CHANCE / 2))
+    found = {name: float(np.std(basis)) * error}
+    if float(np.std(then)) > tolerance_of(then):
+        # Of shares of the largest: fourth powers of tiny numbers are 0.
+        shares = then / np.abs(then).max()
+        tails = max(float(stats.kurtosis(shares, fisher=False)) - 1, 0.0)
+        found[f"{name}{SPREAD}"] = math.sqrt(tails) / 2 * error
     return found

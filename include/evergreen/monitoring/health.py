@@ -7,8 +7,7 @@ page and alerted all the same.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -22,6 +21,7 @@ from evergreen.receipts.monitoring import (
     HealthReceipt,
     MonitorReceipt,
 )
+from evergreen.registry.health_record import find_health
 from evergreen.reporting.templates import page_template
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
@@ -185,12 +185,10 @@ def _past(store: ObjectStore, spec: ModelSpec, day: date) -> list[PastDay]:
 
 
 def _past_day(store: ObjectStore, spec: ModelSpec, day: date) -> PastDay:
-    try:
-        found: Mapping[str, object] = json.loads(store.get(layout.health_record(spec.model, day)))
-    except FileNotFoundError:
+    found = find_health(store, spec.model, day)
+    if found is None:
         return PastDay(day=day, colour=None, reasons=())
-    kept = {name: found[name] for name in ("day", "colour", "reasons")}
-    return PastDay.model_validate_json(json.dumps(kept))
+    return PastDay(day=found.day, colour=found.colour, reasons=found.reasons)
 
 
 def _new(reasons: Sequence[str], past: Sequence[PastDay]) -> list[str]:

@@ -24,7 +24,7 @@ from evergreen.storage.records import digest_of, find_document, find_or_make, pu
 from evergreen.values import Frozen
 
 #: Raise this when a window is measured in another way.
-JOIN_FORMAT = "1"
+JOIN_FORMAT = "2"
 
 
 class JoinedDay(Frozen):
@@ -136,5 +136,5 @@ def rows_of(
 ) -> LabeledRows:
     """Return the joined rows of the days in *span*."""
     stored = [read_object(store, days[d].data) for d in span if d in days]
-    found = from_parquet(*stored) if stored else pd.DataFrame({"label": []})
+    found = from_parquet(*stored) if stored else pd.DataFrame({"label": [], "score": []})
     return LabeledRows(spec=spec, frame=found)

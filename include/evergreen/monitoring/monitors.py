@@ -76,6 +76,10 @@ def _detect_drift(workspace: Workspace, as_of: datetime) -> DetectionReceipt:
     return detect_drift(workspace, as_of=as_of)
 
 
+#: Scores of slow drift in the task log, those that moved farthest.
+SHOWN_SHIFTS = 8
+
+
 def _drift_tables(found: DetectionReceipt) -> Iterator[LogTable]:
     rows: list[tuple[object, ...]] = [
         (
@@ -90,9 +94,21 @@ def _drift_tables(found: DetectionReceipt) -> Iterator[LogTable]:
     title = f"{found.day} against {len(found.reference_days)} days, {found.history_days} before"
     yield title, ("distance", "measured", "usual", "limit", ""), rows
     days: list[tuple[object, ...]] = [
-        (a.day, len(a.findings), "" if a.is_known else "not known") for a in found.alarms
+        (
+            a.day,
+            len(a.findings),
+            "slow drift found" if a.slow else "" if a.is_known else "not known",
+        )
+        for a in found.alarms
     ]
     yield "Alarms of the last days", ("day", "beyond limit", ""), days
+    shifts: list[tuple[object, ...]] = [
+        (one.name, one.baseline, one.recent, one.by_chance, one.since or "")
+        for one in (found.slow or ())[:SHOWN_SHIFTS]
+    ]
+    title = "Slow drift" if found.slow is not None else "Slow drift: too few days to measure it"
+    columns = ("score", "seven weeks before", "last three weeks", "by chance", "found on")
+    yield title, columns, shifts
 
 
 def _drift_gauges(found: DetectionReceipt) -> Iterator[tuple[str, float]]:

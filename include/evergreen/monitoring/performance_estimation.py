@@ -21,6 +21,8 @@ from evergreen.spec.metrics import METRIC_DEFINITIONS, Metric, metrics_of
 
 #: Scores are calibrated on no fewer labelled rows than this, and taken as they are before.
 MIN_CALIBRATION_ROWS = 500
+#: Groups of like predictions whose errors are taken together.
+ERROR_GROUPS = 20
 
 
 def expected_metrics(
@@ -53,6 +55,36 @@ def expected_metrics(
         if problem == "multiclass" and not known:
             of = predicted.argmax(axis=1)
         found[metric] = float(function_of(metric)(labels, of, sample_weight=weights, **known))
+    return found
+
+
+def expected_errors(
+    truth: Labels, predictions: Predictions, *, to: Predictions
+) -> dict[Metric, float | None]:
+    """
+    Return the expected errors of the numbers *to*, by the errors of like predictions before.
+
+    Direct loss estimation with the prediction itself as the only feature: the mean absolute and the
+    mean squared error of twenty groups of *predictions* of equal size, looked up for each of *to*
+    (NannyML's "DLE", https://nannyml.readthedocs.io, has a model of all features in its place).
+
+    :param truth: Labels of *predictions*, of rows that are not among those of *to*.
+    :return: None for a metric that cannot be estimated so, and for all if fewer than 500 rows are
+        known.
+    """
+    found: dict[Metric, float | None] = dict.fromkeys(metrics_of("regression"))
+    if len(truth) < MIN_CALIBRATION_ROWS or not len(to):
+        return found
+    edges = np.unique(np.quantile(predictions, np.linspace(0, 1, ERROR_GROUPS + 1)[1:-1]))
+    group, wanted = np.digitize(predictions, edges), np.digitize(to, edges)
+    counts = np.maximum(np.bincount(group, minlength=len(edges) + 1), 1)
+    errors = truth.values - predictions
+    absolute, squared = (
+        np.bincount(group, weights=values, minlength=len(edges) + 1) / counts
+        for values in (np.abs(errors), errors**2)
+    )
+    found["mean_absolute_error"] = float(absolute[wanted].mean())
+    found["root_mean_squared_error"] = float(np.sqrt(squared[wanted].mean()))
     return found
 
 

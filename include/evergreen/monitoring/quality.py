@@ -16,8 +16,9 @@ from evergreen.data.parquet import from_parquet
 from evergreen.data.window import scoring_day, start_of
 from evergreen.errors import MonitoringError
 from evergreen.modeling import metrics
-from evergreen.modeling.baselines import trivial_baseline
+from evergreen.modeling.baselines import best_constant
 from evergreen.monitoring.label_join import JoinedDay, LabeledRows, joined_days, rows_of
+from evergreen.monitoring.quality_decline import evaluation_of_version, measure_decline
 from evergreen.monitoring.quality_windows import (
     estimate_error,
     measure_window,
@@ -26,21 +27,20 @@ from evergreen.monitoring.quality_windows import (
 )
 from evergreen.monitoring.verdict import Verdict
 from evergreen.receipts.common import ObjectRef
-from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.monitoring import (
     Colour,
+    Decline,
     LateLabels,
     QualityReceipt,
     QualityWindow,
     SliceQuality,
     VersionQuality,
 )
-from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
 from evergreen.spec.metrics import Metric
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, load_document, put_once, read_object
+from evergreen.storage.records import canonical_json, put_once, read_object
 from evergreen.workspace import Workspace
 
 #: With fewer days than this the usual share of labels is not known.
@@ -52,9 +52,10 @@ def measure_quality(workspace: Workspace, *, as_of: datetime) -> QualityReceipt:
     Measure every scored day within ``quality.lookback_days`` on the labels known at *as_of*.
 
     Red: over the newest window whose labels are due a metric misses its floor, or the predictions
-    are no better than a constant; that requests a retrain. Amber: labels are late, or the
-    scores of a newer window promise less than a floor. Safe to repeat: equal joins and windows are
-    found again.
+    are no better than a constant, or the version fell too far behind its own test days; that
+    requests a retrain. Amber: it fell by less, its calibration is beyond the limits of the gates,
+    labels are late, or the scores of a newer window promise less than a floor. Safe to repeat:
+    equal joins and windows are found again.
 
     :raises MonitoringError: If the newest whole day has no predictions.
     """
@@ -71,10 +72,13 @@ def measure_quality(workspace: Workspace, *, as_of: datetime) -> QualityReceipt:
     ]
     windows = [window for window, _ in found]
     due = [w for w in windows if _is_due(spec, w.last, as_of)]
-    rows = rows_of(workspace.store, spec, days, span_of(due[-1])).labelled if due else None
+    last = due[-1] if due else None
+    scored = rows_of(workspace.store, spec, days, span_of(last)) if last else None
+    rows = scored.labelled if scored else None
     trivial = _trivial(rows, spec.metric) if rows is not None else None
     late = tuple(_late(spec, days, as_of=as_of))
-    verdict = _verdict(spec, windows[-1], due[-1] if due else None, late, trivial=trivial)
+    decline = measure_decline(workspace, days, last, scored) if last and scored else None
+    verdict = _verdict(spec, windows[-1], last, late, trivial=trivial, decline=decline)
     return QualityReceipt(
         model=spec.model,
         as_of=as_of,
@@ -93,6 +97,7 @@ def measure_quality(workspace: Workspace, *, as_of: datetime) -> QualityReceipt:
         estimate_error=estimate_error(due, spec.metric),
         calibration_error=_calibration(rows) if rows is not None else None,
         table=_keep_table(workspace.store, spec, windows),
+        decline=decline,
     )
 
 
@@ -103,24 +108,42 @@ def _verdict(
     late: Sequence[LateLabels],
     *,
     trivial: float | None,
+    decline: Decline | None,
 ) -> Verdict:
     """
     Conclude from the newest window, the newest one whose labels are due, and the late labels.
 
     :param trivial: What the best constant answer got on the window whose labels are due.
+    :param decline: That window beside the test days of its version.
     """
     floors = spec.quality.floors or spec.gates.floors
     broken = list(_broken(due, floors, trivial, spec.metric, key="metrics"))
+    fell = list(_fallen(spec, decline, due))
+    if decline is not None and decline.drop > spec.quality.max_drop:
+        broken, fell = broken + fell, []
+    uncalibrated = [
+        f"calibration: {check.name} {check.measured}, required {check.required}"
+        for check in (decline.checks if decline else ())
+        if check.status == "failed"
+    ]
     promised = list(_broken(newest, floors, None, spec.metric, key="estimated"))
     enough = due is not None and due.metrics.get(spec.metric) is not None
     reasons = (
         *(f"quality: {text}" for text in broken),
+        *(f"quality: {text}" for text in fell),
+        *uncalibrated,
         *(f"labels: {d.share:.1%} of {d.day} have come, usual are {d.usual:.1%}" for d in late),
         *(f"estimate: {text}" for text in promised),
         *([] if enough else [_too_few(spec, due)]),
     )
     colour: Colour = (
-        "red" if broken else "amber" if late or promised else "green" if enough else "unknown"
+        "red"
+        if broken
+        else "amber"
+        if late or promised or fell or uncalibrated
+        else "green"
+        if enough
+        else "unknown"
     )
     return Verdict(colour=colour, reasons=reasons, requests_retrain=bool(broken))
 
@@ -155,7 +178,7 @@ def _trivial(rows: LabeledRows, metric: Metric) -> float | None:
     truth = rows.truth(rows.classes)
     if not truth.is_measurable:
         return None
-    return metrics.value(truth, metric, trivial_baseline(truth, rows=len(truth)))
+    return metrics.value(truth, metric, best_constant(truth, metric))
 
 
 def _calibration(rows: LabeledRows) -> float | None:
@@ -200,6 +223,19 @@ def _broken(
         yield f"{metric} {value:.4f} over {span} is no better than a constant, {trivial:.4f}"
 
 
+def _fallen(
+    spec: ModelSpec, decline: Decline | None, window: QualityWindow | None
+) -> Iterator[str]:
+    """Say that a version is shown to be worse than on its test days."""
+    if decline is None or window is None or decline.lower <= 0:
+        return
+    yield (
+        f"version {decline.version} gains {decline.in_service:.4f} in {spec.metric} over a "
+        f"constant from {window.first} to {window.last}, {decline.on_test_days:.4f} on its test "
+        f"days; it fell by {decline.lower:.4f} or more (99%), {spec.quality.max_drop:g} are allowed"
+    )
+
+
 def _too_few(spec: ModelSpec, window: QualityWindow | None) -> str:
     if window is None:
         return f"labels: none are due yet, they are {spec.quality.delay_days} days after their day"
@@ -228,12 +264,8 @@ def _versions(workspace: Workspace, days: Mapping[date, JoinedDay]) -> Iterator[
 
 
 def _offline(workspace: Workspace, number: str) -> float | None:
-    version = mlflow_registry.find_version(workspace.client, workspace.spec.model, number)
-    if version is None:
-        return None
-    record = mlflow_registry.tag(version, mlflow_registry.TAG_EVALUATION)
-    judged = load_document(workspace.store, record, EvaluationReceipt)
-    return judged.metrics["challenger"].get(workspace.spec.metric)
+    judged = evaluation_of_version(workspace, number)
+    return judged.metrics["challenger"].get(workspace.spec.metric) if judged else None
 
 
 def _keep_table(store: ObjectStore, spec: ModelSpec, windows: Sequence[QualityWindow]) -> ObjectRef:

@@ -15,7 +15,12 @@ import numpy as np
 from evergreen.data.window import DayRange
 from evergreen.modeling import metrics
 from evergreen.monitoring.label_join import JOIN_FORMAT, JoinedDay, LabeledRows, rows_of
-from evergreen.monitoring.performance_estimation import calibrated, expected_metrics
+from evergreen.monitoring.performance_estimation import (
+    MIN_CALIBRATION_ROWS,
+    calibrated,
+    expected_errors,
+    expected_metrics,
+)
 from evergreen.receipts.monitoring import QualityWindow
 from evergreen.spec import ModelSpec
 from evergreen.spec.metrics import Metric, metrics_of
@@ -43,13 +48,15 @@ def measure_window(
 
     def measure() -> QualityWindow:
         rows = rows_of(store, spec, days, span)
+        known = rows_of(store, spec, days, before).labelled
         return QualityWindow(
             first=max(first, min(days)),
             last=last,
             rows=len(rows.frame),
             labelled=len(rows.labelled.frame),
             metrics=measured(rows.labelled),
-            estimated=_estimated(rows, rows_of(store, spec, days, before).labelled),
+            estimated=_estimated(rows, known),
+            is_calibrated=len(known.frame) >= MIN_CALIBRATION_ROWS,
         )
 
     key = layout.quality_window(spec.model, last, cache_key)
@@ -90,8 +97,10 @@ def estimate_error(windows: Sequence[QualityWindow], metric: Metric) -> float | 
 
 def _estimated(rows: LabeledRows, past: LabeledRows) -> dict[str, float | None]:
     problem = rows.spec.examples.problem
-    if problem == "regression" or rows.frame.empty:
+    if rows.frame.empty:
         return dict.fromkeys(metrics_of(problem))
+    if problem == "regression":
+        return expected_errors(past.truth(()), past.predicted(()), to=rows.predicted(()))
     classes = tuple(sorted({*rows.classes, *past.classes}))
     predicted = chances = rows.predicted(classes)
     if len(past.frame):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from evergreen.data.personal_data import REMOVED
 from evergreen.data.window import scoring_day
 from evergreen.errors import MonitoringError
 from evergreen.receipts.data import PredictionsManifest
@@ -138,13 +139,21 @@ def _columns(both: pd.DataFrame, spec: ModelSpec) -> list[SkewedColumn]:
         else:
             differs = (served.fillna("") != prepared.fillna("")).to_numpy()
         first = int(differs.argmax()) if len(differs) and differs.any() else None
+        is_personal = name in spec.personal_inputs
         found.append(
             SkewedColumn(
                 name=name,
                 rows=len(both),
                 share=float(differs.mean()) if len(differs) else 0.0,
-                served="" if first is None else str(served.iloc[first]),
-                prepared="" if first is None else str(prepared.iloc[first]),
+                served=_shown(served, first, is_personal=is_personal),
+                prepared=_shown(prepared, first, is_personal=is_personal),
             )
         )
     return sorted(found, key=lambda column: -column.share)
+
+
+def _shown(values: pd.Series, row: int | None, *, is_personal: bool) -> str:
+    """Return the value of *row* as the page shows it."""
+    if row is None:
+        return ""
+    return REMOVED if is_personal else str(values.iloc[row])

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evergreen.data.personal_data import example_rows
 from evergreen.data.preparation import load_examples, prepare_window
 from evergreen.data.validation import validate_window
 from evergreen.data.window import training_window
@@ -19,7 +20,7 @@ from evergreen.digests import code_digest, installed_versions
 from evergreen.errors import DataContractError, ReproductionError
 from evergreen.modeling.artifacts import save_model
 from evergreen.modeling.candidates import fit_for
-from evergreen.modeling.comparison import score_model
+from evergreen.modeling.model_scores import score_model
 from evergreen.receipts.common import Check, Status
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.operations import ReproductionReceipt
@@ -112,7 +113,7 @@ def _registered(client: MlflowClient, model: str, version: str) -> ModelVersion:
 
 
 def _sha256(model: Pipeline, rows: Any, spec: ModelSpec) -> str:
-    example = rows[list(spec.examples.features)].head(5)
+    example = example_rows(rows, spec)
     with tempfile.TemporaryDirectory() as folder:
         return save_model(model, Path(folder) / "model", example=example, spec=spec)[0]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Literal
 
-from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.common import Check, ObjectRef
 from evergreen.values import Frozen
 
 #: Per column: distance, method, values on both sides, and Evidently's own mark.
@@ -75,21 +75,57 @@ class Finding(Frozen):
         return self.distance / self.limit if self.limit > 0 else float(self.distance > 0) * 2
 
 
+class SlowFinding(Frozen):
+    """
+    How far the last weeks of one column lie from the weeks before them, on average.
+
+    Of numbers ``baseline`` and ``recent`` are the probability that a row is larger than one of the
+    weeks before, 0.5 if nothing moved; of categories and missing values, their share. ``by_chance``
+    is how far they lie apart without drift. ``share`` above 1 is drift, and ``since`` the day on
+    which it was found.
+    """
+
+    name: str
+    baseline: float
+    recent: float
+    by_chance: float
+    share: float
+    since: date | None
+
+    @property
+    def meaning(self) -> str:
+        """What the two numbers are, in words."""
+        if self.name.endswith(": missing"):
+            return "share of rows without a value"
+        if " = " in self.name:
+            return "share of rows with that category"
+        return "probability that a row is larger than one of the seven weeks"
+
+
 class DayAlarm(Frozen):
-    """Whether one day was an alarm, and by which columns; not known while history is too short."""
+    """
+    Whether one day was an alarm, and by which columns; not known while history is too short.
+
+    ``findings``: what lies beyond its limit on that day. ``slow``: slow drift found on that day.
+    """
 
     day: date
     is_known: bool
     findings: tuple[Finding, ...]
+    slow: tuple[SlowFinding, ...] = ()
 
     @property
     def is_alarm(self) -> bool:
-        """Whether anything lies beyond its limit."""
-        return bool(self.findings)
+        """Whether anything lies beyond its limit, or slow drift was found."""
+        return bool(self.findings or self.slow)
 
 
 class DetectionReceipt(MonitorReceipt):
-    """One day was held against its reference, and the days before it against theirs."""
+    """
+    One day was held against its reference, and the days before it against theirs.
+
+    ``slow``: the last weeks against the weeks before them, None while there are too few days.
+    """
 
     version: str
     rows: int
@@ -98,6 +134,7 @@ class DetectionReceipt(MonitorReceipt):
     history_days: int
     alarms: tuple[DayAlarm, ...]
     columns: tuple[Finding, ...]
+    slow: tuple[SlowFinding, ...] | None = None
     report: KeptReport
 
 
@@ -106,7 +143,8 @@ class QualityWindow(Frozen):
     Scored days together: the metrics observed with labels, and those estimated without.
 
     ``labelled`` of ``rows`` have a label; ``metrics`` are None where there are too few of them or
-    all are alike, ``estimated`` where the scores say nothing of their own confidence.
+    all are alike, ``estimated`` where nothing can be estimated. ``is_calibrated``: enough labels
+    were known before to tell what became of like predictions.
     """
 
     first: date
@@ -115,6 +153,7 @@ class QualityWindow(Frozen):
     labelled: int
     metrics: dict[str, float | None]
     estimated: dict[str, float | None]
+    is_calibrated: bool = False
 
 
 class SliceQuality(Frozen):
@@ -133,6 +172,28 @@ class VersionQuality(Frozen):
     rows: int
     offline: float | None
     realised: float | None
+
+
+class Decline(Frozen):
+    """
+    What a version gains over a constant answer in service, beside its own test days.
+
+    ``lower``: by how much it fell at least, at 99 %, with days as clusters; above 0 it is shown to
+    have fallen. ``checks`` hold its calibration in service to the limits of the gates.
+    """
+
+    version: str
+    days: int
+    rows: int
+    on_test_days: float
+    in_service: float
+    lower: float
+    checks: tuple[Check, ...]
+
+    @property
+    def drop(self) -> float:
+        """How much less it gains than on its test days."""
+        return self.on_test_days - self.in_service
 
 
 class LateLabels(Frozen):
@@ -157,6 +218,7 @@ class QualityReceipt(MonitorReceipt):
     estimate_error: float | None
     calibration_error: float | None
     table: ObjectRef
+    decline: Decline | None = None
 
 
 class ServiceReceipt(MonitorReceipt):

@@ -13,6 +13,16 @@ from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
 from evergreen.values import Frozen
 
+#: What a final score says, by the highest score it holds for (Breck et al. 2017, Table VI).
+BANDS = (
+    (0.0, "more of a research project than a productionized system"),
+    (1.0, "not totally untested, but serious holes in reliability are possible"),
+    (2.0, "a first pass at basic productionization, more investment may be needed"),
+    (3.0, "reasonably tested, more of the tests and procedures may be automated"),
+    (5.0, "strong levels of automated testing and monitoring"),
+    (7.0, "exceptional levels of automated testing and monitoring"),
+)
+
 
 class ScoredTest(Frozen):
     """One test of the ML Test Score: 0, 0.5 or 1, and what it was given for."""
@@ -35,12 +45,17 @@ class ScoredSection(Frozen):
 
 
 class TestScore(Frozen):
-    """The ML Test Score of one version: the least of its sections."""
+    """The ML Test Score of one version: the least of its sections, from 0 to 7."""
 
     __test__: ClassVar[bool] = False  # pytest collects names that begin with Test
 
     sections: tuple[ScoredSection, ...]
     total: float
+
+    @property
+    def meaning(self) -> str:
+        """What the total says, in the words of Breck et al. 2017, Table VI."""
+        return next(text for most, text in BANDS if self.total <= most)
 
 
 class VersionIdentity(Frozen):

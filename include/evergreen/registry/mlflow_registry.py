@@ -31,6 +31,9 @@ TAG_BYTES = "evergreen.artifact_bytes"
 TAG_PARAMS = "evergreen.params"
 TAG_TRIALS = "evergreen.trials"
 TAG_EVIDENCE = "evergreen.evidence"
+TAG_FIT_MS = "evergreen.fit_ms_per_row"
+TAG_PREDICT_MS = "evergreen.predict_ms_per_row"
+TAG_CALL_MS = "evergreen.predict_ms_per_call"
 #: MLflow's own: which run a child run belongs to.
 TAG_PARENT = "mlflow.parentRunId"
 

@@ -33,7 +33,7 @@ def question(
         "",
         f"Over the champion: {over.measured}; required: {over.required}." if over else "",
         f"Unknown: {', '.join(map(_plain, unknown)) or 'nothing'}. "
-        f"ML Test Score: {pack.test_score.total:g}.",
+        f"ML Test Score: {pack.test_score.total:g} of 7.{_libraries(pack)}",
         "",
         f"[The whole evidence pack]({evidence_url})",
         "",
@@ -62,6 +62,13 @@ def reason_not_approved(
     if is_stale or approved != (registration.version, registration.compared_with):
         return "the champion changed after the approval, which was given for another comparison"
     return None
+
+
+def _libraries(pack: EvidencePack) -> str:
+    found = pack.comparisons.dependencies
+    if found is None or not found.changes:
+        return ""
+    return f" {len(found.changes)} libraries changed since the champion was made."
 
 
 def _number(value: float | None) -> str:

@@ -12,6 +12,7 @@ from evergreen.modeling.smoke_test import smoke_test
 from evergreen.receipts.release import ApprovalReceipt, DeploymentReceipt, RegistrationReceipt
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
+from evergreen.registry.health_record import red_day, why_held
 from evergreen.registry.ledger_mirror import mirror_ledger
 from evergreen.release.approval import reason_not_approved
 from evergreen.release.champion_change import (
@@ -44,6 +45,7 @@ def deploy_model(
     dry_run: bool = False,
     approval: ApprovalReceipt | None = None,
     run: str | None = None,
+    answers_red: bool = False,
 ) -> DeploymentReceipt | Waiting:
     """
     Make the registered version champion if it passed its gates, is not history, and was approved.
@@ -61,6 +63,8 @@ def deploy_model(
         no goes into the ledger too.
     :param run: Identity of the run that asks, the same in all of its tries: a later try of the run
         that promoted the version still answers that it did.
+    :param answers_red: Whether the run was started because of what monitor found, or by a person:
+        then a red day does not hold it.
     :raises ArtifactError: If the version's artifact cannot be loaded or does not predict.
     :raises AliasMovedError: If it may serve, but somebody moved the alias by hand.
     :raises RolloutError: If no model server could try it.
@@ -71,6 +75,7 @@ def deploy_model(
             return _receipt(registration, serving, reason=None)
         is_stale = _is_stale(registration, serving)
         reason = _refusal(registration, serving, dry_run=dry_run)
+        reason = reason or _held(workspace, registration, approval, answers_red=answers_red)
         if reason is None and workspace.spec.deployment.approval.required:
             reason = reason_not_approved(registration, approval, is_stale=is_stale)
         if reason is not None:
@@ -98,6 +103,25 @@ def deploy_model(
         f"The champion of {workspace.spec.model} changed {MAX_DECISIONS} times while version "
         f"{registration.version} was waiting. Nothing was promoted; this task will try again."
     )
+
+
+def _held(
+    workspace: Workspace,
+    registration: RegistrationReceipt,
+    approval: ApprovalReceipt | None,
+    *,
+    answers_red: bool,
+) -> str | None:
+    """Return why a red day holds the promotion, or None; a person who approved has seen it."""
+    if answers_red or (approval is not None and approval.approved):
+        return None
+    red = red_day(workspace.store, registration.model, as_of=registration.as_of)
+    if red is None:
+        return None
+    if workspace.spec.deployment.on_red == "hold":
+        return why_held(red, setting="deployment.on_red")
+    log.warning("%s is red, and deployment.on_red is warn: %s", red.day, "; ".join(red.reasons))
+    return None
 
 
 def reason_not_to_promote(

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen.errors import PromotionError
-from evergreen.modeling.comparison import Comparison, compare, load_models
+from evergreen.modeling.comparison import Comparison, compare, comparison_level, load_models
 from evergreen.modeling.evaluation import judge_once
 from evergreen.modeling.smoke_test import smoke_test
 from evergreen.receipts.modeling import EvaluationReceipt
@@ -224,7 +224,8 @@ def _judge(
     spec = spec_then(move.identity).model_copy(update={"gates": move.spec.gates})
     # Its artifact is the same in both registries; the baseline was not copied.
     models = load_models(move.here.client, move.there.client, move.spec, move.comparison)
-    return compare(store, spec, models, comparison, keep=keep)
+    level = comparison_level(store, spec, comparison, keep=keep)
+    return compare(store, spec, models, comparison, keep=keep, level=level)
 
 
 def _receipt(

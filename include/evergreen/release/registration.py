@@ -15,6 +15,7 @@ from evergreen.receipts.monitoring import DriftReceipt
 from evergreen.receipts.release import RegistrationReceipt, VersionIdentity
 from evergreen.registry import mlflow_registry
 from evergreen.registry.version_record import load_identity
+from evergreen.release.version_comparisons import compare_version, compute_tags
 from evergreen.reporting.evidence import (
     EvidencePack,
     keep_evidence,
@@ -77,17 +78,11 @@ def register_model(
     version = found[0]
     for extra in found[1:]:
         _remove(client, spec.model, extra)
-    identity = load_identity(workspace.store, version)
-    _refresh(client, version, identity, evaluation, note=note)
-    number = str(version.version)
-    evidence, pack = keep_evidence(
-        workspace.store, spec, version=number, evaluation=evaluation, identity=identity
-    )
-    _show(client, version, pack, evidence)
+    evidence, pack = _evidence(workspace, version, evaluation, note=note)
     return RegistrationReceipt(
         model=spec.model,
         as_of=evaluation.as_of,
-        version=number,
+        version=str(version.version),
         key=key,
         created=created,
         passed=pack.passed,
@@ -120,6 +115,26 @@ def _create(
         description=_describe(kept, evaluation, note),
         await_creation_for=0,
     )
+
+
+def _evidence(
+    workspace: Workspace, version: ModelVersion, evaluation: EvaluationReceipt, *, note: str
+) -> tuple[str, EvidencePack]:
+    """Return the key and the content of the evidence, kept in the store and shown in MLflow."""
+    identity = load_identity(workspace.store, version)
+    _refresh(workspace.client, version, identity, evaluation, note=note)
+    evidence, pack = keep_evidence(
+        workspace.store,
+        workspace.spec,
+        version=str(version.version),
+        evaluation=evaluation,
+        identity=identity,
+        compare=lambda: compare_version(
+            workspace, version, identity=identity, evaluation=evaluation
+        ),
+    )
+    _show(workspace.client, version, pack, evidence)
+    return evidence, pack
 
 
 def _show(client: MlflowClient, version: ModelVersion, pack: EvidencePack, evidence: str) -> None:
@@ -193,6 +208,7 @@ def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str,
         "evergreen.git_dirty": {True: "yes", False: "no", None: "unknown"}[identity.git_dirty],
         "evergreen.python": identity.environment["python"],
         "evergreen.scikit_learn": identity.environment["scikit-learn"],
+        **compute_tags(evaluation),
         **scores,
     }
 

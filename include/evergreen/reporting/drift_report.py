@@ -27,7 +27,10 @@ def report_drift(store: ObjectStore, spec: ModelSpec, *, examples: ExamplesRecei
     result. Safe to repeat: one report per examples digest is made and then given again.
     """
     cache_key = digest_of(
-        examples.digest, canonical_json(spec.drift.model_dump(mode="json")), str(spec.seed)
+        examples.digest,
+        canonical_json(spec.drift.model_dump(mode="json")),
+        str(spec.seed),
+        *sorted(spec.personal_inputs),
     )
     folder = layout.training_reports(spec.model, examples.as_of)
 
@@ -60,7 +63,8 @@ def report_drift(store: ObjectStore, spec: ModelSpec, *, examples: ExamplesRecei
 def _sample(frame: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
     label = spec.examples.label
     size = min(len(frame), spec.drift.sample_rows)
-    rows = frame[[*spec.examples.features, label]].sample(n=size, random_state=spec.seed)
+    shown = [name for name in spec.examples.features if name not in spec.personal_inputs]
+    rows = frame[[*shown, label]].sample(n=size, random_state=spec.seed)
     if spec.examples.problem == "binary":
         rows[label] = rows[label].map({True: "yes", False: "no"})
     return rows.sort_index()

@@ -7,12 +7,13 @@ and nothing in it can run: the page has no script, and every name and value is e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from pydantic import Field, JsonValue
 
 from evergreen.receipts.common import Check, StageReceipt
+from evergreen.receipts.comparisons import VersionComparisons
 from evergreen.receipts.data import ValidationReceipt
 from evergreen.receipts.modeling import (
     CandidateReceipt,
@@ -24,6 +25,7 @@ from evergreen.receipts.monitoring import DriftReceipt
 from evergreen.receipts.release import TestScore, VersionIdentity
 from evergreen.reporting.charts import Chart, charts_of
 from evergreen.reporting.ml_test_score import score_readiness
+from evergreen.reporting.readiness import Readiness
 from evergreen.reporting.templates import page_template
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
@@ -73,6 +75,7 @@ class EvidencePack(Frozen):
     drift: DriftReceipt
     stages: dict[str, StageReceipt] = Field(default_factory=dict)
     test_score: TestScore
+    comparisons: VersionComparisons = VersionComparisons()
     identity: dict[str, JsonValue]
     card: ModelCard
 
@@ -89,11 +92,14 @@ def keep_evidence(
     version: str,
     evaluation: EvaluationReceipt,
     identity: VersionIdentity,
+    compare: Callable[[], VersionComparisons] = VersionComparisons,
 ) -> tuple[str, EvidencePack]:
     """
     Return the key of the page for *evaluation* and its content, made now unless it is kept.
 
     ``evidence.json`` beside the page holds the same for programs.
+
+    :param compare: Compares the version with those before it; called for a new page only.
     """
     against = evaluation.champion_version or "none"
     folder = layout.evidence_folder(spec.model, identity.key, against)
@@ -101,7 +107,7 @@ def keep_evidence(
         store,
         f"{folder}/{EVIDENCE_DATA}",
         EvidencePack,
-        lambda: _collect(store, spec, version, evaluation, identity),
+        lambda: _collect(store, spec, version, evaluation, identity, comparisons=compare()),
     )
     store.put_if_absent(f"{folder}/{EVIDENCE_PAGE}", render_evidence(pack).encode())
     return f"{folder}/{EVIDENCE_PAGE}", pack
@@ -118,9 +124,18 @@ def _collect(
     version: str,
     evaluation: EvaluationReceipt,
     identity: VersionIdentity,
+    *,
+    comparisons: VersionComparisons,
 ) -> EvidencePack:
     details = read_document(store, evaluation.details, EvaluationDetails)
-    score = score_readiness(store, spec, identity=identity, evaluation=evaluation, details=details)
+    readiness = Readiness(
+        store=store,
+        spec=spec,
+        identity=identity,
+        evaluation=evaluation,
+        details=details,
+        comparisons=comparisons,
+    )
     return EvidencePack(
         model=spec.model,
         version=version,
@@ -139,7 +154,8 @@ def _collect(
         contract=identity.validation,
         drift=identity.drift,
         stages=identity.stages,
-        test_score=score,
+        test_score=score_readiness(readiness),
+        comparisons=comparisons,
         identity=_identity(identity),
         card=_card(spec, evaluation, identity, details),
     )

@@ -59,7 +59,7 @@ class ModelCache:
 
         :raises ArtifactError: If its bytes are not those the ledger names.
         """
-        key = layout.cached_version(model, entry.version, entry.artifact_sha256)
+        key = layout.cached_versions(model, entry.version, entry.artifact_sha256)
         if (found := self._intact(f"{key}.json")) is not None:
             return found
         version = client.get_model_version(model, entry.version)
@@ -87,7 +87,7 @@ class ModelCache:
 
     def forget_others(self, model: str, keep: Iterable[CachedVersion]) -> None:
         """Remove every version of *model* but those in *keep*."""
-        kept = {layout.cached_version(model, one.version, one.sha256) for one in keep}
+        kept = {layout.cached_versions(model, one.version, one.sha256) for one in keep}
         for key in self.store.list(layout.cached_versions(model)):
             if not any(key.startswith((f"{one}/", f"{one}.json")) for one in kept):
                 self.store.delete(key)

@@ -112,14 +112,14 @@ def keep_observation(store: ObjectStore, model: str, number: int, seen: Observat
 
 def observations(store: ObjectStore, model: str, number: int) -> list[Observation]:
     """Return what every server saw of the stage *number*."""
-    keys = store.list(layout.stage_observations(model, number))
+    keys = store.list(layout.stage_observation(model, number))
     return [load_document(store, key, Observation) for key in keys]
 
 
 def live_servers(store: ObjectStore, *, now: datetime) -> list[Heartbeat]:
     """Return every model server with a recent heartbeat."""
     found = []
-    for key in store.list(layout.heartbeats()):
+    for key in store.list(layout.heartbeat()):
         try:
             beat = load_document(store, key, Heartbeat)
         except FileNotFoundError:

@@ -158,6 +158,7 @@ class ColumnContract(Frozen):
 
     ``known_later``: the label, or what it is made from. Such a column may be null throughout, or
     not there, on a day that is scored or monitored; a day to learn from must have it.
+    ``personal``: its values are removed from the rows that are quarantined.
     """
 
     type: Literal["string", "integer", "number", "boolean", "datetime"]
@@ -168,6 +169,7 @@ class ColumnContract(Frozen):
     pattern: Pattern | None = None
     unique: bool = False
     known_later: bool = False
+    personal: bool = False
 
     @model_validator(mode="after")
     def _rules_fit_the_type(self) -> Self:
@@ -191,6 +193,11 @@ class TableContract(Frozen):
     min_rows_vs_history: Share = 0.5
     history_days: PositiveDayCount = 28
     fresh_within_hours: float = Field(default=24, gt=0, le=24 * 3660)
+
+    @property
+    def personal_columns(self) -> frozenset[str]:
+        """Columns that are declared personal data."""
+        return frozenset(name for name, rule in self.columns.items() if rule.personal)
 
     @model_validator(mode="after")
     def _names_what_it_describes(self) -> Self:
@@ -220,7 +227,7 @@ class WindowSpec(Frozen):
     train_days: PositiveDayCount = 60
     validation_days: PositiveDayCount = 7
     gap_days: DayCount = 1
-    test_days: PositiveDayCount = 7
+    test_days: PositiveDayCount = 14
     label_delay_days: DayCount = 0
     max_train_rows: int | None = Field(default=None, ge=1_000)
 

@@ -23,6 +23,9 @@ class MetricDefinition:
     :param high: The greatest value it can have; None if there is none.
     :param lower_is_better: Whether it is a loss.
     :param in_label_units: Whether it has the unit of the label; a gain is then a share of it.
+    :param skill_of: What a gain over a baseline is a share of, if it is no loss: the ``errors`` of
+        the baseline (1 less its value), the ``smaller`` one of its value and its errors, or
+        nothing, for a plain ``difference``.
     :param needs_classes: Whether it takes the probability of every class, by ``labels=``, where
         there are several classes; others take the likeliest class.
     """
@@ -33,6 +36,7 @@ class MetricDefinition:
     high: float | None = None
     lower_is_better: bool = False
     in_label_units: bool = False
+    skill_of: Literal["difference", "errors", "smaller"] = "difference"
     needs_classes: bool = False
 
 
@@ -42,7 +46,10 @@ METRIC_DEFINITIONS: dict[str, MetricDefinition] = {
         function="sklearn.metrics.roc_auc_score", problems=("binary",), high=1
     ),
     "average_precision": MetricDefinition(
-        function="sklearn.metrics.average_precision_score", problems=("binary",), high=1
+        function="sklearn.metrics.average_precision_score",
+        problems=("binary",),
+        high=1,
+        skill_of="smaller",
     ),
     "brier_loss": MetricDefinition(
         function="sklearn.metrics.brier_score_loss",
@@ -58,7 +65,10 @@ METRIC_DEFINITIONS: dict[str, MetricDefinition] = {
         needs_classes=True,
     ),
     "accuracy": MetricDefinition(
-        function="sklearn.metrics.accuracy_score", problems=("multiclass",), high=1
+        function="sklearn.metrics.accuracy_score",
+        problems=("multiclass",),
+        high=1,
+        skill_of="errors",
     ),
     "balanced_accuracy": MetricDefinition(
         function="sklearn.metrics.balanced_accuracy_score", problems=("multiclass",), high=1

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from evergreen.spec.checks import Owner, Schedule, StartDate, Tag, TimeZone
 from evergreen.spec.data import Examples, FileTable, Source, TableContract, WindowSpec
 from evergreen.spec.formatting import shown
+from evergreen.spec.inputs import CiTests, InputGroup, refuse_contradictions
 from evergreen.spec.metrics import DEFAULT_METRIC, Metric, metrics_of
 from evergreen.spec.modeling import BASELINE, CandidateSpec, Engine, Gates
 from evergreen.spec.monitoring import Drift, Quality, Service, Staleness
@@ -39,11 +40,13 @@ class ModelSpec(Frozen):
 
     source: Source
     examples: Examples
+    inputs: dict[Slug, InputGroup] = Field(default_factory=dict)
     contract: dict[str, TableContract] = Field(default_factory=dict)
     window: WindowSpec = WindowSpec()
     candidates: dict[Slug, CandidateSpec] = Field(min_length=1, max_length=MAX_CANDIDATES)
     trusted_types: tuple[str, ...] = ()
     engine: Engine = Engine()
+    tests: CiTests = CiTests()
 
     gates: Gates = Gates()
     deployment: Deployment = Deployment()
@@ -97,6 +100,12 @@ class ModelSpec(Frozen):
         """Return the contract of *table*; a table without one keeps the table-wide defaults."""
         return self.contract.get(table, TableContract())
 
+    @property
+    def personal_inputs(self) -> frozenset[str]:
+        """Inputs that are declared personal data; pages and logs do not show their values."""
+        groups = [group for group in self.inputs.values() if group.personal]
+        return frozenset(name for group in groups for name in group.columns)
+
     @field_validator("candidates", mode="before")
     @classmethod
     def _name_alone_is_enough(cls, candidates: object) -> object:
@@ -134,6 +143,12 @@ class ModelSpec(Frozen):
         }.items():
             if unknown := set(names) - inputs:
                 raise ValueError(f"{key}: {sorted(unknown)} are not inputs of the model")
+        refuse_contradictions(
+            self.inputs,
+            inputs=self.examples.features,
+            contract=self.contract,
+            slices=self.gates.slices.columns,
+        )
         self._refuse_strange_metrics()
         return self
 

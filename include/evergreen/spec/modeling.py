@@ -79,17 +79,21 @@ class BaselineGate(Frozen):
     """
     How much the challenger must gain on the primary metric over what costs nothing to build.
 
-    ``trivial`` says the same of every row; ``linear`` is a plain linear model of the same inputs,
-    which a challenger may fall a little behind: a week is noisy, and the user's own model may be
-    linear too. In units of the metric, or, for an
-    error in the label's own units, as a share of the baseline's.
+    ``trivial`` says the same of every row; ``linear`` is a plain linear model of the same inputs.
+    Gains are shares of the baseline's loss, of its errors, or of its average precision (of what
+    that lacks to 1, if it is less), and plain differences for other metrics. A gain over the
+    trivial baseline must reach the margin, and its lower bound at ``confidence`` must be above 0.
+    So must one over the linear model if ``linear`` is above 0. Else a challenger may be behind by
+    as much, and it is held only if the upper bound of its gain is below 0 too: a week is noisy, and
+    the user's own model may be linear.
 
     The linear model is fitted on at most ``max_rows`` training rows, every day's share of them: its
     some hundred numbers are known from so many as well as from millions.
     """
 
-    trivial: float = Field(default=0.01, ge=0)
+    trivial: float = Field(default=0.001, ge=0)
     linear: float = -0.01
+    confidence: float = Field(default=0.975, gt=0.5, lt=1)
     max_rows: int = Field(default=200_000, ge=1_000)
 
 
@@ -97,20 +101,29 @@ class ChampionGate(Frozen):
     """
     The challenger must beat the champion on the same rows, so that ties keep the champion.
 
-    The one-sided lower bound of the paired difference at ``confidence`` must exceed ``margin``. It
-    takes the test days as independent of each other, and nothing of the rows within a day.
+    The one-sided lower bound of the paired difference must exceed ``margin``. It takes the test
+    days as independent of each other, and nothing of the rows within a day. Its confidence is at
+    least ``confidence``, and so high that of challengers which are equal to their champions no more
+    than ``false_promotions_per_year`` are promoted in a year, on average; None sets no such limit.
     """
 
     margin: float = Field(default=0.0, ge=0)
     confidence: float = Field(default=0.975, gt=0.5, lt=1)
+    false_promotions_per_year: float | None = Field(default=0.5, gt=0, le=100)
 
 
 class SliceGate(Frozen):
-    """No slice may fall behind the champion by more than ``max_drop``; small ones are unknown."""
+    """
+    No slice may fall behind the champion by more than ``max_drop``; small ones are unknown.
+
+    The drop is a share for losses, average precision and accuracy, as in ``baseline``. A slice is
+    held only if it is shown to be worse at ``confidence``, corrected for the number of slices.
+    """
 
     columns: tuple[str, ...] = ()
     min_rows: int = Field(default=200, ge=20)
     max_drop: float = Field(default=0.05, ge=0)
+    confidence: float = Field(default=0.975, gt=0.5, lt=1)
 
 
 class SanityGate(Frozen):
@@ -138,6 +151,7 @@ class Gates(Frozen):
     sanity: SanityGate = SanityGate()
     max_input_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.99
     max_calibration_error: Share = 0.1
+    max_calibration_ratio: Annotated[float, Field(gt=1, le=1e6)] = 2.0
     max_predict_ms_per_row: float = Field(default=5.0, gt=0)
     max_artifact_mb: float = Field(default=100.0, gt=0)
 

@@ -22,6 +22,10 @@ class Drift(Frozen):
     days ask for a retrain. ``weights`` say what a column is worth, by default the champion's own
     permutation importance.
 
+    Slow drift is found beside that: the last three weeks against the seven weeks before them, of a
+    reach of ``history_days`` and ``reference_weeks`` that has so many days. It asks for a retrain
+    once, unless the champion has learnt from later days.
+
     Brakes, whatever asks: one retrain in ``cool_down_days``, one at a time, and after
     ``max_useless_retrains`` in a row that left the champion as it was none until a person looked.
     """
@@ -52,6 +56,10 @@ class Quality(Frozen):
     A metric is taken over ``window_days`` together. A day's labels are due ``delay_days`` after its
     end, and may still come, or come again, for ``lookback_days``. Too few of them, less than
     ``min_label_share`` of what is usual, is an alarm. Without ``floors`` those of the gates hold.
+
+    A version may gain ``max_drop`` less over a constant answer than on its own test days, as a
+    share of the constant's loss (a difference for ROC-AUC, balanced accuracy and r2). More, if the
+    days show that it fell, is red.
     """
 
     metrics: tuple[Metric, ...] | None = None
@@ -61,6 +69,7 @@ class Quality(Frozen):
     min_label_share: Share = 0.5
     min_rows: int = Field(default=200, ge=20)
     floors: Floors = Field(default_factory=dict)
+    max_drop: float = Field(default=0.05, gt=0)
 
     @model_validator(mode="after")
     def _looks_back_far_enough(self) -> Self:

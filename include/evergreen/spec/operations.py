@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from evergreen.spec.checks import ConnectionId
@@ -17,9 +19,14 @@ class SqlSink(Frozen):
 
 
 class Scoring(Frozen):
-    """Where predictions go beside the object store."""
+    """
+    Where predictions go beside the object store.
+
+    ``on_red``: whether a new day is scored while the newest day of monitor is red.
+    """
 
     sql: SqlSink | None = None
+    on_red: Literal["hold", "warn"] = "warn"
 
 
 class Alerts(Frozen):

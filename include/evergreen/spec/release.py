@@ -130,6 +130,9 @@ class Deployment(Frozen):
     ``target``: the model server follows the ledger; ``batch`` serves only the score DAG;
     ``sagemaker`` is an endpoint of Amazon's. ``mode`` is what a version must live through on the
     model server before it is champion: nothing, live requests unseen, or shares of the callers.
+
+    ``on_red``: whether a night promotes while the newest day of monitor is red. A retrain that
+    monitor requested or a person started is the answer to such a day, and is never held.
     """
 
     target: Literal["server", "batch", "sagemaker"] = "server"
@@ -139,6 +142,7 @@ class Deployment(Frozen):
     limits: RolloutLimits = RolloutLimits()
     sagemaker: SageMaker | None = None
     approval: Approval = Approval()
+    on_red: Literal["hold", "warn"] = "hold"
 
     @property
     def managed(self) -> ManagedTarget | None:

@@ -7,16 +7,19 @@ one model. ``docs/store.md`` describes the kinds for people.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 #: Every first part of a key, but for raw data, whose paths the spec names.
 Kind = Literal[
     "backtests",
     "candidates",
+    "ci",
     "decisions",
     "distances",
     "doctor",
+    "evaluation_levels",
     "evaluations",
     "evidence",
     "examples",
@@ -41,6 +44,7 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+INSTANT = "%Y%m%dT%H%M%S.%fZ"  # within a key
 MANIFEST = "manifest.json"
 EVIDENCE_PAGE, EVIDENCE_DATA = "evidence.html", "evidence.json"
 HEALTH_PAGE, HEALTH_DATA = "health.html", "health.json"
@@ -91,6 +95,11 @@ def candidate_record(model: str, key: str) -> str:
     return f"candidates/{model}/{key}.json"
 
 
+def ci_folder(commit: str) -> str:
+    """Return the folder of the receipts of the CI runs of one commit, of every model."""
+    return f"ci/{commit}"
+
+
 def evaluations_of(model: str, key: str) -> str:
     """Return the prefix of the evaluations of the challenger with *key*."""
     return f"evaluations/{model}/{key}/"
@@ -99,6 +108,19 @@ def evaluations_of(model: str, key: str) -> str:
 def evaluation_record(model: str, key: str, against: str) -> str:
     """Return the key of the evaluation of a challenger beside one champion."""
     return f"evaluations/{model}/{key}/against-{against}.json"
+
+
+def evaluation_level(model: str, as_of: datetime, key: str, against: str, level: float) -> str:
+    """Return the key of the level of one evaluation. A list of keys gives all levels."""
+    what = f"{as_of.astimezone(UTC):{INSTANT}}_{key}_{against}_{level:.6f}"
+    return f"evaluation_levels/{model}/{what}.json"
+
+
+def parsed_level(key: str) -> tuple[datetime, str, str, float]:
+    """Return instant, challenger, champion and level that the key of a level names."""
+    instant, challenger, against, level = PurePosixPath(key).stem.split("_")
+    as_of = datetime.strptime(instant, INSTANT).replace(tzinfo=UTC)
+    return as_of, challenger, against, float(level)
 
 
 def sanity_record(model: str, key: str) -> str:
@@ -221,6 +243,11 @@ def health_record(model: str, day: date) -> str:
     return f"monitoring/{model}/{day}/{HEALTH_DATA}"
 
 
+def day_of(key: str) -> date:
+    """Return the day that the key ``<kind>/<model>/<day>...`` is about."""
+    return date.fromisoformat(key.split("/")[2][:10])
+
+
 def is_health_record(key: str) -> bool:
     """Return whether *key* is one of :func:`health_record`."""
     return key.endswith(f"/{HEALTH_DATA}")
@@ -231,24 +258,14 @@ def retrain_request(model: str, as_of: datetime, kind: str) -> str:
     return f"retrain_requests/{model}/{as_of:%Y-%m-%dT%H%M%S}{kind}.json"
 
 
-def stage_observations(model: str, number: int) -> str:
-    """Return the prefix of what servers counted in the stage that ledger entry *number* began."""
-    return f"rollouts/{model}/{number:08d}/"
+def stage_observation(model: str, number: int, replica: str = "") -> str:
+    """Return the key of what one server counted in the stage of entry *number*, or the prefix."""
+    return f"rollouts/{model}/{number:08d}/" + (f"{replica}.json" if replica else "")
 
 
-def stage_observation(model: str, number: int, replica: str) -> str:
-    """Return the key of what one server counted in one stage."""
-    return f"rollouts/{model}/{number:08d}/{replica}.json"
-
-
-def heartbeats() -> str:
-    """Return the prefix of the heartbeats of all model servers."""
-    return "servers/"
-
-
-def heartbeat(replica: str) -> str:
-    """Return the key of the heartbeat of one model server."""
-    return f"servers/{replica}.json"
+def heartbeat(replica: str = "") -> str:
+    """Return the key of the heartbeat of one model server, or the prefix of all."""
+    return f"servers/{replica}.json" if replica else "servers/"
 
 
 def reproduction_record(model: str, key: str) -> str:
@@ -276,11 +293,6 @@ def cached_champion(model: str) -> str:
     return f"serving/{model}.json"
 
 
-def cached_version(model: str, version: str, sha256: str) -> str:
-    """Return the folder, in a server's own cache, of the files of one version."""
-    return f"versions/{model}/{version}-{sha256[:16]}"
-
-
-def cached_versions(model: str) -> str:
-    """Return the prefix, in a server's own cache, of all versions of one model."""
-    return f"versions/{model}/"
+def cached_versions(model: str, version: str = "", sha256: str = "") -> str:
+    """Return the prefix, in a server's own cache, of all versions of a model, or of one."""
+    return f"versions/{model}/" + (f"{version}-{sha256[:16]}" if version else "")

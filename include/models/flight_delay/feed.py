@@ -36,6 +36,8 @@ FLIGHTS = [
     "dep_delay",
     "arr_delay",
 ]
+#: Columns of flights that are instants; the first says which day a flight belongs to.
+FLIGHT_TIMES = ["scheduled_departure", "scheduled_arrival", "arrived_at"]
 
 
 def day_of_2013(day: date) -> date:
@@ -73,7 +75,7 @@ def _moved(frame: pd.DataFrame, table: str, day: date) -> pd.DataFrame:
     """Return the rows of *day*, taken from 2013 and moved by whole days."""
     origin = day_of_2013(day)
     shift = timedelta(days=(day - origin).days)
-    times = ["scheduled_departure", "arrived_at"] if table == "flights" else ["observed_at"]
+    times = FLIGHT_TIMES if table == "flights" else ["observed_at"]
     start = datetime(origin.year, origin.month, origin.day, tzinfo=UTC)
     rows = frame[frame[times[0]].between(start, start + timedelta(days=1), inclusive="left")]
     moved = rows.assign(**{name: rows[name] + shift for name in times})
@@ -92,32 +94,33 @@ def _flights() -> pd.DataFrame:
         dtype=dict.fromkeys(("carrier", "tailnum", "origin", "dest"), str),
     )
     departure = pd.to_datetime(raw["time_hour"], utc=True) + pd.to_timedelta(raw["minute"], "min")
+    took_off = departure + pd.to_timedelta(raw["dep_delay"], "min")
     local_day = pd.to_datetime(raw[["year", "month", "day"]])
     return raw[FLIGHTS].assign(
         local_weekday=local_day.dt.weekday,
         scheduled_departure=departure,
-        arrived_at=_arrival(raw, departure),
+        scheduled_arrival=_next_clock_time(raw["sched_arr_time"], departure, dest=raw["dest"]),
+        arrived_at=_next_clock_time(raw["arr_time"], took_off, dest=raw["dest"]),
     )
 
 
-def _arrival(raw: pd.DataFrame, departure: pd.Series) -> pd.Series:
+def _next_clock_time(clock: pd.Series, after: pd.Series, *, dest: pd.Series) -> pd.Series:
     """
-    Return when each flight landed, in UTC; null for those that did not.
+    Return when it is *clock* at *dest* for the first time after *after*, in UTC; null without both.
 
-    The package gives the landing as a clock time at the destination. It is the first such clock
-    time after take-off: no flight from New York lasts a day.
+    The package gives arrivals as clock times at the destination, hours times 100 plus minutes. No
+    flight from New York lasts a day.
     """
     zones = _zones()
-    took_off = departure + pd.to_timedelta(raw["dep_delay"], "min")
-    clock = pd.to_timedelta(raw["arr_time"] // 100 * 60 + raw["arr_time"] % 100, "min")
-    landed = pd.Series(pd.NaT, index=raw.index, dtype="datetime64[us, UTC]")
-    for zone, rows in raw.groupby(raw["dest"].map(zones)).groups.items():
-        local = took_off[rows].dt.tz_convert(zone).dt.tz_localize(None)
-        at_clock = local.dt.normalize() + clock[rows]
+    minutes = pd.to_timedelta(clock // 100 * 60 + clock % 100, "min")
+    found = pd.Series(pd.NaT, index=clock.index, dtype="datetime64[us, UTC]")
+    for zone, rows in clock.groupby(dest.map(zones)).groups.items():
+        local = after[rows].dt.tz_convert(zone).dt.tz_localize(None)
+        at_clock = local.dt.normalize() + minutes[rows]
         at_clock = at_clock.where(at_clock > local, at_clock + pd.Timedelta(days=1))
         instants = at_clock.dt.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
-        landed[rows] = instants.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
-    return landed
+        found[rows] = instants.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+    return found
 
 
 def _zones() -> dict[str, str]:

@@ -18,7 +18,7 @@ from evergreen.release.targets import Waiting
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.assets import announce_champion
 from evergreen_airflow.operators.rollout import RolloutOperator
-from evergreen_airflow.run_context import actor_of, decision_id, identity_of
+from evergreen_airflow.run_context import actor_of, decision_id, identity_of, is_scheduled
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class DeployModelOperator(RolloutOperator):
             dry_run=bool(context["params"].get("dry_run", False)),
             approval=approval,
             run=decision_id(context),
+            answers_red=not is_scheduled(context),
         )
         if isinstance(receipt, Waiting):
             self.log.info("Version %s: %s", receipt.version, receipt.message)

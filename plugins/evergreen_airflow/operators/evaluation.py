@@ -52,7 +52,7 @@ class EvaluateChallengerOperator(StageOperator):
         verdict = "passes every gate" if receipt.passed else f"misses {', '.join(missed)}"
         self.log.info("Challenger %s %s", receipt.challenger.candidate, verdict)
         metric = self.spec.metric
-        rivals = [c for c in fitted if c.validation]
+        rivals = [c for c in fitted if metric in c.validation]
         if rivals:
             ranking = sorted(rivals, key=lambda c: -merit(metric, c.validation[metric]))
             log_table(

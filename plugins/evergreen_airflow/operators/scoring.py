@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from evergreen.errors import HeldError
 from evergreen.receipts.data import ScoringReceipt, ValidationReceipt
+from evergreen.registry.health_record import red_day, why_held
 from evergreen.spec.operations import SqlSink
 from evergreen_airflow.hooks.sql import engine_of
 from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.run_context import is_scheduled
 from evergreen_airflow.sensors.data import skip_before_champion
 from evergreen_airflow.task_log import log_table
 
@@ -35,12 +39,28 @@ class ScorePartitionOperator(StageOperator):
         super().__init__(**kwargs)
         self.validation = validation
 
+    def _hold(self, validation: ValidationReceipt) -> None:
+        """Refuse to score a new day after a red one, or warn, as the spec says."""
+        before = validation.as_of - timedelta(days=1)
+        red = red_day(self.store, self.spec.model, as_of=before)
+        if red is None:
+            return
+        if self.spec.scoring.on_red == "hold":
+            raise HeldError(
+                f"{why_held(red, setting='scoring.on_red')}. Nothing was scored. Repair what the "
+                f"page of {red.day} names, then trigger {self.spec.model}__score by hand for this "
+                "day, or write scoring.on_red: warn in model.yaml and clear this task."
+            )
+        self.log.warning("%s is red: %s", red.day, "; ".join(red.reasons))
+
     def run_stage(self, context: Context) -> ScoringReceipt:
         """Score, then log the version and the result."""
         from evergreen.scoring.scoring import score_partition  # heavy: pandas
 
         validation = ValidationReceipt.model_validate(self.validation)
         skip_before_champion(self.store, self.spec, as_of=validation.as_of)
+        if is_scheduled(context):
+            self._hold(validation)
         receipt = score_partition(self.workspace, as_of=validation.as_of, validation=validation)
         self.log.info(
             "%d predictions for %s by version %s", receipt.rows, receipt.day, receipt.version

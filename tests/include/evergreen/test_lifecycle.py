@@ -193,17 +193,28 @@ def test_a_verdict_on_another_champion_is_passed_again_before_it_promotes(night)
     assert night.champion() == "2"
 
 
+WITHOUT_MINUTE = """
+
+with_minute = prepare
+
+
+def prepare(raw, day):
+    return with_minute(raw, day).drop(columns="minute")
+"""
+
+
 def test_a_champion_with_fewer_inputs_is_judged_on_its_own(night, tmp_path):
     """A new input must not make the champion impossible to compare with."""
     whole, folder = night.spec, tmp_path / "code" / "models" / night.spec.model
-    with_visib = (folder / "prepare.py").read_text()
-    (folder / "prepare.py").write_text(with_visib.replace(', "visib"]', "]"))
-    fewer = tuple(name for name in whole.examples.numeric if name != "visib")
+    with_minute = (folder / "prepare.py").read_text()
+    (folder / "prepare.py").write_text(with_minute + WITHOUT_MINUTE)
+    fewer = tuple(name for name in whole.examples.numeric if name != "minute")
     examples = whole.examples.model_copy(update={"numeric": fewer})
-    night.spec = whole.model_copy(update={"examples": examples})
-    night.deployment()
+    # The groups of inputs name minute; without groups the spec with fewer inputs is a valid one.
+    night.spec = whole.model_copy(update={"examples": examples, "inputs": {}})
+    assert night.deployment().moved is True
 
-    (folder / "prepare.py").write_text(with_visib)
+    (folder / "prepare.py").write_text(with_minute)
     sys.modules.pop(f"models.{whole.model}.prepare")
     night.spec = whole
     found = night.evaluation(night.examples())
@@ -273,7 +284,7 @@ def test_the_drift_report_is_made_once_and_says_its_sizes(night):
     page = night.store.get(first.html.key).decode()
     assert second == first
     assert set(first.columns) == {*night.spec.examples.features, "is_late"}
-    assert first.columns["temp"]["current_values"] == first.current_rows
+    assert first.columns["distance"]["current_values"] == first.current_rows
     assert f"{first.current_rows} of the {examples.labelled['test']} labelled rows" in page
 
 

@@ -11,6 +11,7 @@ from tests.conftest import AS_OF
 from evergreen.data.parquet import from_parquet
 from evergreen.data.validation import validate_window
 from evergreen.data.window import DayRange, scoring_day
+from evergreen.monitoring.quality import measure_quality
 from evergreen.scoring.scoring import score_partition
 from evergreen.spec.data import Examples
 from evergreen.spec.modeling import CandidateSpec, Gates, SliceGate
@@ -55,7 +56,7 @@ def night_of(night, tmp_path):
             code.write(PIPELINES)
         prepare = (folder / "prepare.py").read_text()
         (folder / "prepare.py").write_text(
-            prepare.replace("def prepare(", "def binary(") + "\n\ndef prepare(raw, day):\n"
+            prepare + "\n\nbinary = prepare\n\n\ndef prepare(raw, day):\n"
             "    frame, f = binary(raw, day), raw['flights']\n"
             f"    label = pd.Series(({LABELS[problem]}).to_numpy(), index=f.index)\n"
             "    key = ['carrier', 'flight', 'origin', 'scheduled_departure']\n"
@@ -142,3 +143,13 @@ def test_a_champion_of_another_kind_serves_and_scores(night_of, problem, candida
         columns = ["score_early", "score_late", "score_soon"]
         assert np.allclose(table[columns].sum(axis=1), 1)
         assert set(table["predicted_class"]) <= {"early", "late", "soon"}
+    assert_the_first_day_is_measured(night)
+
+
+def assert_the_first_day_is_measured(night) -> None:
+    """No day was scored before it, so nothing calibrates its estimate."""
+    (window,) = measure_quality(night.workspace, as_of=AS_OF).windows
+
+    assert window.is_calibrated is False
+    estimates = set(window.estimated.values())
+    assert (estimates == {None}) == (night.spec.examples.problem == "regression")

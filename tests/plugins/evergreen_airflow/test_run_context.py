@@ -14,6 +14,7 @@ from evergreen_airflow.run_context import (
     as_of_or_now,
     decision_id,
     is_backfill,
+    is_scheduled,
     range_of,
     reason_of,
 )
@@ -45,6 +46,14 @@ def test_a_scheduled_run_lives_at_the_end_of_its_interval():
 
     assert as_of_of(run, now=NOW) == NIGHT
     assert reason_of(run) == "scheduled"
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_by_schedule"),
+    [("scheduled", True), ("manual", False), ("asset_triggered", False), ("backfill", False)],
+)
+def test_only_a_run_of_the_schedule_waits_for_a_red_day(kind, is_by_schedule):
+    assert is_scheduled(context(kind=kind)) is is_by_schedule
 
 
 def test_the_form_wins_over_the_interval():

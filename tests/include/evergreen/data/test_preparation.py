@@ -62,6 +62,22 @@ def test_a_corrected_day_is_prepared_again_and_alone(prepare, rewrite):
     assert after.digest != before.digest
 
 
+def test_a_corrected_day_is_prepared_again_with_the_day_that_looks_back_at_it(
+    prepare, rewrite, store, spec
+):
+    """The sample's flights are read with the day before, and so both days have other inputs."""
+    before = prepare()
+    kept = {key: store.get(key) for key in store.list("examples/")}
+    rewrite("flights", LAST - timedelta(days=1), lambda f: f.assign(dep_delay=f["dep_delay"] + 60))
+
+    after = prepare()
+
+    made = {key.split("/")[2] for key in store.list("examples/") if key not in kept}
+    assert after.days_prepared == 2
+    assert made == {"windows", str(LAST - timedelta(days=1)), str(LAST)}
+    assert after.digest != before.digest
+
+
 def test_flights_in_the_air_have_no_label_yet(prepare, store, spec):
     receipt = prepare()
     rows = load_examples(store, spec, receipt=receipt, segments=("test",))
@@ -206,7 +222,7 @@ def test_what_was_known_changes_the_digest(prepare, rewrite):
     ("table", "how", "says"),
     [
         ("flights", {"arr_delay": 0.0}, "label 'is_late' in the fit days: all"),
-        ("weather", {"temp": 50.0}, "input 'temp': constant 50.0 in all"),
+        ("weather", {"visib": 10.0}, "input 'visib': constant 10.0 in all"),
         ("flights", {"minute": 0}, "input 'minute': constant 0.0 in all"),
     ],
 )

@@ -142,6 +142,26 @@ def test_a_day_that_stops_at_noon_is_not_fresh(validate, rewrite):
         validate(min_rows_vs_history=0.0)
 
 
+def test_personal_values_stay_out_of_the_rejected_rows(store, spec, rewrite):
+    def broken(flights: pd.DataFrame) -> pd.DataFrame:
+        return flights.assign(distance=flights["distance"].where(flights.index > 1, -1))
+
+    rewrite("flights", DAY, broken)
+    columns = spec.contract["flights"].columns
+    personal = {"tailnum": columns["tailnum"].model_copy(update={"personal": True})}
+    flights = spec.contract["flights"].model_copy(update={"columns": columns | personal})
+    changed = spec.model_copy(update={"contract": spec.contract | {"flights": flights}})
+
+    days = training_window(AS_OF, spec.window).days
+    receipt = validate_window(store, changed, as_of=AS_OF, days=days)
+
+    verdict = load_verdicts(store, receipt)["flights", DAY]
+    rejected = from_parquet(store.get(verdict.quarantine.key))
+    assert list(rejected["tailnum"]) == ["removed: personal data"] * 2
+    assert list(rejected["distance"]) == [-1, -1]
+    assert set(rejected["quarantine_reason"]) == {"distance: below 1"}
+
+
 def test_a_partition_that_went_away_is_named(validate, store):
     (store.root / f"raw/weather/{DAY}.parquet").unlink()
 

@@ -14,7 +14,8 @@ from evergreen.modeling import gates as rules
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import trivial_baseline
 from evergreen.modeling.evaluation import select_challenger
-from evergreen.modeling.gates import GateInputs, ModelScores, check_gates
+from evergreen.modeling.gate_inputs import GateInputs, ModelScores
+from evergreen.modeling.gates import check_gates
 from evergreen.modeling.metrics import Labels
 from evergreen.receipts.modeling import CandidateReceipt, Importance
 from evergreen.spec.modeling import BaselineGate, Gates, SanityGate, SliceGate
@@ -149,6 +150,31 @@ def test_predictions_that_are_no_numbers_miss_against_the_champion(failed, conte
     assert {"roc_auc over the champion", "calibration error"} <= set(missed)
 
 
+def test_a_champion_without_numbers_is_beaten_by_one_with_numbers(failed, contest):
+    broken = replace(contest.champion, predictions=contest.champion.predictions * math.nan)
+    also = replace(contest.challenger, predictions=contest.challenger.predictions * math.nan)
+
+    assert failed(champion=broken) == []
+    assert "roc_auc over the champion" in failed(champion=broken, challenger=also)
+
+
+def test_test_days_with_one_class_pass_no_gate_that_measures(spec, contest):
+    alike = Labels(problem="binary", values=np.zeros(ROWS, dtype=bool))
+
+    found = check_gates(spec, replace(contest, truth=alike))
+
+    not_measuring = {
+        "rows to evaluate on",
+        "roc_auc alone",  # measured before
+        "prediction time, ms a row",
+        "artifact size, MB",
+        "leak: test events seen in training",
+        "inputs that add nothing",
+    }
+    assert {c.name for c in found if c.status == "passed"} <= not_measuring
+    assert "roc_auc over the champion" in {c.name for c in found if c.status == "failed"}
+
+
 def test_time_size_and_rows_are_gates(failed, contest):
     slow = replace(contest.challenger, ms_per_row=math.nan)
     gates = Gates(min_test_rows=5000)
@@ -213,14 +239,16 @@ def test_shuffled_labels_that_could_not_be_told_do_not_pass(spec, contest, seed)
     assert ("not measured" in found.measured) == (reach > 0.25)
 
 
-def test_at_the_default_a_leak_of_a_fifth_is_found_and_honest_pipelines_pass(failed):
+def test_at_the_default_a_leak_of_a_fifth_is_found_and_honest_pipelines_pass(spec, contest):
     """In both directions, with gains that scatter as on the flights: n = 200 each."""
     rng = np.random.default_rng(0)
-    name = "leak: learns from shuffled labels"
-    asked = [
-        [name in failed(shuffled=tuple(rng.normal(mean, 0.085, 10))) for _ in range(200)]
-        for mean in (0.0, 0.2)
-    ]
+
+    def is_refused(mean: float) -> bool:
+        gains = tuple(rng.normal(mean, 0.085, 10))
+        (found,) = rules.GATES["shuffled labels"](spec, replace(contest, shuffled=gains))
+        return found.status == "failed"
+
+    asked = [[is_refused(mean) for _ in range(200)] for mean in (0.0, 0.2)]
 
     refused, found = map(sum, asked)
     assert refused <= 0.02 * 200
@@ -262,6 +290,7 @@ def test_every_gate_is_on_without_a_word_in_the_spec(spec, contest):
         "roc_auc over the champion",
         "slices",
         "calibration error",
+        "predicted over actual frequency",
         "prediction time, ms a row",
         "artifact size, MB",
         "leak: test events seen in training",

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tests.support.predictions import NAMED, two_models
 
 from evergreen.errors import ComparisonError
-from evergreen.modeling.gates import GATES, GateInputs, ModelScores
+from evergreen.modeling.gate_inputs import GateInputs, ModelScores
+from evergreen.modeling.gates import GATES
 from evergreen.modeling.metrics import Labels, Predictions
 from evergreen.modeling.prediction_comparison import Comparison, compare_predictions
 from evergreen.spec.data import Examples

@@ -35,7 +35,7 @@ def example(problem: str, *, seed: int, rows: int, classes: int):
 @given(
     seed=st.integers(0, 10_000),
     rows=st.integers(20, 200),
-    classes=st.integers(3, 6),
+    classes=st.integers(2, 6),
     count=st.integers(2, 12),
 )
 def test_they_agree_with_scikit_learn(metric, problem, seed, rows, classes, count):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from tests.conftest import AS_OF
@@ -22,6 +22,7 @@ from evergreen.receipts.monitoring import (
     ServiceReceipt,
     SkewedColumn,
     SkewReceipt,
+    SlowFinding,
     StalenessReceipt,
     VersionQuality,
 )
@@ -62,6 +63,7 @@ class Day:
                 history_days=60,
                 alarms=(DayAlarm(day=self.day, is_known=True, findings=()),),
                 columns=(Finding(name="temp", distance=9, usual=8, limit=40),),
+                slow=None,
                 report=kept,
             ),
             "quality": QualityReceipt(
@@ -235,6 +237,35 @@ def test_a_replay_says_so_and_tells_nobody(history):
     assert found.request is None
     assert found.retrain == "would have been requested"
     assert "replay of a past day" in day.page()
+
+
+def test_slow_drift_that_could_not_be_measured_is_not_shown_as_none(history):
+    day = Day(history)
+    day.assess()
+
+    assert "Not measured: three weeks are compared" in day.page()
+
+
+def test_slow_drift_is_shown_with_the_day_it_was_found_on(history):
+    shift = SlowFinding(
+        name="humid", baseline=0.5, recent=0.62, by_chance=0.08, share=1.5, since=date(2013, 2, 1)
+    )
+    day = Day(history).say("drift", colour="amber", reasons=("slow drift: humid",), slow=(shift,))
+    day.assess()
+
+    page = day.page()
+    assert '<tr class="beyond"><td>humid' in page
+    assert "2013-02-01" in page
+    assert "Not measured" not in page
+
+
+def test_a_distance_that_cannot_alarm_says_so(history):
+    blind = Finding(name="flag", distance=0.2, usual=0.1, limit=3, can_alarm=False)
+    day = Day(history).say("drift", columns=(blind,))
+    day.assess()
+
+    assert "cannot alarm (limit 3)" in day.page()
+    assert "They do not count as healthy" in day.page()
 
 
 def test_what_was_the_matter_yesterday_is_not_new(history):

@@ -7,7 +7,11 @@ import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
 from evergreen.modeling.metrics import Labels
-from evergreen.monitoring.performance_estimation import calibrated, expected_metrics
+from evergreen.monitoring.performance_estimation import (
+    calibrated,
+    expected_errors,
+    expected_metrics,
+)
 
 RNG = np.random.default_rng(7)
 
@@ -67,3 +71,29 @@ def test_a_few_labels_calibrate_nothing():
     past = Labels(problem="binary", values=RNG.random(100) < 0.5)
 
     assert (calibrated(past, said, to=said) == said).all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_errors_of_numbers_are_estimated_from_like_predictions(spread):
+    """The errors grow with the prediction, and the new rows have larger ones than those before."""
+    rng = np.random.default_rng(0)
+
+    def rows(low: float):
+        predicted = rng.uniform(low, 10, 5000)
+        return predicted, predicted + rng.normal(0, 1 + spread * predicted)
+
+    (before, actual), (now, then) = rows(0.0), rows(5.0)
+
+    found = expected_errors(Labels(problem="regression", values=actual), before, to=now)
+
+    assert found["mean_absolute_error"] == pytest.approx(np.abs(then - now).mean(), rel=0.1)
+    assert found["root_mean_squared_error"] == pytest.approx(
+        np.sqrt(((then - now) ** 2).mean()), rel=0.1
+    )
+    assert found["r2"] is None
+
+
+def test_few_numbers_give_no_estimate():
+    known = Labels(problem="regression", values=np.arange(499.0))
+
+    assert set(expected_errors(known, np.arange(499.0), to=np.arange(9.0)).values()) == {None}

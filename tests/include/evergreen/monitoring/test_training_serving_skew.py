@@ -19,6 +19,7 @@ from evergreen.monitoring.training_serving_skew import measure_skew
 from evergreen.scoring.scoring import score_partition
 from evergreen.serving.inputs import check
 from evergreen.serving.request_log import RequestLog
+from evergreen.spec.inputs import InputGroup
 from evergreen.spec.monitoring import Service
 from evergreen.storage.folder import FolderStore
 from evergreen.workspace import Workspace
@@ -48,11 +49,11 @@ def scored(serving, tmp_path_factory):
 @pytest.fixture
 def day(scored):
     """What a caller's requests leave behind, through the server's own checks and log."""
-    store, spec, examples = scored
+    store, own, examples = scored
     for key in list(store.list("served/")):
         store.delete(key)
 
-    def measure(change=lambda rows: rows, rows: int = 40, keys: bool = True):
+    def measure(change=lambda rows: rows, rows: int = 40, keys: bool = True, spec=own):
         names = dict.fromkeys([*spec.examples.features, *spec.examples.entity_key, "event_time"])
         sent = change(examples[list(names)].head(rows).copy())
         for name in sent.select_dtypes("datetimetz"):
@@ -72,13 +73,13 @@ def day(scored):
     return measure
 
 
-def test_a_caller_that_computes_the_same_is_green(day):
-    found = day()
+def test_a_caller_that_computes_the_same_is_green(day, scored):
+    inputs, found = scored[1].examples.features, day()
 
     assert (found.colour, found.reasons) == ("green", ())
     assert (found.served, found.compared) == (40, 40)
     assert {column.share for column in found.columns} == {0.0}
-    assert len(found.columns) == 14
+    assert {column.name for column in found.columns} == set(inputs)
 
 
 def test_a_difference_names_the_column_with_a_pair(day):
@@ -88,6 +89,17 @@ def test_a_difference_names_the_column_with_a_pair(day):
     assert len(found.reasons) == 1
     assert found.reasons[0].startswith("skew: temp differs in 100.0% of 40 rows, such as ")
     assert [column.name for column in found.columns if column.share] == ["temp"]
+
+
+def test_a_pair_of_personal_values_is_not_shown(day, scored):
+    group = InputGroup(columns=("temp",), personal=True, purpose="a test")
+    spec = scored[1].model_copy(update={"inputs": {"weather": group}})
+
+    found = day(lambda rows: rows.assign(temp=1234.5), spec=spec)
+
+    assert found.colour == "red"
+    assert "such as removed: personal data served" in found.reasons[0]
+    assert "1234.5" not in found.model_dump_json()
 
 
 def test_a_row_written_under_another_key_is_not_known(day):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.failures import killed_after_each_effect
+from tests.support.failures import killed_after_each_effect, some_effects_and_all
 
 from evergreen.errors import RolloutError
 from evergreen.receipts.release import DeploymentReceipt
@@ -86,7 +86,8 @@ def test_each_stage_is_written_down_with_what_was_seen(online):
     assert "canary 50%: 100 requests" in reasons[-1]
 
 
-def test_killed_after_any_effect_the_next_try_goes_on(online):
+@some_effects_and_all
+def test_killed_after_any_effect_the_next_try_goes_on(online, step):
     """Each stage and each end once, whatever became of the attempt before."""
     days = iter(range(1, 100))
 
@@ -95,7 +96,7 @@ def test_killed_after_any_effect_the_next_try_goes_on(online):
         self.registration = online.version(next(days))
         return lambda: walk(online, self.registration)
 
-    for _ in killed_after_each_effect(prepare, step=2):
+    for _ in killed_after_each_effect(prepare, step=step):
         receipt = walk(online, prepare.registration)
 
         version = prepare.registration.version

@@ -12,7 +12,13 @@ from tests.conftest import AS_OF
 from tests.support.night import History
 
 from evergreen.receipts.common import Check, StageReceipt
-from evergreen.receipts.release import ScoredSection, ScoredTest, TestScore
+from evergreen.receipts.comparisons import (
+    ComputeMeasure,
+    DependencyChange,
+    DependencyComparison,
+    VersionComparisons,
+)
+from evergreen.receipts.release import TestScore
 from evergreen.registry import mlflow_registry
 from evergreen.reporting.evidence import EvidencePack, render_evidence
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
@@ -67,7 +73,8 @@ def test_the_page_says_first_what_the_verdict_is_and_then_why(pack):
         "Permutation importance",
         "Data contract",
         "Test days against training days",
-        f"ML Test Score: {pack.test_score.total:g}",
+        "Beside earlier versions",
+        f"ML Test Score: {pack.test_score.total:g} of 7",
         "Model card",
         "Identity",
     ]
@@ -196,12 +203,45 @@ def test_the_score_is_the_least_of_four_sections_and_counts_what_ran(pack):
 
     assert [len(section.tests) for section in pack.test_score.sections] == [7, 7, 7, 7]
     assert pack.test_score.total == min(s.total for s in pack.test_score.sections)
-    assert by_name["A simpler model is not better"].points == 1
+    found = by_name["A simpler model is not better"]
+    ours, line = re.findall(r"0\.\d+", found.evidence)
+    assert found.points == (1 if float(ours) >= float(line) else 0)
     assert by_name["All hyperparameters have been tuned"].points == 0  # no search in this spec
     assert by_name["Models can be quickly and safely rolled back"].points == 0
     by_git = by_name.pop("Every model specification is reviewed and checked in")
     assert by_git.evidence.startswith("made from commit" if by_git.points else "commit")
-    assert {t.evidence for t in by_name.values() if t.points == 0} == {"did not run"}
+
+
+def test_the_page_shows_the_score_on_its_scale(pack):
+    page = render_evidence(pack)
+
+    assert f"ML Test Score {pack.test_score.total:g} of 7" in page
+    assert f"<p>{pack.test_score.meaning.capitalize()}.</p>" in page
+    assert "from 0 to 7 points each" in page
+    for section in pack.test_score.sections:
+        assert f"<strong>{section.total:g} of 7</strong>{section.name}" in page
+
+
+def test_the_page_lists_changed_libraries_and_slower_times(pack):
+    change = DependencyChange(name="numpy", before="1.26.0", now="2.1.0")
+    libraries = DependencyComparison(champion_version="1", compared=200, changes=(change,))
+    slow = ComputeMeasure(name="training, per row", now=3.0, usual=1.0, versions=5, limit=2.0)
+    found = VersionComparisons(dependencies=libraries, compute=(slow,))
+
+    page = render_evidence(pack.model_copy(update={"comparisons": found}))
+
+    assert "1 of 200 libraries differ from those of champion version 1." in page
+    assert "<tr><td>numpy</td><td>1.26.0</td><td>2.1.0</td></tr>" in page
+    assert "slower, limit 2 times" in page
+
+
+def test_a_row_was_explained_and_no_value_of_it_is_kept(pack):
+    by_name = {test.name: test for section in pack.test_score.sections for test in section.tests}
+    found = by_name["The model allows debugging by observing a single example"]
+
+    inputs = len(pack.card.inputs)
+    assert found.points == 1
+    assert found.evidence.startswith(f"a test row was explained by {inputs} of {inputs} inputs")
 
 
 def test_a_rollback_that_happened_scores(history):
@@ -216,10 +256,4 @@ def test_a_rollback_that_happened_scores(history):
     )
     score = TestScore.model_validate(data["test_score"])
     test = score.sections[2].tests[6]
-    assert (test.points, test.evidence) == (1, "1 rollbacks in the ledger")
-
-
-def test_a_section_adds_up():
-    tests = [ScoredTest(name="a", points=p, evidence="e") for p in (0, 0.5, 1)]
-
-    assert ScoredSection(name="s", tests=tuple(tests)).total == 1.5
+    assert (test.points, test.evidence) == (1, "1 rollbacks in the ledger of this model")

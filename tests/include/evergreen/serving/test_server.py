@@ -116,7 +116,8 @@ def test_a_missing_column_and_a_short_row_are_named(server, rows):
 
     assert missing.status_code == uneven.status_code == 422
     assert missing.json()["error"].startswith("column humid: found nothing")
-    assert uneven.json()["error"] == "row 1: found 16 values, expected 17"
+    columns = len(one.columns)
+    assert uneven.json()["error"] == f"row 1: found {columns - 1} values, expected {columns}"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"inputs": NaN}', b'"\\ud800"', b"\xff"])

@@ -110,6 +110,43 @@ def test_every_gate_is_on_by_default(write):
             "deployment: target sagemaker and a section sagemaker belong together",
             "section sagemaker",
         ),
+        (
+            {"inputs": {"body": {"columns": ["weight"]}}},
+            "inputs: ['weight'] are not inputs",
+            "of the model",
+        ),
+        (
+            {"inputs": {"a": {"columns": ["age"]}, "b": {"columns": ["age"]}}},
+            "inputs: ['age'] are named more than once",
+            "keep one group",
+        ),
+        (
+            {"inputs": {"body": {"columns": ["age"], "personal": True}}},
+            "inputs.body: ['age'] are declared personal",
+            "write purpose",
+        ),
+        (
+            {"inputs": {"body": {"columns": ["age"], "purpose": "pricing"}}},
+            "inputs.body: purpose is for personal data",
+            "personal: true",
+        ),
+        (
+            {
+                "contract.customers": {"columns": {"age": {"type": "number", "personal": True}}},
+                "examples.numeric": ["age"],
+            },
+            "contract.customers.columns: ['age'] are inputs",
+            "declare it in both",
+        ),
+        (
+            {
+                "inputs": {"body": {"columns": ["age"], "personal": True, "purpose": "pricing"}},
+                "gates.slices": {"columns": ["age"]},
+            },
+            "gates.slices.columns: ['age'] are personal data",
+            "leave them out",
+        ),
+        ({"tests.unit": ["tests/test_a.py"]}, "tests.unit", "text of the form"),
     ],
 )
 def test_an_error_names_file_key_value_and_remedy(write, changes, key, remedy):

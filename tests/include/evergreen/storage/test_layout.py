@@ -22,11 +22,19 @@ ARGUMENTS = {
     "last": date(2013, 3, 1),
     "as_of": datetime(2013, 3, 1, 6, tzinfo=UTC),
     "number": 7,
+    "level": 0.001,
     "kind": "ledger",
 }
 #: The functions that look at a key, and those of no model.
-QUESTIONS = {"is_health_record", "is_manifest", "is_quality_window", "kind_of"}
-OF_NO_MODEL = {"heartbeat", "heartbeats", "conformance_prefix"}
+QUESTIONS = {
+    "day_of",
+    "is_health_record",
+    "is_manifest",
+    "is_quality_window",
+    "kind_of",
+    "parsed_level",
+}
+OF_NO_MODEL = {"ci_folder", "heartbeat", "conformance_prefix"}
 FUNCTIONS = {
     name: function
     for name, function in inspect.getmembers(layout, inspect.isfunction)

@@ -38,7 +38,7 @@ def test_a_run_whose_data_is_there_goes_on_at_once(sensor, context):
 
     assert receipt["as_of"] == "2013-03-02T00:00:00Z"
     assert receipt["reason"] == "manual: a test"
-    assert receipt["partitions"] == 3  # one day of flights, two of weather
+    assert receipt["partitions"] == 4  # two days of each table
 
 
 def test_a_missing_partition_frees_the_worker(sensor, context, store):
@@ -64,7 +64,7 @@ def test_after_the_wait_the_error_names_day_and_path(sensor, context, store):
 def test_a_partition_that_landed_meanwhile_counts(sensor, context):
     receipt = sensor.finish(context, {"landed": False}, as_of=LATER.isoformat())
 
-    assert receipt["partitions"] == 3
+    assert receipt["partitions"] == 4
 
 
 def fire(store, keys, *, seconds: float, meanwhile=None):

@@ -88,6 +88,7 @@ def past(serving, tmp_path_factory) -> Past:
     """Scored once; each test lands labels of its own into a copy."""
     root = tmp_path_factory.mktemp("late") / "store"
     shutil.copytree(serving.store.root, root)
+    shutil.rmtree(root / "predictions", ignore_errors=True)  # of tests that scored these days
     return Past(Night(FolderStore(root), serving.client, serving.spec))
 
 

@@ -14,8 +14,7 @@ from playwright.sync_api import Page
 
 from evergreen.data.preparation import load_examples
 from evergreen.receipts.data import ExamplesReceipt
-from tests.acceptance.conftest import Workflow, night
-from tests.conftest import wait_until
+from tests.acceptance.conftest import Workflow, night, wait_until
 from tests.support.browser import chromium, logged_in
 
 

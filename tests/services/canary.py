@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from evergreen_airflow.embedded.settings import ensure_secrets
-from tests.conftest import wait_until
+from tests.acceptance.conftest import wait_until
 
 
 @pytest.fixture
