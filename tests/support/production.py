@@ -191,8 +191,9 @@ class Production:
         self._start_postgres()
         redis = ["--port", str(self.ports["redis"]), "--bind", "127.0.0.1"]
         self.start("redis", *redis)
-        moto = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]
-        self.spawn("seaweedfs", [*moto, str(self.ports["seaweedfs"])], dict(os.environ))
+        s3 = [sys.executable, "-m", "tests.support.s3", str(self.ports["seaweedfs"])]
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "include")])
+        self.spawn("seaweedfs", s3, os.environ | {"PYTHONPATH": paths})
         self._wait("seaweedfs", "/moto-api/")
         self._prepare_home()
         self.start("setup")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,22 +11,52 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import BaseWSGIServer, make_server
 
 from evergreen.storage.s3 import CONFIG, BucketStore
 
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
 
 
+def make_s3_server(port: int = 0) -> BaseWSGIServer:
+    """
+    Return moto's S3 on 127.0.0.1, with writes that are atomic as those of S3 are.
+
+    moto looks for the object and writes it in two steps, so that two threads with ``If-None-Match: *``
+    can both find none. Here one write follows another; reads are not held up.
+    """
+    application, write = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def one_write_at_a_time(environ, start_response):
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return application(environ, start_response)
+        with write:
+            return application(environ, start_response)
+
+    return make_server(
+        "127.0.0.1",
+        port,
+        one_write_at_a_time,
+        threaded=True,
+        request_handler=MotoRequestHandler,
+    )
+
+
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Run moto's server on a port of its own; yield its address."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
+    """Run the server on a port of its own; yield its address."""
+    server = make_s3_server()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield "http://{}:{}".format(*server.get_host_and_port())
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        server.stop()
+        server.shutdown()
+        server.server_close()
 
 
 def client_of(url: str):
@@ -100,3 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 for _method in ("GET", "PUT", "POST", "HEAD", "DELETE"):
     setattr(_Handler, f"do_{_method}", _Handler.hand_on)
+
+
+if __name__ == "__main__":
+    make_s3_server(int(sys.argv[1])).serve_forever()

@@ -31,7 +31,7 @@ _NETWORK = {socket.AF_INET, socket.AF_INET6}
 _SOCKET_EVENTS = ("socket.connect", "socket.bind", "socket.sendto")
 #: Commands of servers; what they open is not seen from here.
 _SERVER = re.compile(
-    r"mlflow server|moto\.server|evergreen serve\b|supervisord|redis-server|dockerd|chromium"
+    r"mlflow server|tests\.support\.s3|evergreen serve\b|supervisord|redis-server|dockerd|chromium"
     r"|(^|/| )(postgres|nginx|weed) |airflow (api-server|scheduler|triggerer|dag-processor)"
 )
 
