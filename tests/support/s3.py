@@ -27,8 +27,8 @@ def make_s3_server(port: int = 0) -> BaseWSGIServer:
     """
     Return moto's S3 on 127.0.0.1, with writes that are atomic as those of S3 are.
 
-    moto looks for the object and writes it in two steps, so that two threads with ``If-None-Match: *``
-    can both find none. Here one write follows another; reads are not held up.
+    moto looks for the object and writes it in two steps, so that two threads with
+    ``If-None-Match: *`` can both find none. Here one write follows another; reads do not wait.
     """
     application, write = DomainDispatcherApplication(create_backend_app), threading.Lock()
 

@@ -29,7 +29,7 @@ def store(line, request) -> BucketStore:
 
 
 def test_one_of_many_writers_at_once_is_first(s3):
-    """Threads that alternate as often as they can: moto alone lets two win in a third of the rounds."""
+    """Threads that alternate as often as they can; moto alone lets two win in some rounds."""
     store, interval = bucket_at(s3, "race"), sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
