@@ -69,7 +69,7 @@ def test_a_landed_day_of_a_monitored_model_has_its_inputs_and_its_label(name, tm
 
     prepared = importlib.import_module(f"models.{name}.prepare").prepare(raw, day)
 
-    rows = checked(prepared, spec=monitored.spec.examples, day=day)
+    rows = checked(prepared, spec=monitored.spec.examples, day=day).frame
     assert len(rows) == len(raw[table]) > 0
     assert {*monitored.spec.examples.features, monitored.spec.examples.label} <= set(rows)
     assert rows[monitored.spec.examples.label].notna().all()

@@ -54,7 +54,7 @@ def prepared_days(days: Iterable[date] | None = None) -> dict[date, pd.DataFrame
     """Return the examples of each of *days*, as :func:`raw_days` chooses them."""
     spec = load_spec("flight_delay").examples
     return {
-        day: examples.checked(prepare.prepare(raw, day), spec=spec, day=day)
+        day: examples.checked(prepare.prepare(raw, day), spec=spec, day=day).frame
         for day, raw in raw_days(days).items()
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow.types as pt
@@ -78,6 +79,8 @@ def _column_faults(table: Table, contract: TableContract) -> list[str]:
             )
             continue
         column = table.column(name)
+        if column.null_count == len(column) and rule.nullable:
+            continue  # of no type, or of any: nothing is in it
         if column.null_count == len(column):
             errors.append(f"{name}: all {len(column)} values are null, expected {rule.type}")
         elif not _has_type(column.type, rule):
@@ -133,6 +136,8 @@ def _row_schema(
 
 def _row_rules(rule: ColumnContract) -> pa.Column:
     checks = []
+    if rule.type == "number":
+        checks.append(pa.Check(np.isfinite, error="infinite"))
     if rule.minimum is not None:
         checks.append(pa.Check.ge(rule.minimum, error=f"below {rule.minimum:g}"))
     if rule.maximum is not None:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
+from evergreen.data.example_types import (
+    as_numbers,
+    canonical_key,
+    class_texts,
+    in_utc,
+    negative_class,
+    plain,
+    type_faults,
+    type_of,
+)
+from evergreen.data.texts import as_texts
 from evergreen.data.window import start_of
 from evergreen.errors import CandidateError
 from evergreen.spec.data import Examples
@@ -16,6 +28,9 @@ from evergreen.values import Frozen
 
 #: More distinct values than this are not listed in a summary.
 MAX_LISTED = 50
+#: No label is known later than this: later instants are faults of a producer.
+LAST_YEAR = 2199
+LAST_INSTANT = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
 
 
 class Labelled(Frozen):
@@ -35,29 +50,63 @@ class ColumnSummary(Frozen):
     values: tuple[str, ...] | None
 
 
-def checked(frame: pd.DataFrame, *, spec: Examples, day: date) -> pd.DataFrame:
+@dataclass(frozen=True, kw_only=True)
+class CheckedRows:
+    """
+    Rows of a day in canonical form, and those that cannot be used, as ``prepare`` returned them.
+
+    ``reasons`` says why, shape ``(rows left out,)``, with the index of ``left_out``. ``key_types``
+    are the types of the entity key, and ``negative`` is the text of the label that is not positive.
+    """
+
+    frame: pd.DataFrame
+    left_out: pd.DataFrame
+    reasons: pd.Series
+    key_types: dict[str, str]
+    negative: str | None
+
+
+def checked(frame: pd.DataFrame, *, spec: Examples, day: date) -> CheckedRows:
     """
     Return *frame* in canonical form: column order, types and row order fixed by the spec.
 
     Numeric inputs become float64, categorical ones text. The label becomes True or False, the text
-    of its class, or float64, as the problem requires; null where it is not known yet.
+    of its class, or float64, as the problem requires; null where it is not known yet. Instants
+    become microseconds in UTC, and keys have the same type on every day. What a row becomes does
+    not depend on the other rows. Rows that cannot be used are left out, within the spec's budget.
 
-    :raises CandidateError: If ``prepare`` returned something else than the spec describes.
+    :raises CandidateError: If ``prepare`` returned something else than the spec describes, or too
+        many rows that cannot be used.
     """
     if not isinstance(frame, pd.DataFrame):
         raise CandidateError(f"prepare returned a {type(frame).__name__}, expected a DataFrame.")
     _refuse_faults(_shape_faults(frame, spec), day=day)
     ordered = [*spec.entity_key, spec.event_time, spec.known_at, spec.label, *spec.features]
     frame = frame[list(dict.fromkeys(ordered))].reset_index(drop=True)
-    _refuse_faults(_row_faults(frame, spec, day), day=day)
-    frame = frame.assign(
-        **{
-            spec.label: _label(frame[spec.label], spec),
-            **{name: frame[name].astype("float64") for name in spec.numeric},
-            **{name: frame[name].astype("str") for name in spec.categorical},
-        }
+    frame = frame.assign(**{name: plain(frame[name]) for name in frame})
+    _refuse_faults(list(type_faults(frame, spec)), day=day)
+    reasons = _broken_rows(frame, spec, day)
+    if len(reasons) > spec.quarantine_budget * len(frame):
+        _refuse_faults(_counted(reasons, frame, spec), day=day)
+    rows = frame.drop(index=reasons.index)
+    negative = negative_class(rows[spec.label], spec) if spec.problem == "binary" else None
+    rows = rows.assign(
+        **(
+            {name: canonical_key(rows[name]) for name in spec.entity_key}
+            | {name: in_utc(rows[name]) for name in (spec.event_time, spec.known_at)}
+            | {spec.label: _label(rows[spec.label], spec)}
+            | {name: as_numbers(rows[name]) for name in spec.numeric}
+            | {name: as_texts(rows[name]) for name in spec.categorical}
+        )
     )
-    return frame.sort_values([spec.event_time, *spec.entity_key], kind="stable", ignore_index=True)
+    order = [spec.event_time, *spec.entity_key]
+    return CheckedRows(
+        frame=rows.sort_values(order, kind="stable", ignore_index=True),
+        left_out=frame.loc[reasons.index],
+        reasons=reasons,
+        key_types={name: type_of(rows[name]) for name in spec.entity_key},
+        negative=negative,
+    )
 
 
 def known(frame: pd.DataFrame, *, spec: Examples, as_of: datetime) -> pd.DataFrame:
@@ -114,9 +163,12 @@ def explain_useless(
 
 
 def _label(values: pd.Series, spec: Examples) -> pd.Series:
-    if spec.problem == "binary":
-        return (values == spec.positive_class).astype("boolean").mask(values.isna())
-    return values.astype("float64" if spec.problem == "regression" else "str")
+    if spec.problem == "regression":
+        return as_numbers(values)
+    texts = class_texts(values, spec)
+    if spec.problem == "multiclass":
+        return texts
+    return (texts == str(spec.positive_class)).astype("boolean").mask(texts.isna())
 
 
 def _with_whole_labels(rows: pd.DataFrame, spec: Examples) -> pd.DataFrame:
@@ -139,41 +191,36 @@ def _shape_faults(frame: pd.DataFrame, spec: Examples) -> list[str]:
     return errors
 
 
-def _row_faults(frame: pd.DataFrame, spec: Examples, day: date) -> list[str]:
-    """Return what is wrong with types; with the right types, what is wrong with rows."""
-    return list(_type_faults(frame, spec)) or [
-        f"{count} of {len(frame)} {what}"
-        for what, count in _broken_rows(frame, spec, day).items()
-        if count
-    ]
+def _broken_rows(frame: pd.DataFrame, spec: Examples, day: date) -> pd.Series:
+    """Return why a row cannot be used, by its place; rows without a fault are not named."""
+    found = pd.Series("", index=frame.index, dtype="str")
+    for what, rows in _row_faults(frame, spec, day):
+        found = found.where(~rows, found.where(found == "", found + "; ") + what)
+    return found[found != ""]
 
 
-def _type_faults(frame: pd.DataFrame, spec: Examples) -> Iterator[str]:
-    for name in (spec.event_time, spec.known_at):
-        if not isinstance(frame[name].dtype, pd.DatetimeTZDtype):
-            yield f"{name!r} has type {frame[name].dtype}, expected datetime with UTC"
+def _row_faults(frame: pd.DataFrame, spec: Examples, day: date) -> Iterator[tuple[str, pd.Series]]:
+    """Yield each rule that is about single rows, and which of them break it."""
+    event, known_at = in_utc(frame[spec.event_time]), in_utc(frame[spec.known_at])
+    first, end, key = start_of(day), start_of(day) + timedelta(days=1), list(spec.entity_key)
+    label_is_null = frame[spec.label].isna()
+    inside = event.between(first, end, inclusive="left")
+    yield f"{spec.event_time!r} outside the day", ~inside
+    known_without = known_at.isna() != label_is_null
+    yield f"{spec.label!r} but no {spec.known_at!r}, or the reverse", known_without
+    yield f"label known before {spec.event_time!r}", known_at < event
+    yield f"{spec.known_at!r} after the year {LAST_YEAR}", known_at > LAST_INSTANT
+    yield f"null in the entity key {key}", frame[key].isna().any(axis=1)
+    yield f"repeats the entity key {key}", frame.duplicated(subset=key)
     numbers = [*spec.numeric, *([spec.label] if spec.problem == "regression" else [])]
     for name in numbers:
-        if not pd.api.types.is_numeric_dtype(frame[name]):
-            yield f"{name!r} has type {frame[name].dtype}, expected a number"
-        elif np.isinf(frame[name].astype("float64")).any():
-            yield f"{name!r} holds infinite values"
+        yield f"{name!r} is infinite", pd.Series(np.isinf(as_numbers(frame[name])))
 
 
-def _broken_rows(frame: pd.DataFrame, spec: Examples, day: date) -> dict[str, int]:
-    event, known_at, label = frame[spec.event_time], frame[spec.known_at], frame[spec.label]
-    first, end, key = start_of(day), start_of(day) + timedelta(days=1), list(spec.entity_key)
-    found = {
-        f"rows with {spec.event_time!r} outside the day": ~event.between(
-            first, end, inclusive="left"
-        ),
-        f"rows with {spec.label!r} but no {spec.known_at!r}, or the reverse": known_at.isna()
-        != label.isna(),
-        f"rows whose label was known before {spec.event_time!r}": known_at < event,
-        f"rows with a null in the entity key {key}": frame[key].isna().any(axis=1),
-        f"rows that repeat the entity key {key}": frame.duplicated(subset=key),
-    }
-    return {what: int(rows.sum()) for what, rows in found.items()}
+def _counted(reasons: pd.Series, frame: pd.DataFrame, spec: Examples) -> list[str]:
+    counts = reasons.str.split("; ").explode().value_counts()
+    budget = f"the rows are too many to leave out, at most {spec.quarantine_budget:.2%} may be"
+    return [*(f"{n} of {len(frame)} rows: {what}" for what, n in counts.items()), budget]
 
 
 def _refuse_faults(errors: list[str], *, day: date) -> None:

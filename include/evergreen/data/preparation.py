@@ -18,7 +18,13 @@ import pandas as pd
 
 from evergreen.data import examples
 from evergreen.data.parquet import from_parquet
-from evergreen.data.prepared_days import PreparedDay, Verdicts, load_prepare, prepare_day
+from evergreen.data.prepared_days import (
+    PreparedDay,
+    Verdicts,
+    load_prepare,
+    prepare_day,
+    refuse_other_types,
+)
 from evergreen.data.validation import load_verdicts
 from evergreen.data.window import SEGMENTS, TrainingWindow, start_of, training_window
 from evergreen.errors import DataContractError
@@ -62,6 +68,7 @@ def prepare_window(
     """
     verdicts = load_verdicts(store, validation)
     entries = _window_days(store, spec, window, verdicts)
+    refuse_other_types((entry.prepared for entry in entries), spec)
     _refuse_untrainable(spec, entries)
     digest = digest_of(*(f"{e.segment} {e.prepared.day} {e.known.digest}" for e in entries))
     manifest = _keep_manifest(store, spec, entries, verdicts, as_of=window.as_of, digest=digest)

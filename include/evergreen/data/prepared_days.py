@@ -8,7 +8,9 @@ the code of ``prepare.py``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+import logging
+import traceback
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 
 import pandas as pd
@@ -16,10 +18,11 @@ import pandas as pd
 from evergreen.data import examples
 from evergreen.data.parquet import to_parquet
 from evergreen.data.partitions import open_partition, partition
+from evergreen.data.raw_rows import PANDAS_TYPES, concat_days, keep_sound, raw_frame
 from evergreen.data.validation import DayVerdict
 from evergreen.data.window import DayRange
 from evergreen.digests import prepare_digest
-from evergreen.errors import CandidateError, DataContractError
+from evergreen.errors import CandidateError, DataContractError, EvergreenError
 from evergreen.receipts.common import ObjectRef
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import TableContract
@@ -28,20 +31,15 @@ from evergreen.storage.base import ObjectStore, sha256_of
 from evergreen.storage.records import canonical_json, digest_of, find_or_make, put_once
 from evergreen.values import Frozen
 
+log = logging.getLogger(__name__)
+
 Prepare = Callable[[dict[str, pd.DataFrame], date], pd.DataFrame]
 Verdicts = Mapping[tuple[str, date], DayVerdict]
 
 #: Raise this when the layout of prepared examples changes: it is part of every day's digest.
-EXAMPLES_FORMAT = "2"
-
-#: The pandas type of a raw column in which nothing is known yet, by its type in the contract.
-NULLS = {
-    "string": "str",
-    "integer": "float64",
-    "number": "float64",
-    "boolean": "boolean",
-    "datetime": "datetime64[us, UTC]",
-}
+EXAMPLES_FORMAT = "3"
+#: Stands for the table in the name of quarantined rows that ``prepare`` returned.
+EXAMPLES = "examples"
 
 
 class PreparedDay(Frozen):
@@ -52,6 +50,12 @@ class PreparedDay(Frozen):
     rows: int
     labelled: examples.Labelled
     columns: dict[str, examples.ColumnSummary]
+    #: The type of each column of the entity key, and the text of the label's other class.
+    key_types: dict[str, str]
+    negative: str | None
+    #: Rows of ``prepare`` that could not be used: how many, by reason, and where they are kept.
+    left_out: dict[str, int]
+    quarantine: ObjectRef | None
 
 
 def load_prepare(model: str) -> Prepare:
@@ -82,18 +86,94 @@ def prepare_day(
             table: _raw_rows(store, spec, table=table, day=day, verdicts=verdicts)
             for table in spec.tables
         }
-        frame = examples.checked(prepare(raw, day), spec=spec.examples, day=day)
-        folder = layout.examples_folder(spec.model, day)
-        return PreparedDay(
-            day=day,
-            data=put_once(store, folder, to_parquet(frame), suffix=".parquet"),
-            rows=len(frame),
-            labelled=examples.labelled(frame, spec=spec.examples),
-            columns=examples.summarise(frame, spec=spec.examples),
-        )
+        returned = _called(prepare, raw, spec, day)
+        return _kept(store, spec, day, examples.checked(returned, spec=spec.examples, day=day))
 
     key = layout.examples_record(spec.model, day, cache_key)
     return find_or_make(store, key, PreparedDay, make)
+
+
+def _called(
+    prepare: Prepare, raw: dict[str, pd.DataFrame], spec: ModelSpec, day: date
+) -> pd.DataFrame:
+    """
+    Return what ``prepare`` makes of *raw*.
+
+    :raises CandidateError: If it raises anything, with the day, the file and the line.
+    """
+    try:
+        return prepare(raw, day)
+    except EvergreenError:
+        raise
+    except (Exception, SystemExit) as error:
+        calls = traceback.extract_tb(error.__traceback__)
+        folder = f"/models/{spec.model}/"
+        place = next((call for call in reversed(calls) if folder in call.filename), calls[-1])
+        file = place.filename.rpartition(folder)[2] or place.filename
+        raise CandidateError(
+            f"include/models/{spec.model}/{file}, line {place.lineno}: prepare gave "
+            f"{type(error).__name__}: {error} for {day}. Nothing was stored. Change the file, or "
+            "land the day again if its data are wrong, then clear this task."
+        ) from error
+
+
+def _kept(
+    store: ObjectStore, spec: ModelSpec, day: date, rows: examples.CheckedRows
+) -> PreparedDay:
+    """Store the *rows* of *day*, those that were left out in quarantine."""
+    quarantine = None
+    if len(rows.left_out):
+        shown = rows.left_out.drop(columns=sorted(spec.personal_inputs))
+        shown = shown.assign(quarantine_reason=rows.reasons)
+        folder = layout.quarantine_folder(spec.model, EXAMPLES, day)
+        quarantine = put_once(store, folder, to_parquet(shown), suffix=".parquet")
+        log.warning(
+            "%d of the rows that prepare returned for %s were left out, they are in %s: %s",
+            len(rows.left_out),
+            day,
+            quarantine.key,
+            "; ".join(f"{n} x {what}" for what, n in rows.reasons.value_counts().items()),
+        )
+    return PreparedDay(
+        day=day,
+        data=put_once(
+            store,
+            layout.examples_folder(spec.model, day),
+            to_parquet(rows.frame),
+            suffix=".parquet",
+        ),
+        rows=len(rows.frame),
+        labelled=examples.labelled(rows.frame, spec=spec.examples),
+        columns=examples.summarise(rows.frame, spec=spec.examples),
+        key_types=rows.key_types,
+        negative=rows.negative,
+        left_out={str(k): int(n) for k, n in rows.reasons.value_counts().sort_index().items()},
+        quarantine=quarantine,
+    )
+
+
+def refuse_other_types(days: Iterable[PreparedDay], spec: ModelSpec) -> None:
+    """
+    Check that the entity key and the label mean the same on all of *days*.
+
+    :raises DataContractError: If a key has another type, or the label a third value, on another
+        day; both days are named.
+    """
+    first: dict[str, tuple[date, str]] = {}
+    for prepared in days:
+        found = dict(prepared.key_types) if prepared.rows else {}
+        if prepared.negative is not None:
+            found[f"{spec.examples.label} that is not {spec.examples.positive_class}"] = repr(
+                prepared.negative
+            )
+        for what, kind in found.items():
+            day, before = first.setdefault(what, (prepared.day, kind))
+            if before != kind:
+                raise DataContractError(
+                    f"{what}: {before} on {day}, {kind} on {prepared.day}. Expected the same on "
+                    "all days. Let prepare.py convert it, or repair the producer and land the "
+                    "differing day again. Nothing was trained."
+                )
 
 
 def _cache_key(spec: ModelSpec, *, day: date, verdicts: Verdicts) -> str:
@@ -113,7 +193,8 @@ def _raw_rows(
 ) -> pd.DataFrame:
     """Return the rows of *table* that ``prepare`` may see for *day*, quarantined ones left out."""
     lookback = timedelta(days=spec.raw_tables[table].lookback_days)
-    frames = []
+    contract = spec.contract_of(table)
+    frames: dict[date, pd.DataFrame] = {}
     for d in DayRange(first=day - lookback, end=day + timedelta(days=1)):
         part, verdict = partition(spec, table=table, day=d), verdicts[table, d]
         data = store.get(part.key)
@@ -122,16 +203,17 @@ def _raw_rows(
                 f"{part} was replaced after it was validated in this run. Nothing was prepared "
                 "from it. Clear validate_data and the tasks after it."
             )
-        frame = _with_late_columns(open_partition(part, data).to_pandas(), spec.contract_of(table))
-        frames.append(frame.drop(index=list(verdict.broken)))
-    return pd.concat(frames, ignore_index=True)
+        rows = raw_frame(open_partition(part, data), contract=contract, part=part)
+        rows = _with_late_columns(rows, contract)
+        frames[d] = keep_sound(rows, broken=verdict.broken, contract=contract)
+    return concat_days(table, frames)
 
 
 def _with_late_columns(frame: pd.DataFrame, contract: TableContract) -> pd.DataFrame:
     """Return *frame* with a null of its type for every label column that did not come yet."""
     late = {
-        name: pd.Series(None, index=frame.index, dtype=NULLS[rule.type])
+        name: pd.Series(None, index=frame.index, dtype=PANDAS_TYPES[rule.type])
         for name, rule in contract.columns.items()
-        if rule.known_later and (name not in frame or frame[name].isna().all())
+        if rule.known_later and name not in frame
     }
     return frame.assign(**late)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from statistics import median
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -32,6 +33,9 @@ from evergreen.storage.records import (
     read_object,
 )
 from evergreen.values import Frozen
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +151,7 @@ def _validate_partition(
     from evergreen.data.contract import broken_rows, check_columns, serving_contract
     from evergreen.data.parquet import to_parquet
     from evergreen.data.personal_data import without_personal_values
+    from evergreen.data.raw_rows import raw_frame
 
     contract = spec.contract_of(part.table)
     data = store.get(part.key)
@@ -154,7 +159,7 @@ def _validate_partition(
     if serving:
         contract = serving_contract(contract, table=table)
     check_columns(table, contract=contract, part=part)
-    frame = table.to_pandas()
+    frame = raw_frame(table, contract=contract, part=part)
     reasons = broken_rows(frame, contract=contract, part=part)
     quarantine = None
     if len(reasons):
@@ -171,11 +176,19 @@ def _validate_partition(
         broken=tuple(int(position) for position in reasons.index),
         reasons={str(k): int(v) for k, v in reasons.value_counts().sort_index().items()},
         quarantine=quarantine,
-        newest_event=frame[contract.event_time].max() if contract.event_time else None,
+        newest_event=_newest_event(frame.drop(index=reasons.index), contract),
         columns={field.name: str(field.type) for field in table.schema},
     )
     _refuse_over_budget(verdict, part=part, budget=contract.quarantine_budget)
     return verdict
+
+
+def _newest_event(sound: pd.DataFrame, contract: TableContract) -> datetime | None:
+    """Return the newest event of the rows that hold the contract, None if there is none."""
+    if contract.event_time is None or sound.empty:
+        return None
+    newest: datetime = sound[contract.event_time].max()
+    return newest
 
 
 def _refuse_over_budget(verdict: DayVerdict, *, part: Partition, budget: float) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from evergreen.data.parquet import from_parquet
 from evergreen.data.partitions import open_partition, partition
 from evergreen.data.personal_data import REMOVED
+from evergreen.data.raw_rows import raw_frame
 from evergreen.errors import DataContractError, ExplanationError
 from evergreen.modeling.artifacts import load_model
 from evergreen.modeling.explanation import REFERENCE_ROWS, Contribution, explain_row
@@ -198,7 +199,8 @@ def _raw_rows(
     for table in spec.tables:
         part = partition(spec, table=table, day=day)
         try:
-            frame = open_partition(part, store.get(part.key)).to_pandas()
+            stored = open_partition(part, store.get(part.key))
+            frame = raw_frame(stored, contract=spec.contract_of(table), part=part)
         except (FileNotFoundError, DataContractError):
             continue  # raw data may be kept for a shorter time than predictions
         if not set(keys) <= set(frame.columns):

@@ -116,17 +116,23 @@ class Examples(Frozen):
 
     ``numeric`` and ``categorical`` are the model's inputs, and all of them: a column of
     ``prepare`` that is not named here is an error, so that no input slips in unseen.
+
+    A binary label has two values: the positive class and one other, which ``negative_class`` can
+    name. Of the rows that ``prepare`` returns for a day at most ``quarantine_budget`` may be
+    unusable; they are left out and kept.
     """
 
     entity_key: ColumnNames
     label: str
     problem: Problem = "binary"
     positive_class: bool | int | str = True
+    negative_class: bool | int | str | None = None
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     event_time: str = "event_time"
     known_at: str = "known_at"
     constant_allowed: tuple[str, ...] = ()
+    quarantine_budget: Share = 0.01
 
     @property
     def features(self) -> tuple[str, ...]:

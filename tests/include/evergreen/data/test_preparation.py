@@ -256,7 +256,7 @@ def good() -> pd.DataFrame:
 
 
 def test_examples_are_put_in_canonical_form(good):
-    frame = examples.checked(good.iloc[::-1], spec=SMALL, day=LAST)
+    frame = examples.checked(good.iloc[::-1], spec=SMALL, day=LAST).frame
 
     assert frame["id"].tolist() == [1, 2, 3]
     assert frame["x"].dtype == "float64"
@@ -270,17 +270,17 @@ def test_examples_are_put_in_canonical_form(good):
         (lambda f: f.drop(columns="x"), "column 'x' is missing"),
         (lambda f: f.assign(arr_delay=1), "column 'arr_delay' is not in the spec"),
         (lambda f: f.assign(x=["1", "2", "3"]), "'x' has type"),
-        (lambda f: f.assign(x=[1.0, float("inf"), 2.0]), "'x' holds infinite values"),
-        (lambda f: f.assign(id=1), "2 of 3 rows that repeat the entity key"),
-        (lambda f: f.assign(id=[1.0, None, 2.0]), "1 of 3 rows with a null in the entity key"),
-        (lambda f: f.assign(known_at=f["event_time"]), "1 of 3 rows with 'y' but no 'known_at'"),
+        (lambda f: f.assign(x=[1.0, float("inf"), 2.0]), "1 of 3 rows: 'x' is infinite"),
+        (lambda f: f.assign(id=1), "2 of 3 rows: repeats the entity key"),
+        (lambda f: f.assign(id=[1.0, None, 2.0]), "1 of 3 rows: null in the entity key"),
+        (lambda f: f.assign(known_at=f["event_time"]), "1 of 3 rows: 'y' but no 'known_at'"),
         (
             lambda f: f.assign(known_at=f["known_at"] - pd.Timedelta(days=3)),
-            "2 of 3 rows whose label was known before",
+            "2 of 3 rows: label known before",
         ),
         (
             lambda f: f.assign(event_time=f["event_time"] - pd.Timedelta(days=1)),
-            "3 of 3 rows with 'event_time' outside the day",
+            "3 of 3 rows: 'event_time' outside the day",
         ),
         (
             lambda f: f.assign(event_time=f["event_time"].dt.tz_localize(None)),

@@ -38,7 +38,7 @@ def rows_of(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_the_result_is_what_the_spec_says(raw):
-    frame = examples.checked(prepare(raw, DAY), spec=SPEC.examples, day=DAY)
+    frame = examples.checked(prepare(raw, DAY), spec=SPEC.examples, day=DAY).frame
 
     assert len(frame) == (raw["flights"]["scheduled_departure"] >= START).sum() == 980
     assert AFTER_DEPARTURE & set(INPUTS) == set()
