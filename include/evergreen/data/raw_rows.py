@@ -122,8 +122,8 @@ def _common(
         return before[0], "float64"
     raise DataContractError(
         f"{table}: column {name!r} is {before[1]} on {before[0]} and {found[1]} on {found[0]}. "
-        "Expected one type on all days. Declare the column under contract, so that each day is held "
-        "to it, and land the differing day again."
+        "Expected one type on all days. Declare the column under contract, so that each day is "
+        "held to it, and land the differing day again."
     )
 
 
