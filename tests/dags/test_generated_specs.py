@@ -54,7 +54,7 @@ deployment:
   approval: {required: true, users: [ann, bob], within_hours: 12}
 scoring: {sql: {connection: warehouse, table: public.scores}}
 drift: {columns: [hour], weights: {hour: 2}, persistence: [3, 5], cool_down_days: 7}
-quality: {metrics: [roc_auc], window_days: 7, lookback_days: 28, floors: {roc_auc: 0.5}}
+quality: {window_days: 7, lookback_days: 28, floors: {roc_auc: 0.5}}
 service: {p95_ms: 250, max_skew: 0.01}
 staleness: {champion_days: 30, data_days: 60, max_loss: 0.01}
 alerts: {connections: [mail], late_after_hours: 4}

@@ -7,7 +7,6 @@ the code of ``prepare.py``.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +22,7 @@ from evergreen.data.validation import DayVerdict
 from evergreen.data.window import DayRange
 from evergreen.digests import prepare_digest
 from evergreen.errors import CandidateError, DataContractError, EvergreenError
+from evergreen.model_code import load_model_code
 from evergreen.receipts.common import ObjectRef
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import TableContract
@@ -65,9 +65,10 @@ def load_prepare(model: str) -> Prepare:
     :raises CandidateError: If ``prepare.py`` cannot be imported or has no such function.
     """
     try:
-        module = importlib.import_module(f"models.{model}.prepare")
-        prepare: Prepare = module.prepare
-    except Exception as error:
+        prepare: Prepare = load_model_code(model, "prepare").prepare
+    except CandidateError:
+        raise
+    except (Exception, SystemExit) as error:
         raise CandidateError(
             f"include/models/{model}/prepare.py gave {type(error).__name__}: {error}. "
             "Expected a module with a function prepare(raw, day)."

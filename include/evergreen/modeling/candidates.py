@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 import time
@@ -15,6 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from evergreen.data.preparation import load_training
 from evergreen.errors import CandidateError
+from evergreen.model_code import load_model_code
 from evergreen.modeling import metrics
 from evergreen.modeling.baselines import linear_baseline
 from evergreen.modeling.metrics import Labels, Predictions
@@ -56,9 +56,11 @@ def build_candidate(spec: ModelSpec, candidate: str) -> Pipeline:
     name = spec.candidates[candidate].function or candidate
     where = f"include/models/{spec.model}/pipeline.py"
     try:
-        module = importlib.import_module(f"models.{spec.model}.pipeline")
+        module = load_model_code(spec.model, "pipeline")
         found = getattr(module, name)(spec.examples, seed=spec.seed)
-    except Exception as error:
+    except CandidateError:
+        raise
+    except (Exception, SystemExit) as error:
         defined = ""
         if isinstance(error, AttributeError):
             functions = inspect.getmembers(module, inspect.isfunction)

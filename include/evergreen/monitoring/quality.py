@@ -269,16 +269,15 @@ def _offline(workspace: Workspace, number: str) -> float | None:
 
 
 def _keep_table(store: ObjectStore, spec: ModelSpec, windows: Sequence[QualityWindow]) -> ObjectRef:
-    """Keep the watched metrics of *windows* as one table, for people."""
-    chosen = spec.quality.metrics or (spec.metric,)
+    """Keep the metric of *windows* as one table, for people."""
     lines = [
         {
             "first": str(w.first),
             "last": str(w.last),
             "rows": w.rows,
             "labelled": w.labelled,
-            "metrics": {name: w.metrics.get(name) for name in chosen},
-            "estimated": {name: w.estimated.get(name) for name in chosen},
+            "metrics": {spec.metric: w.metrics.get(spec.metric)},
+            "estimated": {spec.metric: w.estimated.get(spec.metric)},
         }
         for w in windows
     ]

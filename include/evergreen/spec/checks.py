@@ -11,6 +11,8 @@ import difflib
 import re
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import lru_cache
+from itertools import islice, pairwise
 from string import Formatter
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
@@ -22,7 +24,7 @@ from evergreen.keys import checked_key
 from evergreen.spec.formatting import shown
 
 #: What Airflow resolves itself; five fields otherwise.
-PRESETS = ("@hourly", "@daily", "@weekly", "@monthly")
+PRESETS = {"@daily": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *"}
 #: Airflow describes a schedule in words, and keeps at most 1,000 characters of them.
 MAX_SCHEDULE_CHARS = 100
 _FIELDS = (
@@ -64,12 +66,29 @@ def checked_schedule(schedule: str) -> str:
                 f"found {shown(fields[n])} as the {name}; expected {allowed}, *, ranges, lists or "
                 "steps, for example '0 6 * * *' for six o'clock each day"
             )
+    minutes, hours, *_ = croniter.expand(schedule)[0]
+    if len(minutes) > 1 or len(hours) > 1 or "*" in (minutes[0], hours[0]):
+        raise ValueError(
+            f"found {shown(schedule)}, which is due more than once a day; expected one time of the "
+            "day, for example '0 6 * * *': data come by days, and a second run would use the same"
+        )
     if not _fires(schedule):
         raise ValueError(
             f"found {shown(schedule)}, which is never due; expected days that exist, for example "
             "'0 6 1 * *' for the first of each month"
         )
     return schedule
+
+
+@lru_cache(maxsize=1_000)
+def least_hours_between(schedule: str) -> float:
+    """Return the least number of hours between the next 60 runs of a checked *schedule*."""
+    fields = PRESETS.get(schedule, schedule).split(" ")
+    if fields[2:] == ["*", "*", "*"]:
+        return 24.0
+    due = list(islice(croniter(" ".join(fields), _SOME_INSTANT).all_next(datetime), 60))
+    gaps = [(later - earlier).total_seconds() / 3600 for earlier, later in pairwise(due)]
+    return min(gaps, default=24.0 * 366)
 
 
 def _is_cron(expression: str) -> bool:
@@ -215,12 +234,23 @@ ConnectionId = Annotated[
         )
     ),
 ]
+#: Names of raw and prepared columns.
+ColumnName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    AfterValidator(
+        _matching(r"[^\x00-\x1f\x7f\u2028\u2029]+", "the name of a column, on one line")
+    ),
+]
 #: Part of keys in the object store, and how ``prepare`` calls the table.
 TableName = Annotated[
     str,
     StringConstraints(max_length=100),
     AfterValidator(
-        _matching(r"\w[\w.=+@-]*", "a name of letters, digits and ._=+@-, for example orders")
+        _matching(
+            r"(?!(windows|examples)$)\w[\w.=+@-]*",
+            "a name of letters, digits and ._=+@-, such as orders; windows and examples are taken",
+        )
     ),
 ]
 Schedule = Annotated[str, AfterValidator(checked_schedule)]

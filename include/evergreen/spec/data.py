@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from evergreen.spec.checks import ConnectionId, Path, Pattern, TableName
+from evergreen.spec.checks import ColumnName, ConnectionId, Path, Pattern, TableName
 from evergreen.values import Frozen
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -15,7 +17,10 @@ DayCount = Annotated[int, Field(ge=0, le=3660)]
 PositiveDayCount = Annotated[int, Field(ge=1, le=3660)]
 #: What is asked of a model: one of two classes, one of several, or a number.
 Problem = Literal["binary", "multiclass", "regression"]
-ColumnNames = Annotated[tuple[str, ...], Field(min_length=1)]
+#: More columns than this are a generated file, and every check of a spec would take its time.
+MAX_COLUMNS = 2_000
+Columns = Annotated[tuple[ColumnName, ...], Field(max_length=MAX_COLUMNS)]
+ColumnNames = Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=MAX_COLUMNS)]
 
 
 class FileTable(Frozen):
@@ -56,7 +61,8 @@ class SqlTable(ExtractedTable):
     @field_validator("query")
     @classmethod
     def _has_bounds(cls, query: str) -> str:
-        absent = [name for name in (":start", ":end") if name not in query]
+        text = re.sub(r"--[^\n]*|/\*.*?\*/", " ", query, flags=re.DOTALL)
+        absent = [name for name in (":start", ":end") if not re.search(rf"{name}\b", text)]
         if absent:
             raise ValueError(
                 f"query must ask for one day, {' and '.join(absent)} not found in it; write for "
@@ -123,15 +129,15 @@ class Examples(Frozen):
     """
 
     entity_key: ColumnNames
-    label: str
+    label: ColumnName
     problem: Problem = "binary"
     positive_class: bool | int | str = True
     negative_class: bool | int | str | None = None
-    numeric: tuple[str, ...] = ()
-    categorical: tuple[str, ...] = ()
-    event_time: str = "event_time"
-    known_at: str = "known_at"
-    constant_allowed: tuple[str, ...] = ()
+    numeric: Columns = ()
+    categorical: Columns = ()
+    event_time: ColumnName = "event_time"
+    known_at: ColumnName = "known_at"
+    constant_allowed: Columns = ()
     quarantine_budget: Share = 0.01
 
     @property
@@ -143,9 +149,17 @@ class Examples(Frozen):
     def _no_leakage(self) -> Self:
         if not self.features:
             raise ValueError("name at least one input in numeric or categorical")
-        twice = {name for name in self.features if self.features.count(name) > 1}
-        if twice:
-            raise ValueError(f"named more than once among the inputs: {sorted(twice)}")
+        for what, names in (("inputs", self.features), ("entity_key", self.entity_key)):
+            twice = sorted(name for name, times in Counter(names).items() if times > 1)
+            if twice:
+                raise ValueError(
+                    f"named more than once among the {what}: {twice}; keep one of each"
+                )
+        if self.label in {*self.entity_key, self.event_time, self.known_at}:
+            raise ValueError(
+                f"label {self.label!r} is also in entity_key, event_time or known_at; a label says "
+                "what happened to a row and cannot identify it"
+            )
         leaked = {self.label, self.known_at, self.event_time} & set(self.features)
         if leaked:
             raise ValueError(
@@ -171,7 +185,7 @@ class ColumnContract(Frozen):
     nullable: bool = False
     minimum: float | None = None
     maximum: float | None = None
-    categories: tuple[str, ...] | None = None
+    categories: Annotated[tuple[str, ...], Field(min_length=1, max_length=50_000)] | None = None
     pattern: Pattern | None = None
     unique: bool = False
     known_later: bool = False
@@ -191,13 +205,13 @@ class ColumnContract(Frozen):
 class TableContract(Frozen):
     """What one day of one table promises."""
 
-    columns: dict[str, ColumnContract] = Field(default_factory=dict)
-    event_time: str | None = None
-    duplicate_key: tuple[str, ...] = ()
+    columns: dict[ColumnName, ColumnContract] = Field(default_factory=dict, max_length=MAX_COLUMNS)
+    event_time: ColumnName | None = None
+    duplicate_key: Columns = ()
     quarantine_budget: Share = 0.01
     min_rows: int = Field(default=1, ge=1)
     min_rows_vs_history: Share = 0.5
-    history_days: PositiveDayCount = 28
+    history_days: int = Field(default=28, ge=7, le=3660)
     fresh_within_hours: float = Field(default=24, gt=0, le=24 * 3660)
 
     @property
@@ -212,6 +226,11 @@ class TableContract(Frozen):
             raise ValueError(f"{sorted(unknown)} are used but not described under columns")
         if self.event_time and self.columns[self.event_time].type != "datetime":
             raise ValueError(f"event_time {self.event_time} must have type datetime")
+        if self.event_time and self.columns[self.event_time].nullable:
+            raise ValueError(
+                f"event_time {self.event_time} is nullable; a row without it belongs to no day, so "
+                "leave nullable out"
+            )
         if late := sorted(name for name in named if self.columns[name].known_later):
             raise ValueError(f"{late} cannot be known_later: they identify a row")
         return self

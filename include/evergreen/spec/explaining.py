@@ -98,6 +98,8 @@ def _text(error: ErrorDetails, at: tuple[int | str, ...], model: type[BaseModel]
     expected = _EXPECTED.get(kind, "another value")
     example = value if isinstance(value, int | float | str) else "name"
     context = {"example": shortened(str(example), VALUE_CHARS)} | error.get("ctx", {})
+    if context.get("actual_length") is None and hasattr(value, "__len__"):
+        context["actual_length"] = len(value)
     return f"found {shown(value)}; expected {expected.format_map(context)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -15,6 +16,7 @@ from evergreen.spec.modeling import BASELINE, CandidateSpec, Engine, Gates
 from evergreen.spec.monitoring import Drift, Quality, Service, Staleness
 from evergreen.spec.operations import Alerts, Retention, Scoring
 from evergreen.spec.release import Deployment
+from evergreen.spec.useless import refuse_useless_settings
 from evergreen.values import Frozen
 
 #: What a model may be called: a folder, a Python module, and the beginning of Airflow's ids.
@@ -30,8 +32,8 @@ class ModelSpec(Frozen):
     model: Slug
     description: str = Field(min_length=1, max_length=5_000)
     owner: Owner
-    tags: tuple[Tag, ...] = ()
-    limits: tuple[str, ...] = ()
+    tags: Annotated[tuple[Tag, ...], Field(max_length=100)] = ()
+    limits: Annotated[tuple[str, ...], Field(max_length=100)] = ()
 
     schedule: Schedule = "0 6 * * *"
     start_date: StartDate
@@ -116,11 +118,16 @@ class ModelSpec(Frozen):
                     "[linear]. If a candidate has settings, write keys with values and no dashes, "
                     "for example {linear: {}}"
                 )
-            if twice := {name for name in candidates if candidates.count(name) > 1}:
-                raise ValueError(f"named more than once: {shown(sorted(twice))}; keep one of each")
+            if len(candidates) > MAX_CANDIDATES:
+                raise ValueError(
+                    f"found {len(candidates)} candidates; expected at most {MAX_CANDIDATES}"
+                )
+            twice = sorted(name for name, times in Counter(candidates).items() if times > 1)
+            if twice:
+                raise ValueError(f"named more than once: {shown(twice)}; keep one of each")
             return {name: {} for name in candidates}
         if isinstance(candidates, dict):
-            return {name: body or {} for name, body in candidates.items()}
+            return {name: {} if body is None else body for name, body in candidates.items()}
         raise ValueError(
             f"found {shown(candidates)}; expected a list, for example "
             f"[{candidates if isinstance(candidates, str) else 'linear'}]"
@@ -150,6 +157,7 @@ class ModelSpec(Frozen):
             slices=self.gates.slices.columns,
         )
         self._refuse_strange_metrics()
+        refuse_useless_settings(self)
         return self
 
     def _refuse_strange_metrics(self) -> None:
@@ -157,7 +165,6 @@ class ModelSpec(Frozen):
         for key, names in {
             "gates.metric": (self.metric,),
             "gates.floors": tuple(self.gates.floors),
-            "quality.metrics": self.quality.metrics or (),
             "quality.floors": tuple(self.quality.floors),
         }.items():
             if unknown := set(names) - set(known):

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from evergreen.spec.checks import ConnectionId, ExecutorName, QueueName
-from evergreen.spec.data import Share
+from evergreen.spec.data import Columns, Share
 from evergreen.spec.metrics import METRIC_DEFINITIONS, Metric
 from evergreen.values import Frozen
 
@@ -30,8 +30,18 @@ def _within_range(floors: dict[Metric, float]) -> dict[Metric, float]:
     return floors
 
 
+def _identifier(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError(f"found {name!r}; expected the name of a function in pipeline.py")
+    return name
+
+
 Floors = Annotated[dict[Metric, float], AfterValidator(_within_range)]
 Number = Annotated[int | float, Field(ge=-1e100, le=1e100)]
+
+
+#: Levels nearer to 1 are rounded to it when they are split among nights and slices.
+Confidence = Annotated[float, Field(gt=0.5, le=0.9999)]
 
 
 class Range(Frozen):
@@ -62,7 +72,7 @@ class Search(Frozen):
     ``trials`` or ``minutes``, whichever is first.
     """
 
-    space: dict[str, Range | Choices] = Field(min_length=1)
+    space: dict[str, Range | Choices] = Field(min_length=1, max_length=200)
     trials: int = Field(default=8, ge=1, le=500)
     folds: int = Field(default=3, ge=2, le=20)
     minutes: float = Field(default=30, gt=0, le=MAX_MINUTES)
@@ -71,7 +81,7 @@ class Search(Frozen):
 class CandidateSpec(Frozen):
     """One competitor: a function in ``pipeline.py`` (its own name by default) and its search."""
 
-    function: str | None = None
+    function: Annotated[str, Field(max_length=200), AfterValidator(_identifier)] | None = None
     search: Search | None = None
 
 
@@ -93,7 +103,7 @@ class BaselineGate(Frozen):
 
     trivial: float = Field(default=0.001, ge=0)
     linear: float = -0.01
-    confidence: float = Field(default=0.975, gt=0.5, lt=1)
+    confidence: Confidence = 0.975
     max_rows: int = Field(default=200_000, ge=1_000)
 
 
@@ -108,7 +118,7 @@ class ChampionGate(Frozen):
     """
 
     margin: float = Field(default=0.0, ge=0)
-    confidence: float = Field(default=0.975, gt=0.5, lt=1)
+    confidence: Confidence = 0.975
     false_promotions_per_year: float | None = Field(default=0.5, gt=0, le=100)
 
 
@@ -120,10 +130,10 @@ class SliceGate(Frozen):
     held only if it is shown to be worse at ``confidence``, corrected for the number of slices.
     """
 
-    columns: tuple[str, ...] = ()
+    columns: Columns = ()
     min_rows: int = Field(default=200, ge=20)
     max_drop: float = Field(default=0.05, ge=0)
-    confidence: float = Field(default=0.975, gt=0.5, lt=1)
+    confidence: Confidence = 0.975
 
 
 class SanityGate(Frozen):

@@ -6,8 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from evergreen.spec.data import DayCount, PositiveDayCount, Share
-from evergreen.spec.metrics import Metric
+from evergreen.spec.data import ColumnNames, DayCount, PositiveDayCount, Share
 from evergreen.spec.modeling import Floors
 from evergreen.values import Frozen
 
@@ -30,7 +29,7 @@ class Drift(Frozen):
     ``max_useless_retrains`` in a row that left the champion as it was none until a person looked.
     """
 
-    columns: tuple[str, ...] | None = None
+    columns: ColumnNames | None = None
     weights: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
     reference_weeks: int = Field(default=4, ge=1, le=52)
@@ -51,7 +50,7 @@ class Drift(Frozen):
 
 class Quality(Frozen):
     """
-    Which metrics are followed once labels arrive, and when they are too low.
+    When the metrics of scored days, once labels arrive, are too low.
 
     A metric is taken over ``window_days`` together. A day's labels are due ``delay_days`` after its
     end, and may still come, or come again, for ``lookback_days``. Too few of them, less than
@@ -62,7 +61,6 @@ class Quality(Frozen):
     days show that it fell, is red.
     """
 
-    metrics: tuple[Metric, ...] | None = None
     window_days: PositiveDayCount = 7
     lookback_days: PositiveDayCount = 28
     delay_days: DayCount = 1
