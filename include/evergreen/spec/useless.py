@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from evergreen.spec.checks import least_hours_between
 
-if TYPE_CHECKING:
-    from evergreen.spec.model import ModelSpec
+#: A ``ModelSpec``, whose module imports this one.
+ModelSpec = Any
 
 
 class _Setting(NamedTuple):
