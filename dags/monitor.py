@@ -55,7 +55,7 @@ def monitor(spec: ModelSpec) -> None:
     @dag(
         dag_id=f"{spec.model}__monitor",
         description=f"Monitor {spec.model}, and request a retrain when needed",
-        schedule=CronDataIntervalTimetable(spec.schedule, timezone=spec.timezone),
+        schedule=CronDataIntervalTimetable(spec.schedule_of("monitor"), timezone=spec.timezone),
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,
         allowed_run_types=allowed_run_types(),

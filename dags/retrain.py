@@ -65,7 +65,9 @@ def retrain(spec: ModelSpec) -> None:
         dag_id=f"{spec.model}__retrain",
         description=f"Retrain {spec.model} and promote it if it is better",
         schedule=AssetOrTimeSchedule(
-            timetable=CronDataIntervalTimetable(spec.schedule, timezone=spec.timezone),
+            timetable=CronDataIntervalTimetable(
+                spec.schedule_of("retrain"), timezone=spec.timezone
+            ),
             assets=[retrain_request(spec)],
         ),
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),

@@ -1,18 +1,21 @@
 """
 # Score
 
-Every day, score the newest whole day with the version that was champion before it began.
+Score every UTC day that ended since the run before, each with the version that was champion before the day
+began. Whatever the schedule and the time zone, each day is scored by exactly one run; days that an outage left
+out are scored by the next scheduled run once their data have landed.
 
 | | |
 |---|---|
-| **Reads** | raw partitions of one day; the ledger and the version it names |
+| **Reads** | raw partitions of the days; the ledger and the version it names |
 | **Writes** | `predictions/<model>/<day>/` in the object store, stamped with version and digest |
-| **Safe to re-run** | Yes. Exactly that day is replaced, with the same bytes. |
+| **Safe to re-run** | Yes. Exactly those days are replaced, with the same bytes. |
 | **Safe to backfill** | Yes. A past day is scored by the version that served then, never by a later one. |
 
 **When it fails**
 
 * `extract_data` (models that read a database): a day has no row, or the query cannot be run; the log says which.
+* `wait_for_data` skipped: no UTC day ended in the run's data interval.
 * `wait_for_data`: a partition is missing; the log names day and path. Land it, then clear the task.
 * `validate_data`: the data violates its contract; the log names the rule. Land the day again.
 * `score_partition` failed: no version was ever promoted. Run the model's retrain first.
@@ -44,7 +47,7 @@ def score(spec: ModelSpec) -> None:
     @dag(
         dag_id=f"{spec.model}__score",
         description=f"Score the newest day with the champion of {spec.model}",
-        schedule=CronDataIntervalTimetable(spec.schedule, timezone=spec.timezone),
+        schedule=CronDataIntervalTimetable(spec.schedule_of("score"), timezone=spec.timezone),
         start_date=pendulum.datetime(*spec.start_date.timetuple()[:3], tz=spec.timezone),
         catchup=False,
         allowed_run_types=allowed_run_types(),
@@ -70,6 +73,7 @@ def score(spec: ModelSpec) -> None:
         score_day = ScorePartitionOperator(
             task_id="score_partition",
             model=spec.model,
+            run=wait.output,
             validation=validate.output,
             inlets=[champion(spec)],
             outlets=[predictions(spec)],

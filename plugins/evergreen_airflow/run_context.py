@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from evergreen.data.window import start_of
 from evergreen.errors import AsOfError
+from evergreen.spec.checks import FIRST_DATE, LAST_DATE
 from evergreen_airflow.params import REASON
 
 if TYPE_CHECKING:
@@ -48,6 +50,20 @@ def as_of_of(context: Context, *, now: datetime) -> datetime:
     return as_of
 
 
+def first_day_of(context: Context) -> date | None:
+    """
+    Return the first UTC day that ends within the data interval of the run; None without one.
+
+    The intervals of a schedule follow each other without a gap, so each day ends in exactly one of
+    them: none where clocks go forward at midnight, two where they go back, seven in a week's.
+    """
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    if context["params"].get("as_of") or start is None or end is None:
+        return None
+    first: date = start.astimezone(UTC).date()
+    return first
+
+
 def as_of_or_now(context: Context, *, now: datetime) -> datetime:
     """
     Return the ``as_of`` param of a run made by hand, or *now*: acting on the present needs no date.
@@ -84,6 +100,10 @@ def range_of(context: Context) -> tuple[datetime, datetime]:
     first, last = (_parse_date(context["params"][name]) for name in ("first", "last"))
     if last < first:
         raise AsOfError(f"The range ends on {last} and begins on {first}. Turn it round.")
+    if last >= (today := datetime.now(UTC).date()):
+        raise AsOfError(
+            f"The range ends on {last}, and {today} is not over. End it on a day that has passed."
+        )
     return start_of(first), start_of(last + timedelta(days=1)) - timedelta(microseconds=1)
 
 
@@ -143,7 +163,7 @@ def parse_instant(text: str) -> datetime:
     """
     Return the instant *text* names, in UTC.
 
-    :raises AsOfError: If it is not ISO 8601 with a time zone.
+    :raises AsOfError: If it is not ISO 8601 with a time zone, or in no year that data can be of.
     """
     try:
         found = datetime.fromisoformat(text)
@@ -153,6 +173,11 @@ def parse_instant(text: str) -> datetime:
         raise AsOfError(
             f"as_of {text!r} is not an instant with a time zone. Expected for example "
             "2013-07-01T00:00:00Z."
+        )
+    if not FIRST_DATE.year < found.year < LAST_DATE.year:  # at its edge there is no other zone
+        raise AsOfError(
+            f"as_of {text!r} lies outside the years {FIRST_DATE.year + 1} to {LAST_DATE.year - 1}. "
+            "Nothing was done. Start a new run with an instant of the data."
         )
     return found.astimezone(UTC)
 
@@ -176,9 +201,15 @@ def _refuse_backfill_at_one_instant(context: Context) -> None:
 
 def _parse_date(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except (TypeError, ValueError):
         raise AsOfError(f"{text!r} is no date. Expected for example 2013-07-01.") from None
+    if not FIRST_DATE.year < found.year < LAST_DATE.year:
+        raise AsOfError(
+            f"{text!r} lies outside the years {FIRST_DATE.year + 1} to {LAST_DATE.year - 1}. "
+            "Nothing was done. Start a new run with dates of the data."
+        )
+    return found
 
 
 def validate_conf(context: Context) -> None:
@@ -194,7 +225,12 @@ def validate_conf(context: Context) -> None:
     known = sorted({*context["dag"].params, *context["task"].params})
     if len(str(conf)) > MAX_CONF_CHARS:
         raise AsOfError(f"The run's configuration is longer than {MAX_CONF_CHARS} characters.")
-    if unknown := sorted(set(conf) - set(known)):
+    if not isinstance(conf, Mapping):
+        raise AsOfError(
+            f"The run's configuration is a {type(conf).__name__}; expected keys with values, for "
+            'example {"as_of": "2013-07-01T00:00:00Z"}. Nothing was done.'
+        )
+    if unknown := sorted(str(key) for key in conf if key not in known):
         close = {key: get_close_matches(key, known, n=1) for key in unknown}
         meant = [f"{key!r}: did you mean {found[0]!r}?" for key, found in close.items() if found]
         raise AsOfError(
@@ -206,6 +242,28 @@ def validate_conf(context: Context) -> None:
                 ]
             )
         )
+    if ignored := sorted(key for key in conf if context["params"].get(key) != conf[key]):
+        raise AsOfError(
+            f"Airflow did not pass on {ignored} of the run's configuration. Nothing was done. Set "
+            "[core] dag_run_conf_overrides_params to True, its default, and start a new run."
+        )
+
+
+def number_of(context: Context, param: str) -> int | None:
+    """
+    Return a whole number that the run gives, as ``5`` or ``5.0``; None if it gives none.
+
+    :raises AsOfError: If it is no whole number.
+    """
+    value: Any = context["params"].get(param)
+    if value in (None, ""):
+        return None
+    try:
+        if float(value) != (number := int(float(value))):
+            raise ValueError(value)
+    except (TypeError, ValueError, OverflowError):
+        raise AsOfError(f"{param} {value!r} is no whole number, expected for example 5.") from None
+    return number
 
 
 def _newest_event(context: Context) -> dict[str, Any]:

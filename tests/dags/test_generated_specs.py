@@ -41,6 +41,7 @@ FULL = yaml.safe_load(
     """
 timezone: Europe/Berlin
 seed: 3
+schedules: {score: "0 7 * * *"}
 limits: [Judges New York only.]
 window: {train_days: 60, validation_days: 7, gap_days: 1, test_days: 7, label_delay_days: 0}
 trusted_types: [numpy.dtype]
@@ -56,7 +57,7 @@ scoring: {sql: {connection: warehouse, table: public.scores}}
 drift: {columns: [hour], weights: {hour: 2}, persistence: [3, 5], cool_down_days: 7}
 quality: {window_days: 7, lookback_days: 28, floors: {roc_auc: 0.5}}
 service: {p95_ms: 250, max_skew: 0.01}
-staleness: {champion_days: 30, data_days: 60, max_loss: 0.01}
+staleness: {champion_days: 30, max_loss: 0.01}
 alerts: {connections: [mail], late_after_hours: 4}
 retention: {delete: true, versions: 60, reports_days: 365}
 """

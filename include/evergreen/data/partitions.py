@@ -97,17 +97,26 @@ def open_partition(part: Partition, data: bytes) -> pa.Table:
 Scope = Literal["training", "scoring", "monitoring"]
 
 
-def days_needed(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> DayRange:
-    """Return the days whose examples a run at *as_of* needs."""
+def days_needed(
+    spec: ModelSpec, *, as_of: datetime, scope: Scope, first_day: date | None = None
+) -> DayRange:
+    """
+    Return the days whose examples a run at *as_of* needs.
+
+    :param first_day: The first day that a score run answers for; None is the newest only.
+    """
     if scope == "training":
         return training_window(as_of, spec.window).days
     day = scoring_day(as_of)
-    return DayRange(first=day, end=day + timedelta(days=1))
+    first = first_day if scope == "scoring" and first_day is not None else day
+    return DayRange(first=first, end=day + timedelta(days=1))
 
 
-def partitions_of(spec: ModelSpec, *, as_of: datetime, scope: Scope) -> list[Partition]:
+def partitions_of(
+    spec: ModelSpec, *, as_of: datetime, scope: Scope, first_day: date | None = None
+) -> list[Partition]:
     """Return all that a run at *as_of* waits for; monitoring wants the day's predictions too."""
-    parts = needed(spec, days=days_needed(spec, as_of=as_of, scope=scope))
+    parts = needed(spec, days=days_needed(spec, as_of=as_of, scope=scope, first_day=first_day))
     if scope == "monitoring":
         day = scoring_day(as_of)
         key = layout.predictions_manifest(spec.model, day)

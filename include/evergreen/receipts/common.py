@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from evergreen.values import Frozen
@@ -19,12 +19,17 @@ class ObjectRef(Frozen):
 
 
 class RunReceipt(Frozen):
-    """The instant a run lives at, resolved once and passed on."""
+    """
+    The instant a run lives at, resolved once and passed on.
+
+    ``first_day``: the first of the days that a score run answers for; None is the newest only.
+    """
 
     model: str
     as_of: datetime
     reason: str
     partitions: int
+    first_day: date | None = None
 
 
 class Check(Frozen):

@@ -69,7 +69,7 @@ class PredictionsManifest(Frozen):
 
 
 class ScoringReceipt(Frozen):
-    """One partition has predictions."""
+    """One partition has predictions, and so have ``earlier_days`` that the same run scored."""
 
     model: str
     as_of: datetime
@@ -79,3 +79,4 @@ class ScoringReceipt(Frozen):
     rows: int
     mean_scores: dict[str, float]
     quarantined: tuple[Quarantined, ...] = ()
+    earlier_days: tuple[date, ...] = ()

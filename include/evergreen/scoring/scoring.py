@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,14 @@ import pandas as pd
 
 from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.data.prepared_days import Verdicts, load_prepare, prepare_day
-from evergreen.data.validation import load_verdicts
+from evergreen.data.validation import day_verdicts, load_verdicts
 from evergreen.data.window import scoring_day
-from evergreen.errors import ArtifactError
+from evergreen.errors import (
+    ArtifactError,
+    DataContractError,
+    MissingPartitionError,
+    NoChampionError,
+)
 from evergreen.modeling.artifacts import load_model
 from evergreen.modeling.prediction import are_sound, predict
 from evergreen.receipts.data import (
@@ -35,6 +41,12 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
+log = logging.getLogger(__name__)
+
+#: So many days back a scheduled run looks for days that no run has scored.
+MISSED_DAYS = 31
+
+
 def load_scorer(
     client: MlflowClient, spec: ModelSpec, champion_entry: ledger_store.LedgerEntry
 ) -> Pipeline:
@@ -53,20 +65,53 @@ def score_partition(
     *,
     as_of: datetime,
     validation: ValidationReceipt,
+    day: date | None = None,
 ) -> ScoringReceipt:
     """
-    Write predictions for the newest whole day at *as_of*, replacing exactly that partition.
+    Write predictions for *day*, by default the newest whole day at *as_of*.
+
+    Exactly that partition is replaced.
 
     Safe to repeat: the same day, version and examples give the same bytes; readers start from
     ``manifest.json``, which is replaced last and in one step.
 
     :raises NoChampionError: If no version had been promoted before the day began.
     """
-    spec, day = workspace.spec, scoring_day(as_of)
+    verdicts = load_verdicts(workspace.store, validation)
+    return _score_day(workspace, day or scoring_day(as_of), as_of=as_of, verdicts=verdicts)
+
+
+def score_missed_days(
+    workspace: Workspace, *, as_of: datetime, before: date
+) -> Iterator[ScoringReceipt]:
+    """
+    Score the days before *before* that no run has scored, newest first, as an outage leaves them.
+
+    Ends at the newest day that has predictions, at one that has not landed or breaks its contract,
+    which the log names, at the first champion, and after :data:`MISSED_DAYS` days.
+    """
+    spec, day = workspace.spec, before
+    for _ in range(MISSED_DAYS):
+        day -= timedelta(days=1)
+        if workspace.store.head(layout.predictions_manifest(spec.model, day)) is not None:
+            return
+        try:
+            verdicts = day_verdicts(workspace.store, spec, day)
+            yield _score_day(workspace, day, as_of=as_of, verdicts=verdicts)
+        except NoChampionError:
+            return
+        except (DataContractError, MissingPartitionError) as error:
+            log.warning("%s was not scored by its own run, nor by this one: %s", day, error)
+            return
+
+
+def _score_day(
+    workspace: Workspace, day: date, *, as_of: datetime, verdicts: Verdicts
+) -> ScoringReceipt:
+    spec = workspace.spec
     ledger = ledger_store.read_ledger(workspace.store, spec.model)
     champion_entry = scorer_of(ledger, day, as_of=as_of)
     model = load_scorer(workspace.client, spec, champion_entry)
-    verdicts = load_verdicts(workspace.store, validation)
     prepared, _ = prepare_day(
         workspace.store, spec, day=day, verdicts=verdicts, prepare=load_prepare(spec.model)
     )

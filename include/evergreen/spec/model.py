@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,11 +23,17 @@ from evergreen.values import Frozen
 MODEL_NAME = r"[a-z][a-z0-9_]{0,62}"
 #: Airflow runs one task for each, and at most 1,024 of one kind.
 MAX_CANDIDATES = 1_000
+#: The workflows that start by a schedule of the model.
+Workflow = Literal["retrain", "score", "monitor"]
 Slug = Annotated[str, Field(pattern=f"^{MODEL_NAME}$")]
 
 
 class ModelSpec(Frozen):
-    """One model, end to end. Every operator takes its name and reads the rest here."""
+    """
+    One model, end to end. Every operator takes its name and reads the rest here.
+
+    ``schedule`` is when retrain, score and monitor start; ``schedules`` gives one of them another.
+    """
 
     model: Slug
     description: str = Field(min_length=1, max_length=5_000)
@@ -36,6 +42,7 @@ class ModelSpec(Frozen):
     limits: Annotated[tuple[str, ...], Field(max_length=100)] = ()
 
     schedule: Schedule = "0 6 * * *"
+    schedules: dict[Workflow, Schedule] = Field(default_factory=dict)
     start_date: StartDate
     timezone: TimeZone = "UTC"
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -59,6 +66,10 @@ class ModelSpec(Frozen):
     staleness: Staleness = Staleness()
     alerts: Alerts = Alerts()
     retention: Retention = Retention()
+
+    def schedule_of(self, workflow: Workflow) -> str:
+        """Return when *workflow* starts: its own schedule, or the one for all."""
+        return self.schedules.get(workflow, self.schedule)
 
     @property
     def metric(self) -> Metric:

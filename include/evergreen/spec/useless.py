@@ -101,10 +101,11 @@ def _is_set(spec: ModelSpec, key: str) -> bool:
 
 
 def _impossible(spec: ModelSpec) -> Iterator[str]:
-    if spec.deployment.answer_hours > (least := least_hours_between(spec.schedule)):
+    schedule = spec.schedule_of("retrain")
+    if spec.deployment.answer_hours > (least := least_hours_between(schedule)):
         yield (
             f"deployment: people and stages may take {spec.deployment.answer_hours:g} hours, and "
-            f"the next run of schedule {spec.schedule!r}, which waits for them, begins after "
+            f"the next run of schedule {schedule!r}, which waits for them, begins after "
             f"{least:g}; shorten approval.within_hours or the stages"
         )
     if spec.drift.persistence[1] > spec.drift.history_days:

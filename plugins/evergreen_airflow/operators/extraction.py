@@ -10,7 +10,7 @@ from airflow.sdk import BaseHook
 from evergreen.data.partitions import Scope, days_needed
 from evergreen.spec import ModelSpec
 from evergreen_airflow.operators.base import ModelOperator
-from evergreen_airflow.run_context import as_of_of
+from evergreen_airflow.run_context import as_of_of, first_day_of
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ class ExtractDataOperator(ModelOperator):
         now = datetime.now(UTC)
         with self.task(context):
             as_of = as_of_of(context, now=now)
-            days = days_needed(self.spec, as_of=as_of, scope=self.scope)
+            days = days_needed(
+                self.spec, as_of=as_of, scope=self.scope, first_day=first_day_of(context)
+            )
             connection = BaseHook.get_hook(str(self.spec.source.connection))
             source = open_source(self.spec, connection)
             found = extract_days(self.store, self.spec, source, days=days, as_of=as_of)

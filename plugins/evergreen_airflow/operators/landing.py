@@ -63,7 +63,9 @@ class LandDaysOperator(BaseOperator):
         producer = importlib.import_module(self.producer)
         end = whole_days_end(as_of_of(context, now=datetime.now(UTC)))
         newest = end - timedelta(days=1)
-        first: date = max(newest - timedelta(days=int(self.history_days)), producer.FIRST_DAY)
+        first: date = max(
+            newest - timedelta(days=int(float(self.history_days))), producer.FIRST_DAY
+        )
         written: dict[str, int] = producer.land_days(
             self.store,
             list(DayRange(first=first, end=end)),

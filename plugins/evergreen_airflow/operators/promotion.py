@@ -14,7 +14,7 @@ from evergreen_airflow.hooks.registry import ModelRegistryHook
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.operators.deployment import DeployModelOperator
-from evergreen_airflow.run_context import actor_of, decision_id
+from evergreen_airflow.run_context import actor_of, decision_id, number_of
 from evergreen_airflow.task_log import log_checks, log_table
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class PromoteModelOperator(StageOperator):
         from evergreen.release.transfer import Environment
 
         params = context["params"]
-        to, asked = str(params["to"]), params["version"]
+        to, asked = str(params["to"]), number_of(context, "version")
         receipt = promote_version(
             Environment(name="this environment", store=self.store, client=self.client),
             Environment(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from evergreen.errors import ReproductionError
 from evergreen.receipts.operations import ReproductionReceipt
 from evergreen_airflow.operators.base import StageOperator
+from evergreen_airflow.run_context import number_of
 from evergreen_airflow.task_log import log_checks
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class ReproduceVersionOperator(StageOperator):
         """Reproduce, show both sides, and fail if the model or its numbers differ."""
         from evergreen.operations.reproduction import reproduce_version  # heavy: scikit-learn
 
-        receipt = reproduce_version(self.workspace, version=str(context["params"]["version"]))
+        receipt = reproduce_version(self.workspace, version=str(number_of(context, "version")))
         log_checks(self.log, f"Version {receipt.version}: now against then", receipt.checks)
         if not receipt.is_identical:
             differ = [check.name for check in receipt.checks if check.status == "failed"]

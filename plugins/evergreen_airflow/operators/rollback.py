@@ -10,7 +10,7 @@ from evergreen.receipts.release import RollbackReceipt
 from evergreen.release.rollback import roll_back_model
 from evergreen_airflow.assets import announce_champion
 from evergreen_airflow.operators.base import StageOperator
-from evergreen_airflow.run_context import actor_of, decision_id, serves_from_or_now
+from evergreen_airflow.run_context import actor_of, decision_id, number_of, serves_from_or_now
 from evergreen_airflow.task_log import log_table
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class RollBackModelOperator(StageOperator):
     def run_stage(self, context: Context) -> RollbackReceipt:
         """Roll back, tell downstream DAGs, and say what serves now and what was forced."""
         params, now = context["params"], datetime.now(UTC)
-        asked = params["version"]
+        asked = number_of(context, "version")
         receipt = roll_back_model(
             self.workspace,
             version=None if asked is None else str(asked),

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evergreen.errors import HeldError
+from evergreen.data.partitions import days_needed
+from evergreen.errors import HeldError, NoChampionError
+from evergreen.receipts.common import RunReceipt
 from evergreen.receipts.data import ScoringReceipt, ValidationReceipt
 from evergreen.registry.health_record import red_day, why_held
 from evergreen.spec.operations import SqlSink
@@ -22,21 +24,24 @@ if TYPE_CHECKING:
 
 class ScorePartitionOperator(StageOperator):
     """
-    Write predictions for the newest whole day with the version that was champion before it.
+    Write predictions for each day of the run with the version that was champion before that day.
 
-    Safe to retry: exactly that partition is replaced, by the same bytes. A day before the first
-    champion is skipped; without any champion the task fails.
+    Safe to retry: exactly those partitions are replaced, by the same bytes. A day before the first
+    champion is skipped; without any champion the task fails. A scheduled run also scores the days
+    before its own that no run has scored, if their data have landed.
 
+    :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
     :param validation: Receipt of ``validate_data``; pass its ``.output``. (templated)
     :return: A :class:`~evergreen.receipts.data.ScoringReceipt` as a plain dict.
     """
 
-    template_fields: Sequence[str] = ("model", "validation")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"validation": "json"}
+    template_fields: Sequence[str] = ("model", "run", "validation")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"run": "json", "validation": "json"}
     ui_color = "#efe6f7"
 
-    def __init__(self, *, validation: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, *, run: dict[str, Any], validation: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.run = run
         self.validation = validation
 
     def _hold(self, validation: ValidationReceipt) -> None:
@@ -54,14 +59,39 @@ class ScorePartitionOperator(StageOperator):
         self.log.warning("%s is red: %s", red.day, "; ".join(red.reasons))
 
     def run_stage(self, context: Context) -> ScoringReceipt:
-        """Score, then log the version and the result."""
-        from evergreen.scoring.scoring import score_partition  # heavy: pandas
+        """Score each day of the run, then what earlier runs missed; log version and result."""
+        from evergreen.scoring.scoring import score_missed_days, score_partition  # heavy: pandas
 
+        run = RunReceipt.model_validate(self.run)
         validation = ValidationReceipt.model_validate(self.validation)
-        skip_before_champion(self.store, self.spec, as_of=validation.as_of)
+        skip_before_champion(self.store, self.spec, as_of=run.as_of)
         if is_scheduled(context):
             self._hold(validation)
-        receipt = score_partition(self.workspace, as_of=validation.as_of, validation=validation)
+        days = list(
+            days_needed(self.spec, as_of=run.as_of, scope="scoring", first_day=run.first_day)
+        )
+        found = []
+        for day in reversed(days):
+            try:
+                receipt = score_partition(
+                    self.workspace, as_of=run.as_of, validation=validation, day=day
+                )
+            except NoChampionError as error:
+                self.log.info("%s and the days before it are not scored: %s", day, error)
+                break
+            found.append(receipt)
+            self._publish(receipt)
+        if is_scheduled(context):
+            missed = score_missed_days(self.workspace, as_of=run.as_of, before=days[0])
+            for receipt in missed:
+                self.log.warning("%s had been missed by earlier runs", receipt.day)
+                found.append(receipt)
+                self._publish(receipt)
+        newest, *earlier = found
+        return newest.model_copy(update={"earlier_days": tuple(r.day for r in earlier)})
+
+    def _publish(self, receipt: ScoringReceipt) -> None:
+        """Log what was scored, and copy it where the spec wants it too."""
         self.log.info(
             "%d predictions for %s by version %s", receipt.rows, receipt.day, receipt.version
         )
@@ -70,13 +100,12 @@ class ScorePartitionOperator(StageOperator):
             ("object", receipt.predictions.key),
             ("sha256", receipt.predictions.sha256[:12]),
         ]
-        log_table(self.log, "Predictions", ("what", "value"), rows)
+        log_table(self.log, f"Predictions of {receipt.day}", ("what", "value"), rows)
         if receipt.quarantined:
             left_out = [(q.rows, q.table, q.reason) for q in receipt.quarantined]
             log_table(self.log, "Not scored, in quarantine", ("rows", "table", "reason"), left_out)
         if sink := self.spec.scoring.sql:
             self._copy(receipt, sink)
-        return receipt
 
     def _copy(self, receipt: ScoringReceipt, sink: SqlSink) -> None:
         from evergreen.scoring.sql_sink import copy_predictions

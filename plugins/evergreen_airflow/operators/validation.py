@@ -23,8 +23,8 @@ class ValidateDataOperator(StageOperator):
     Safe to retry: a day's verdict is kept, and the same bytes give the same verdict.
 
     :param run: Receipt of ``wait_for_data``; pass its ``.output``. (templated)
-    :param scope: ``training`` for the whole window; ``scoring`` and ``monitoring`` for one day, of
-        which no label is asked.
+    :param scope: ``training`` for the whole window; ``scoring`` for the days of the run and
+        ``monitoring`` for the newest one, of which no label is asked.
     :return: A :class:`~evergreen.receipts.data.ValidationReceipt` as a plain dict.
     """
 
@@ -39,8 +39,9 @@ class ValidateDataOperator(StageOperator):
 
     def run_stage(self, context: Context) -> ValidationReceipt:
         """Validate, then say what was read and what was put aside."""
-        as_of = RunReceipt.model_validate(self.run).as_of
-        days = days_needed(self.spec, as_of=as_of, scope=self.scope)
+        run = RunReceipt.model_validate(self.run)
+        as_of = run.as_of
+        days = days_needed(self.spec, as_of=as_of, scope=self.scope, first_day=run.first_day)
         receipt = validate_window(
             self.store, self.spec, as_of=as_of, days=days, serving=self.scope != "training"
         )

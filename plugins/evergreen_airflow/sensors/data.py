@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evergreen.data.partitions import Partition, Scope, explain_missing, missing, partitions_of
+from evergreen.data.partitions import (
+    Partition,
+    Scope,
+    days_needed,
+    explain_missing,
+    missing,
+    partitions_of,
+)
 from evergreen.data.window import scoring_day, training_window
 from evergreen.receipts.common import RunReceipt
 from evergreen.registry import ledger as ledger_store
 from evergreen.spec import ModelSpec, load_spec
 from evergreen.storage.base import ObjectStore
 from evergreen_airflow.hooks.storage import ObjectStoreHook
-from evergreen_airflow.run_context import as_of_of, parse_instant, reason_of
+from evergreen_airflow.run_context import as_of_of, first_day_of, parse_instant, reason_of
 from evergreen_airflow.task import airflow_task
 from evergreen_airflow.task_log import log_table
 from evergreen_airflow.triggers.data import PartitionsTrigger
@@ -52,8 +59,9 @@ class WaitForDataSensor(BaseSensorOperator):
     Safe to retry: it only looks.
 
     :param model: Name of the model. (templated)
-    :param scope: ``training`` waits for the whole window, ``scoring`` for one day, ``monitoring``
-        for its predictions too, if anything could make them.
+    :param scope: ``training`` waits for the whole window, ``scoring`` for the days that ended in
+        the run's data interval, ``monitoring`` for the newest of them and its predictions, if
+        anything could make them.
     :param store_conn_id: Connection to the object store.
     :return: A :class:`~evergreen.receipts.common.RunReceipt` as a plain dict.
     """
@@ -86,7 +94,8 @@ class WaitForDataSensor(BaseSensorOperator):
             as_of, spec = as_of_of(context, now=now), load_spec(self.model)
             if self.scope == "monitoring":
                 skip_before_champion(self.store, spec, as_of=as_of)
-            parts = partitions_of(spec, as_of=as_of, scope=self.scope)
+            first = self._first_day(context, as_of=as_of)
+            parts = partitions_of(spec, as_of=as_of, scope=self.scope, first_day=first)
             absent = list(missing(self.store, parts))
         self.log.info(
             "%s as of %s: needs %d partitions, %d are missing",
@@ -110,6 +119,20 @@ class WaitForDataSensor(BaseSensorOperator):
             )
         return self._receipt(context, as_of=as_of, partitions=len(parts))
 
+    def _first_day(self, context: Context, *, as_of: datetime) -> date | None:
+        """
+        Return the first day that a score run answers for; None is the newest only.
+
+        :raises AirflowSkipException: If no day ended within the run's data interval.
+        """
+        first = first_day_of(context) if self.scope == "scoring" else None
+        if first is not None and first > scoring_day(as_of):
+            raise AirflowSkipException(
+                f"No UTC day ended between {context['data_interval_start']} and "
+                f"{context['data_interval_end']}. The runs beside this one score all days."
+            )
+        return first
+
     def finish(self, context: Context, event: dict[str, Any], as_of: str) -> dict[str, Any]:
         """
         Go on after the wait.
@@ -118,7 +141,8 @@ class WaitForDataSensor(BaseSensorOperator):
         """
         spec, instant = load_spec(self.model), parse_instant(as_of)
         with airflow_task(self, context, model=self.model, store=lambda: self.store):
-            parts = partitions_of(spec, as_of=instant, scope=self.scope)
+            first = self._first_day(context, as_of=instant)
+            parts = partitions_of(spec, as_of=instant, scope=self.scope, first_day=first)
             if absent := list(missing(self.store, parts)):
                 hours = spec.source.wait_hours
                 raise explain_missing(absent, store_uri=self.store.uri, waited_hours=hours)
@@ -126,7 +150,11 @@ class WaitForDataSensor(BaseSensorOperator):
 
     def _receipt(self, context: Context, *, as_of: datetime, partitions: int) -> dict[str, Any]:
         receipt = RunReceipt(
-            model=self.model, as_of=as_of, reason=reason_of(context), partitions=partitions
+            model=self.model,
+            as_of=as_of,
+            reason=reason_of(context),
+            partitions=partitions,
+            first_day=self._first_day(context, as_of=as_of),
         )
         log_table(self.log, "What this run is", ("what", "value"), self._summary_rows(receipt))
         return receipt.model_dump(mode="json")
@@ -148,7 +176,8 @@ class WaitForDataSensor(BaseSensorOperator):
                 ("judge on", window.test),
             ]
         verb = "score" if self.scope == "scoring" else "watch"
-        return [*rows, (verb, scoring_day(receipt.as_of))]
+        days = days_needed(spec, as_of=receipt.as_of, scope=self.scope, first_day=receipt.first_day)
+        return [*rows, (verb, days if len(days) > 1 else days.first)]
 
     def _log_missing(self, absent: list[Partition], *, deadline: datetime) -> None:
         rows = [(part.day, part.table, part.key) for part in absent[:20]]

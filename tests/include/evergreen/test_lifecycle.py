@@ -20,7 +20,7 @@ from evergreen.modeling.artifacts import load_model
 from evergreen.modeling.training import train_candidate
 from evergreen.reporting.drift_report import report_drift
 from evergreen.reporting.evidently_report import harmless
-from evergreen.scoring.scoring import score_partition
+from evergreen.scoring.scoring import score_missed_days, score_partition
 from evergreen.spec.modeling import CandidateSpec, Search
 from evergreen.workspace import Workspace
 
@@ -314,6 +314,21 @@ def score(night: Night, as_of: datetime):
     return score_partition(
         Workspace(night.store, night.client, night.spec), as_of=as_of, validation=validation
     )
+
+
+def test_days_that_an_outage_left_out_are_scored_later(night):
+    """Three days without a run: the next one scores them too, and a second time none is left."""
+    night.deployment()
+    workspace = Workspace(night.store, night.client, night.spec)
+    after = (AS_OF + timedelta(days=3)).date()
+    score(night, AS_OF + timedelta(days=1))
+
+    found = list(score_missed_days(workspace, as_of=AS_OF + timedelta(days=4), before=after))
+    again = list(score_missed_days(workspace, as_of=AS_OF + timedelta(days=4), before=after))
+
+    assert [receipt.day for receipt in found] == [after - timedelta(days=n) for n in (1, 2)]
+    assert all(receipt.version == "1" and receipt.rows for receipt in found)
+    assert again == []
 
 
 def _die(*_, **__):

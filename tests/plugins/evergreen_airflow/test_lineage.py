@@ -86,7 +86,7 @@ def test_what_one_stage_writes_the_next_one_reads(connected, spec):
 
 def test_a_version_is_written_by_its_registration_and_read_by_a_scoring(connected, spec):
     ref = ObjectRef(key=f"predictions/{spec.model}/d/p.parquet", sha256="0" * 64, size=9)
-    score = ScorePartitionOperator(task_id="t", model=spec.model, validation={})
+    score = ScorePartitionOperator(task_id="t", model=spec.model, run={}, validation={})
     score.receipt = ScoringReceipt(
         model=spec.model,
         as_of=AS_OF,

@@ -6,21 +6,30 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from airflow.timetables.base import TimeRestriction
+from airflow.timetables.interval import CronDataIntervalTimetable
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from evergreen.data.partitions import days_needed
 from evergreen.errors import AsOfError
+from evergreen.spec import load_spec
 from evergreen_airflow.run_context import (
     actor_of,
     as_of_of,
     as_of_or_now,
     decision_id,
+    first_day_of,
     is_backfill,
     is_scheduled,
+    number_of,
     range_of,
     reason_of,
 )
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 NIGHT = datetime(2026, 11, 24, 6, tzinfo=UTC)
+SAMPLE = "flight_delay"
 
 
 def context(*, kind="manual", conf=None, interval=None, events=(), **params):
@@ -166,3 +175,104 @@ def test_every_try_of_a_run_has_one_identity_and_no_other_run_has_it():
 def test_a_backfill_is_known_by_its_kind():
     assert is_backfill(context(kind="backfill"))
     assert not is_backfill(context(kind="scheduled"))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-12:00",
+        "1969-12-31T00:00:00Z",
+        "2200-01-01T00:00:00Z",
+    ],
+)
+def test_an_instant_of_no_data_is_refused_at_once(asked):
+    with pytest.raises(AsOfError, match="lies outside the years"):
+        as_of_of(context(as_of=asked), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "says"),
+    [
+        ("0001-01-01", "2013-05-01", "lies outside the years"),
+        ("2013-05-01", "9999-12-31", "lies outside the years"),
+        ("2013-05-01", "2150-01-01", "is not over"),
+    ],
+)
+def test_a_range_beyond_all_data_is_refused(first, last, says):
+    with pytest.raises(AsOfError, match=says):
+        range_of(context(first=first, last=last))
+
+
+@pytest.mark.parametrize("conf", [["as_of"], "as_of", 7])
+def test_a_configuration_that_is_no_mapping_is_refused(conf):
+    run = context()
+    run["dag_run"].conf = conf
+
+    with pytest.raises(AsOfError, match="expected keys with values"):
+        as_of_of(run, now=NOW)
+
+
+def test_a_configuration_that_airflow_did_not_pass_on_is_refused():
+    """With dag_run_conf_overrides_params off, a dry run would be a real one."""
+    run = context(conf={"dry_run": True})
+    run["params"]["dry_run"] = False
+
+    with pytest.raises(AsOfError, match="dag_run_conf_overrides_params"):
+        as_of_of(run, now=NOW)
+
+
+@pytest.mark.parametrize("value", [5, 5.0, "5", "5.0"])
+def test_a_whole_number_is_one_however_it_is_written(value):
+    assert number_of(context(version=value), "version") == 5
+
+
+@pytest.mark.parametrize("value", ["five", 5.5, [5], "1e400", "nan"])
+def test_what_is_no_whole_number_is_refused(value):
+    with pytest.raises(AsOfError, match="no whole number"):
+        number_of(context(version=value), "version")
+
+
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]
+DAYS = ["* * *", "* * 1-5", "* * 0", "1 * *", "L * *", "*/3 * *"]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    minute=st.integers(0, 59),
+    hour=st.integers(0, 23),
+    days=st.sampled_from(DAYS),
+    zone=st.sampled_from([*ZONES, "America/Santiago", "Pacific/Apia", "Africa/Cairo"]),
+    year=st.integers(2010, 2026),
+)
+def test_each_day_is_scored_by_exactly_one_run(minute, hour, days, zone, year):
+    """Property: a year of any schedule in any time zone leaves out and repeats no UTC day."""
+    timetable, spec = CronDataIntervalTimetable(f"{minute} {hour} {days}", zone), load_spec(SAMPLE)
+    begin = datetime(year, 1, 1, tzinfo=UTC)
+    restriction = TimeRestriction(earliest=begin, latest=None, catchup=True)
+    interval, scored = None, []
+    for _ in range(370):
+        run = timetable.next_dagrun_info(
+            last_automated_data_interval=interval, restriction=restriction
+        )
+        interval = run.data_interval
+        asked = context(kind="scheduled", interval=(interval.start, interval.end))
+        needed = days_needed(
+            spec,
+            as_of=as_of_of(asked, now=datetime(2100, 1, 1, tzinfo=UTC)),
+            scope="scoring",
+            first_day=first_day_of(asked),
+        )
+        scored += list(needed)
+        if interval.end > begin + timedelta(days=366):
+            break
+
+    assert scored == [scored[0] + timedelta(days=n) for n in range(len(scored))]
+    assert len(scored) >= 300
+
+
+def test_a_run_for_an_instant_scores_one_day():
+    run = context(interval=(NIGHT - timedelta(days=7), NIGHT), as_of=NIGHT.isoformat())
+
+    assert first_day_of(run) is None
