@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from datetime import date
 
+from evergreen.data.day_validation import DayVerdict, day_verdicts, is_open
 from evergreen.data.prepared_days import PreparedDay, load_prepare, prepare_day
-from evergreen.data.validation import DayVerdict, day_verdicts
 from evergreen.data.window import DayRange
-from evergreen.errors import DataContractError
+from evergreen.errors import CandidateError, DataContractError
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 from evergreen.values import Frozen
@@ -28,7 +28,8 @@ def landed_days(store: ObjectStore, spec: ModelSpec, *, days: DayRange) -> dict[
     Return those of *days* that can be used, oldest first.
 
     A past that is not whole is no reason to stop looking at the present: days that are missing or
-    break their contract are left out and counted in the log; their own nights have failed.
+    break their contract are left out and counted in the log; their own nights have failed. Closed
+    days are left out.
     """
     prepare = load_prepare(spec.model)
     found: dict[date, LandedDay] = {}
@@ -37,8 +38,10 @@ def landed_days(store: ObjectStore, spec: ModelSpec, *, days: DayRange) -> dict[
     for day in days:
         try:
             verdicts = day_verdicts(store, spec, day)
+            if not is_open(spec, day, verdicts):
+                continue
             prepared, is_new = prepare_day(store, spec, day=day, verdicts=verdicts, prepare=prepare)
-        except DataContractError:
+        except (DataContractError, CandidateError):
             left_out.append(day)
             continue
         found[day] = LandedDay(prepared=prepared, raw_columns=_raw_columns(verdicts, day))

@@ -16,6 +16,9 @@ from evergreen.storage.base import ObjectStore
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: A key of a Parquet file's metadata: the file has no row because nothing happened on its day.
+CLOSED_MARK = b"evergreen.closed"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
@@ -37,11 +40,12 @@ def partition(spec: ModelSpec, *, table: str, day: date) -> Partition:
 
 
 def needed(spec: ModelSpec, *, days: DayRange) -> list[Partition]:
-    """Return every partition that preparing *days* reads, oldest first."""
+    """Return every partition that preparing *days* reads, oldest first; closed days have none."""
     found = [
         partition(spec, table=name, day=day)
         for name, table in spec.raw_tables.items()
         for day in DayRange(first=days.first - timedelta(days=table.lookback_days), end=days.end)
+        if day not in spec.source.closed
     ]
     return sorted(found, key=lambda p: (p.day, p.table))
 
@@ -73,7 +77,9 @@ def open_partition(part: Partition, data: bytes) -> pa.Table:
     """
     Return the rows of *part*.
 
-    :raises DataContractError: If *data* is not Parquet, or holds no row.
+    No row is right only where the producer says that the day is closed.
+
+    :raises DataContractError: If *data* is not Parquet, or holds no row and does not say why.
     """
     import pyarrow as pa  # heavy, and only tasks read partitions
 
@@ -86,12 +92,19 @@ def open_partition(part: Partition, data: bytes) -> pa.Table:
             f"{part} cannot be read: found {len(data)} bytes that are not a whole Parquet file "
             f"({error}). Land the day again, then clear this task."
         ) from error
-    if table.num_rows == 0:
+    if table.num_rows == 0 and not is_closed(table):
         raise DataContractError(
-            f"{part} is empty: found 0 rows, expected at least 1. A day without events must be "
-            "explained by its producer, not guessed here. Land the day again, then clear this task."
+            f"{part} is empty: found 0 rows, expected at least 1. Whether nothing happened or the "
+            "data are lost is not known here. Land the day again; or, if there was nothing, name "
+            "the day in source.closed of model.yaml, or let the producer write the key "
+            f"{CLOSED_MARK.decode()} into the file's metadata. Then clear this task."
         )
     return table
+
+
+def is_closed(table: pa.Table) -> bool:
+    """Return whether the producer says that there was nothing on the day of *table*."""
+    return table.num_rows == 0 and CLOSED_MARK in (table.schema.metadata or {})
 
 
 Scope = Literal["training", "scoring", "monitoring"]

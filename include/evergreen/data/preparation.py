@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from evergreen.data import examples
+from evergreen.data.day_validation import is_open
 from evergreen.data.parquet import from_parquet
 from evergreen.data.prepared_days import (
     PreparedDay,
@@ -94,6 +95,8 @@ def _window_days(
     made = 0
     for segment in SEGMENTS:
         for day in getattr(window, segment):
+            if not is_open(spec, day, verdicts):
+                continue
             prepared, is_new = prepare_day(store, spec, day=day, verdicts=verdicts, prepare=prepare)
             known = _known_at(store, spec, prepared, as_of=window.as_of)
             entries.append(

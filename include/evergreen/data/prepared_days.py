@@ -15,10 +15,10 @@ from datetime import date, timedelta
 import pandas as pd
 
 from evergreen.data import examples
+from evergreen.data.day_validation import DayVerdict
 from evergreen.data.parquet import to_parquet
 from evergreen.data.partitions import open_partition, partition
 from evergreen.data.raw_rows import PANDAS_TYPES, concat_days, keep_sound, raw_frame
-from evergreen.data.validation import DayVerdict
 from evergreen.data.window import DayRange
 from evergreen.digests import prepare_digest
 from evergreen.errors import CandidateError, DataContractError, EvergreenError
@@ -184,6 +184,7 @@ def _cache_key(spec: ModelSpec, *, day: date, verdicts: Verdicts) -> str:
         for d in DayRange(
             first=day - timedelta(days=rule.lookback_days), end=day + timedelta(days=1)
         )
+        if d not in spec.source.closed
     ]
     columns = canonical_json(spec.examples.model_dump(mode="json"))
     return digest_of(EXAMPLES_FORMAT, prepare_digest(spec.model), columns, *used)
@@ -197,6 +198,8 @@ def _raw_rows(
     contract = spec.contract_of(table)
     frames: dict[date, pd.DataFrame] = {}
     for d in DayRange(first=day - lookback, end=day + timedelta(days=1)):
+        if d in spec.source.closed:
+            continue
         part, verdict = partition(spec, table=table, day=d), verdicts[table, d]
         data = store.get(part.key)
         if sha256_of(data) != verdict.raw_sha256:

@@ -1,61 +1,31 @@
-"""
-Hold the days of a window against the contract, each day once.
-
-A day's verdict is kept under the fingerprint of its raw object and the digest of its contract, so
-a night reads one new day and a corrected file is read again.
-"""
+"""Hold the days of a window against the contract: each day by itself, and beside its past."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from evergreen.data.partitions import Partition, explain_missing, needed, open_partition
+from evergreen.data.day_validation import DayVerdict, is_open, most_common, verdict_of
+from evergreen.data.partitions import needed, partition
 from evergreen.data.window import DayRange, start_of
 from evergreen.errors import DataContractError
-from evergreen.receipts.common import Check, ObjectRef
+from evergreen.receipts.common import Check
 from evergreen.receipts.data import ValidationReceipt
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import TableContract
 from evergreen.storage import layout
-from evergreen.storage.base import ObjectStore, sha256_of
-from evergreen.storage.records import (
-    canonical_json,
-    digest_of,
-    find_or_make,
-    put_once,
-    read_object,
-)
-from evergreen.values import Frozen
-
-if TYPE_CHECKING:
-    import pandas as pd
+from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import canonical_json, put_once, read_object
 
 log = logging.getLogger(__name__)
 
 #: With fewer days than this a median says little, and only ``min_rows`` guards the volume.
 MIN_VOLUME_DAYS = 7
-
-
-class DayVerdict(Frozen):
-    """What one day of one table held, and which of its rows must not be used."""
-
-    table: str
-    day: date
-    raw_key: str
-    raw_sha256: str
-    rows: int
-    broken: tuple[int, ...]
-    reasons: dict[str, int]
-    quarantine: ObjectRef | None
-    newest_event: datetime | None
-    columns: dict[str, str] = Field(default_factory=dict)
+#: With fewer of the same weekday all days are compared.
+MIN_SAME_WEEKDAYS = 4
 
 
 def validate_window(
@@ -75,12 +45,18 @@ def validate_window(
     days_read = 0
     partitions = needed(spec, days=days)
     for part in partitions:
-        verdict, is_new = _verdict_of(store, spec, part, serving=serving)
+        verdict, is_new = verdict_of(store, spec, part, serving=serving)
         verdicts.append(verdict)
         days_read += is_new
         if is_new and days_read % 20 == 0:
             log.info("validated %d new partitions, now at %s", days_read, part.day)
-    checks = [check for table in spec.tables for check in _table_checks(spec, table, verdicts)]
+    history = _history(store, spec, days) if serving else verdicts
+    checks = [
+        check
+        for table in spec.tables
+        for check in _table_checks(spec, table, verdicts, history=history, days=days)
+    ]
+    checks += _closed_days(spec, days, verdicts)
     _refuse_failed(spec, checks)
     record = put_once(
         store,
@@ -92,7 +68,7 @@ def validate_window(
         model=spec.model,
         as_of=as_of,
         record=record,
-        days=len({v.day for v in verdicts}),
+        days=len({v.day for v in verdicts if not v.closed}),
         days_read=days_read,
         rows=sum(v.rows for v in verdicts),
         quarantined=sum(len(v.broken) for v in verdicts),
@@ -109,113 +85,19 @@ def load_verdicts(
     return {(v.table, v.day): v for v in verdicts}
 
 
-def day_verdicts(
-    store: ObjectStore, spec: ModelSpec, day: date
-) -> dict[tuple[str, date], DayVerdict]:
-    """
-    Return the verdict on each partition that preparing *day* reads, without labels.
-
-    :raises DataContractError: If one breaks its contract.
-    :raises MissingPartitionError: If one is not there.
-    """
-    days = DayRange(first=day, end=day + timedelta(days=1))
-    found = [_verdict_of(store, spec, p, serving=True)[0] for p in needed(spec, days=days)]
-    return {(verdict.table, verdict.day): verdict for verdict in found}
-
-
-def _verdict_of(
-    store: ObjectStore, spec: ModelSpec, part: Partition, *, serving: bool
-) -> tuple[DayVerdict, bool]:
-    """
-    Return the verdict of *part*, and whether the partition had to be read for it.
-
-    A partition that holds its whole contract holds that of serving too, and is not read twice.
-    """
-    head = store.head(part.key)
-    if head is None:
-        raise explain_missing([part], store_uri=store.uri, waited_hours=0)
-    contract = canonical_json(spec.contract_of(part.table).model_dump(mode="json"))
-    folder = layout.validation_folder(spec.model, part.table, part.day)
-    key = f"{folder}/{digest_of(part.key, head.fingerprint, contract)}.json"
-    if store.head(key) is None and serving:
-        key = f"{folder}/{digest_of(part.key, head.fingerprint, contract, 'serving')}.json"
-    return find_or_make(
-        store, key, DayVerdict, lambda: _validate_partition(store, spec, part, serving=serving)
-    )
-
-
-def _validate_partition(
-    store: ObjectStore, spec: ModelSpec, part: Partition, *, serving: bool
-) -> DayVerdict:
-    # pandera takes seconds to import
-    from evergreen.data.contract import broken_rows, check_columns, serving_contract
-    from evergreen.data.parquet import to_parquet
-    from evergreen.data.personal_data import without_personal_values
-    from evergreen.data.raw_rows import raw_frame
-
-    contract = spec.contract_of(part.table)
-    data = store.get(part.key)
-    table = open_partition(part, data)
-    if serving:
-        contract = serving_contract(contract, table=table)
-    check_columns(table, contract=contract, part=part)
-    frame = raw_frame(table, contract=contract, part=part)
-    reasons = broken_rows(frame, contract=contract, part=part)
-    quarantine = None
-    if len(reasons):
-        rows = without_personal_values(frame.loc[reasons.index], contract)
-        quarantined = rows.assign(quarantine_reason=reasons)
-        folder = layout.quarantine_folder(spec.model, part.table, part.day)
-        quarantine = put_once(store, folder, to_parquet(quarantined), suffix=".parquet")
-    verdict = DayVerdict(
-        table=part.table,
-        day=part.day,
-        raw_key=part.key,
-        raw_sha256=sha256_of(data),
-        rows=len(frame),
-        broken=tuple(int(position) for position in reasons.index),
-        reasons={str(k): int(v) for k, v in reasons.value_counts().sort_index().items()},
-        quarantine=quarantine,
-        newest_event=_newest_event(frame.drop(index=reasons.index), contract),
-        columns={field.name: str(field.type) for field in table.schema},
-    )
-    _refuse_over_budget(verdict, part=part, budget=contract.quarantine_budget)
-    return verdict
-
-
-def _newest_event(sound: pd.DataFrame, contract: TableContract) -> datetime | None:
-    """Return the newest event of the rows that hold the contract, None if there is none."""
-    if contract.event_time is None or sound.empty:
-        return None
-    newest: datetime = sound[contract.event_time].max()
-    return newest
-
-
-def _refuse_over_budget(verdict: DayVerdict, *, part: Partition, budget: float) -> None:
-    share = len(verdict.broken) / verdict.rows
-    if share <= budget:
-        return
-    place = verdict.quarantine.key if verdict.quarantine else "nowhere"
-    raise DataContractError(
-        "\n".join(
-            [
-                f"{part}: {len(verdict.broken)} of {verdict.rows} rows ({share:.2%}) break the "
-                f"contract, the quarantine budget is {budget:.2%}:",
-                *(f"  {count} x {reason}" for reason, count in _most_common(verdict.reasons)),
-                f"The rows lie in {place}; nothing was prepared from this day.",
-                "Repair the producer and land the day again, or change the contract in model.yaml.",
-            ]
-        )
-    )
-
-
-def _most_common(reasons: dict[str, int]) -> list[tuple[str, int]]:
-    return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:10]
-
-
-def _table_checks(spec: ModelSpec, table: str, verdicts: list[DayVerdict]) -> Iterable[Check]:
+def _table_checks(
+    spec: ModelSpec,
+    table: str,
+    verdicts: list[DayVerdict],
+    *,
+    history: Sequence[DayVerdict],
+    days: DayRange,
+) -> Iterable[Check]:
+    """Hold what all days of *table* held together against its contract; closed days hold it."""
     contract = spec.contract_of(table)
-    mine = sorted((v for v in verdicts if v.table == table), key=lambda v: v.day)
+    mine = sorted((v for v in verdicts if v.table == table and not v.closed), key=lambda v: v.day)
+    if not mine:
+        return
     yield Check(
         name=f"{table}: columns and types",
         status="passed",
@@ -230,37 +112,75 @@ def _table_checks(spec: ModelSpec, table: str, verdicts: list[DayVerdict]) -> It
         measured=f"{sum(len(v.broken) for v in mine)} in all, at most {share:.2%} on {worst.day}",
         required=f"<= {contract.quarantine_budget:.2%} a day",
     )
-    smallest = min(mine, key=lambda v: v.rows)
-    yield Check(
-        name=f"{table}: rows a day",
-        status="passed" if smallest.rows >= contract.min_rows else "failed",
-        measured=f"{smallest.rows} on {smallest.day}",
-        required=f">= {contract.min_rows}",
-    )
-    yield _volume_check(contract, mine)
+    # A run answers for its own days: an older one was held against its past by its own run.
+    own = mine[-1:] if history is verdicts else [v for v in mine if v.day in days]
+    for verdict in own:
+        yield Check(
+            name=f"{table}: rows of {verdict.day}",
+            status="passed" if verdict.rows >= contract.min_rows else "failed",
+            measured=f"{verdict.rows}",
+            required=f">= {contract.min_rows}",
+        )
+        yield volume_check(contract, verdict, history)
     if mine[-1].newest_event is not None:
         yield _freshness_check(contract, mine[-1], mine[-1].newest_event)
 
 
-def _volume_check(contract: TableContract, verdicts: list[DayVerdict]) -> Check:
-    """Hold the rows of the newest of *verdicts*, oldest first, against the days before it."""
-    newest = verdicts[-1]
-    name = f"{newest.table}: volume of {newest.day}"
-    history = [v.rows for v in verdicts[:-1]][-contract.history_days :]
-    if len(history) < MIN_VOLUME_DAYS:
+def _closed_days(
+    spec: ModelSpec, days: DayRange, verdicts: Sequence[DayVerdict]
+) -> Iterable[Check]:
+    """Name the days without data, where there are any."""
+    by_day = {(verdict.table, verdict.day): verdict for verdict in verdicts}
+    closed = [day for day in days if not is_open(spec, day, by_day)]
+    if closed:
+        yield Check(
+            name="closed days",
+            status="passed",
+            measured=f"{len(closed)} of {len(days)}, the newest {closed[-1]}",
+            required="named by source.closed, or by their producer",
+        )
+
+
+def _history(store: ObjectStore, spec: ModelSpec, days: DayRange) -> list[DayVerdict]:
+    """Return the verdicts on the days before *days* that landed and hold their contract."""
+    found = []
+    for table in spec.tables:
+        first = days.first - timedelta(days=spec.contract_of(table).history_days)
+        for day in DayRange(first=first, end=days.end):
+            part = partition(spec, table=table, day=day)
+            if day in spec.source.closed or store.head(part.key) is None:
+                continue
+            try:
+                found.append(verdict_of(store, spec, part, serving=True)[0])
+            except DataContractError:
+                continue  # its own run has failed for it
+    return found
+
+
+def volume_check(
+    contract: TableContract, verdict: DayVerdict, history: Iterable[DayVerdict]
+) -> Check:
+    """Hold the rows of *verdict* against those of the days before it in *history*."""
+    reach = DayRange(first=verdict.day - timedelta(days=contract.history_days), end=verdict.day)
+    before = [v for v in history if v.table == verdict.table and v.day in reach and not v.closed]
+    alike = [v.rows for v in before if v.day.weekday() == verdict.day.weekday()]
+    rows = alike if len(alike) >= MIN_SAME_WEEKDAYS else [v.rows for v in before]
+    name = f"{verdict.table}: volume of {verdict.day}"
+    if len(before) < MIN_VOLUME_DAYS:
         return Check(
             name=name,
             status="unknown",
-            measured=f"{newest.rows} rows, {len(history)} days of history",
+            measured=f"{verdict.rows} rows, {len(before)} days of history",
             required=f"{MIN_VOLUME_DAYS} days of history; min_rows guards until then",
         )
-    usual = median(history)
-    least = contract.min_rows_vs_history * usual
+    usual = median(rows)
+    least, most = contract.min_rows_vs_history * usual, contract.max_rows_vs_history * usual
+    of = f"{verdict.day:%A}s" if rows is alike else "days"
     return Check(
         name=name,
-        status="passed" if newest.rows >= least else "failed",
-        measured=f"{newest.rows} rows",
-        required=f">= {least:.0f}, {contract.min_rows_vs_history:.0%} of the usual {usual:.0f}",
+        status="passed" if least <= verdict.rows <= most else "failed",
+        measured=f"{verdict.rows} rows",
+        required=f"{least:.0f} to {most:.0f}; the median of {len(rows)} {of} is {usual:.0f}",
     )
 
 
@@ -297,4 +217,4 @@ def quarantine_reasons(verdicts: Iterable[DayVerdict]) -> dict[str, int]:
         for reason, count in verdict.reasons.items():
             key = f"{verdict.table}: {reason}"
             reasons[key] = reasons.get(key, 0) + count
-    return dict(_most_common(reasons))
+    return dict(most_common(reasons))

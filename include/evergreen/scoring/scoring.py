@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from evergreen.data.day_validation import day_verdicts, is_open
 from evergreen.data.parquet import from_parquet, to_parquet
 from evergreen.data.prepared_days import Verdicts, load_prepare, prepare_day
-from evergreen.data.validation import day_verdicts, load_verdicts
+from evergreen.data.validation import load_verdicts
 from evergreen.data.window import scoring_day
 from evergreen.errors import (
     ArtifactError,
@@ -93,10 +94,14 @@ def score_missed_days(
     spec, day = workspace.spec, before
     for _ in range(MISSED_DAYS):
         day -= timedelta(days=1)
+        if day in spec.source.closed:
+            continue
         if workspace.store.head(layout.predictions_manifest(spec.model, day)) is not None:
             return
         try:
             verdicts = day_verdicts(workspace.store, spec, day)
+            if not is_open(spec, day, verdicts):
+                continue
             yield _score_day(workspace, day, as_of=as_of, verdicts=verdicts)
         except NoChampionError:
             return

@@ -1,15 +1,13 @@
-"""The part of a spec about data: where it is, what it means, what it must look like."""
+"""The part of a spec about data: what it means and what it must look like."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from evergreen.spec.checks import ColumnName, ConnectionId, Path, Pattern, TableName
+from evergreen.spec.checks import ColumnName, Pattern
 from evergreen.values import Frozen
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -21,99 +19,6 @@ Problem = Literal["binary", "multiclass", "regression"]
 MAX_COLUMNS = 2_000
 Columns = Annotated[tuple[ColumnName, ...], Field(max_length=MAX_COLUMNS)]
 ColumnNames = Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=MAX_COLUMNS)]
-
-
-class FileTable(Frozen):
-    """
-    One table that arrives as one Parquet object a day.
-
-    ``path`` is a key in the object store with ``{day}`` in it. ``lookback_days`` more days are
-    handed to ``prepare`` before the day itself, for features that look back.
-    """
-
-    path: Path
-    lookback_days: DayCount = 0
-
-
-class ExtractedTable(Frozen):
-    """
-    One table whose days ``extract_data`` reads and keeps.
-
-    The newest ``refresh_days`` are read again by each run, for labels that arrive and rows that are
-    corrected.
-    """
-
-    lookback_days: DayCount = 0
-    refresh_days: DayCount = 3
-
-
-class SqlTable(ExtractedTable):
-    """
-    One table that is read day by day by a query with ``:start`` and ``:end`` as parameters.
-
-    Both are instants in UTC; the day begins at ``:start`` and ends before ``:end``. A day that was
-    read is kept; the newest ``refresh_days`` are read again by each run, for labels that come and
-    rows that are corrected.
-    """
-
-    query: str
-
-    @field_validator("query")
-    @classmethod
-    def _has_bounds(cls, query: str) -> str:
-        text = re.sub(r"--[^\n]*|/\*.*?\*/", " ", query, flags=re.DOTALL)
-        absent = [name for name in (":start", ":end") if not re.search(rf"{name}\b", text)]
-        if absent:
-            raise ValueError(
-                f"query must ask for one day, {' and '.join(absent)} not found in it; write for "
-                "example select ... where placed_at >= :start and placed_at < :end"
-            )
-        return query
-
-
-#: The kinds of tables that ``extract_data`` reads; each has a module in ``evergreen.data.sources``.
-EXTRACTED = ("sql",)
-
-
-class Source(Frozen):
-    """Where a day of raw data comes from: files in the object store, or an SQL connection."""
-
-    files: dict[TableName, FileTable] = Field(default_factory=dict)
-    sql: dict[TableName, SqlTable] = Field(default_factory=dict)
-    connection: ConnectionId | None = None
-    wait_hours: float = Field(default=6, gt=0, le=24 * 14)
-
-    @field_validator("files", mode="before")
-    @classmethod
-    def _path_alone_is_enough(cls, files: object) -> object:
-        if isinstance(files, dict):
-            return {k: {"path": v} if isinstance(v, str) else v for k, v in files.items()}
-        return files
-
-    @property
-    def kind(self) -> str:
-        """What the tables are: ``files``, or the name of a module in ``evergreen.data.sources``."""
-        return next(kind for kind in ("files", *EXTRACTED) if getattr(self, kind))
-
-    @property
-    def extracted(self) -> Mapping[str, ExtractedTable]:
-        """The tables that ``extract_data`` reads, by name; none for files."""
-        tables: Mapping[str, ExtractedTable] = getattr(self, self.kind)
-        return {} if self.kind == "files" else tables
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        named = [kind for kind in ("files", *EXTRACTED) if getattr(self, kind)]
-        if len(named) != 1:
-            kinds = " or ".join(("files", *EXTRACTED))
-            raise ValueError(f"give either {kinds}, and at least one table in it")
-        (kind,) = named
-        if kind != "files" and not self.connection:
-            raise ValueError(f"{kind} needs connection: the id of an Airflow connection")
-        if kind == "files" and self.connection:
-            belongs = " or ".join(EXTRACTED)
-            raise ValueError(f"connection belongs to {belongs}; files come from the object store")
-        return self
 
 
 class Examples(Frozen):
@@ -203,7 +108,13 @@ class ColumnContract(Frozen):
 
 
 class TableContract(Frozen):
-    """What one day of one table promises."""
+    """
+    What one day of one table promises.
+
+    Its number of rows must lie between ``min_rows_vs_history`` and ``max_rows_vs_history`` times
+    the usual one: the median of the same weekdays in the ``history_days`` before it, or of all of
+    them if fewer than four are the same weekday.
+    """
 
     columns: dict[ColumnName, ColumnContract] = Field(default_factory=dict, max_length=MAX_COLUMNS)
     event_time: ColumnName | None = None
@@ -211,6 +122,7 @@ class TableContract(Frozen):
     quarantine_budget: Share = 0.01
     min_rows: int = Field(default=1, ge=1)
     min_rows_vs_history: Share = 0.5
+    max_rows_vs_history: float = Field(default=10, ge=1, le=1e6)
     history_days: int = Field(default=28, ge=7, le=3660)
     fresh_within_hours: float = Field(default=24, gt=0, le=24 * 3660)
 

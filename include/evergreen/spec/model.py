@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from evergreen.spec.checks import Owner, Schedule, StartDate, Tag, TimeZone
-from evergreen.spec.data import Examples, FileTable, Source, TableContract, WindowSpec
+from evergreen.spec.data import Examples, TableContract, WindowSpec
 from evergreen.spec.formatting import shown
 from evergreen.spec.inputs import CiTests, InputGroup, refuse_contradictions
 from evergreen.spec.metrics import DEFAULT_METRIC, Metric, metrics_of
@@ -16,6 +16,7 @@ from evergreen.spec.modeling import BASELINE, CandidateSpec, Engine, Gates
 from evergreen.spec.monitoring import Drift, Quality, Service, Staleness
 from evergreen.spec.operations import Alerts, Retention, Scoring
 from evergreen.spec.release import Deployment
+from evergreen.spec.source import FileTable, Source
 from evergreen.spec.useless import refuse_useless_settings
 from evergreen.values import Frozen
 

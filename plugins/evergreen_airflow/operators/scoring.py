@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.sdk.exceptions import AirflowSkipException
+
 from evergreen.data.partitions import days_needed
 from evergreen.errors import HeldError, NoChampionError
 from evergreen.receipts.common import RunReceipt
@@ -60,6 +62,8 @@ class ScorePartitionOperator(StageOperator):
 
     def run_stage(self, context: Context) -> ScoringReceipt:
         """Score each day of the run, then what earlier runs missed; log version and result."""
+        from evergreen.data.day_validation import is_open
+        from evergreen.data.validation import load_verdicts
         from evergreen.scoring.scoring import score_missed_days, score_partition  # heavy: pandas
 
         run = RunReceipt.model_validate(self.run)
@@ -67,11 +71,10 @@ class ScorePartitionOperator(StageOperator):
         skip_before_champion(self.store, self.spec, as_of=run.as_of)
         if is_scheduled(context):
             self._hold(validation)
-        days = list(
-            days_needed(self.spec, as_of=run.as_of, scope="scoring", first_day=run.first_day)
-        )
+        days = days_needed(self.spec, as_of=run.as_of, scope="scoring", first_day=run.first_day)
+        verdicts = load_verdicts(self.store, validation)
         found = []
-        for day in reversed(days):
+        for day in reversed([day for day in days if is_open(self.spec, day, verdicts)]):
             try:
                 receipt = score_partition(
                     self.workspace, as_of=run.as_of, validation=validation, day=day
@@ -82,11 +85,13 @@ class ScorePartitionOperator(StageOperator):
             found.append(receipt)
             self._publish(receipt)
         if is_scheduled(context):
-            missed = score_missed_days(self.workspace, as_of=run.as_of, before=days[0])
+            missed = score_missed_days(self.workspace, as_of=run.as_of, before=days.first)
             for receipt in missed:
                 self.log.warning("%s had been missed by earlier runs", receipt.day)
                 found.append(receipt)
                 self._publish(receipt)
+        if not found:
+            raise AirflowSkipException(f"There is nothing to score: {days} are closed.")
         newest, *earlier = found
         return newest.model_copy(update={"earlier_days": tuple(r.day for r in earlier)})
 

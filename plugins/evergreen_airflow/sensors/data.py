@@ -95,6 +95,9 @@ class WaitForDataSensor(BaseSensorOperator):
             if self.scope == "monitoring":
                 skip_before_champion(self.store, spec, as_of=as_of)
             first = self._first_day(context, as_of=as_of)
+            days = days_needed(spec, as_of=as_of, scope=self.scope, first_day=first)
+            if all(day in spec.source.closed for day in days):
+                raise AirflowSkipException(f"{days}: closed, by source.closed in model.yaml.")
             parts = partitions_of(spec, as_of=as_of, scope=self.scope, first_day=first)
             absent = list(missing(self.store, parts))
         self.log.info(

@@ -13,7 +13,7 @@ from evergreen.reporting.templates import page_template
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
-    from evergreen.data.validation import DayVerdict
+    from evergreen.data.day_validation import DayVerdict
     from evergreen.monitoring.history import DayOfHealth, ModelHistory, VersionCard
     from evergreen.receipts.data import ValidationReceipt
     from evergreen_airflow.ui.airflow_state import OpenApproval, Runs

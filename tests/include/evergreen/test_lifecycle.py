@@ -23,6 +23,7 @@ from evergreen.reporting.evidently_report import harmless
 from evergreen.scoring.scoring import score_missed_days, score_partition
 from evergreen.spec.modeling import CandidateSpec, Search
 from evergreen.workspace import Workspace
+from models.flight_delay.feed import land_days
 
 
 def test_the_first_night_ends_with_a_champion(night):
@@ -321,6 +322,8 @@ def test_days_that_an_outage_left_out_are_scored_later(night):
     night.deployment()
     workspace = Workspace(night.store, night.client, night.spec)
     after = (AS_OF + timedelta(days=3)).date()
+    days = [AS_OF.date() + timedelta(days=n) for n in range(3)]
+    land_days(night.store, days, replace=frozenset())
     score(night, AS_OF + timedelta(days=1))
 
     found = list(score_missed_days(workspace, as_of=AS_OF + timedelta(days=4), before=after))
