@@ -28,6 +28,7 @@ TESTED_BY = {
     f"{CORE}/workspace.py": "tests/test_extending.py",
     f"{CORE}/data/available_days.py": f"{UNIT}/monitoring/test_drift_detection.py",
     f"{CORE}/data/contract.py": f"{UNIT}/data/test_validation.py",
+    f"{CORE}/data/day_validation.py": f"{UNIT}/data/test_validation.py",
     f"{CORE}/data/examples.py": f"{UNIT}/data/test_preparation.py",
     f"{CORE}/data/parquet.py": f"{UNIT}/data/test_preparation.py",
     f"{CORE}/data/partitions.py": f"{PLUGINS}/sensors/test_data.py",

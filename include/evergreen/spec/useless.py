@@ -80,7 +80,7 @@ def _ignored(spec: ModelSpec) -> Iterator[str]:
         if _is_set(spec, key) and not is_used(spec):
             yield f"{key} has no effect: {reason}. Leave it out, or change the other setting"
     for table, contract in spec.contract.items():
-        if "fresh_within_hours" in contract.model_fields_set and contract.event_time is None:
+        if _differs(contract, "fresh_within_hours") and contract.event_time is None:
             yield (
                 f"contract.{table}.fresh_within_hours has no effect without event_time; name the "
                 "column that says when a row happened"
@@ -91,13 +91,18 @@ def _ignored(spec: ModelSpec) -> Iterator[str]:
 
 
 def _is_set(spec: ModelSpec, key: str) -> bool:
-    """Return whether the file holds *key*, at every level of it."""
+    """Return whether *key* has another value than its default; a stored spec has every key."""
+    *path, name = key.split(".")
     part: object = spec
-    for name in key.split("."):
-        if part is None or name not in getattr(part, "model_fields_set", ()):
-            return False
-        part = getattr(part, name)
-    return part is not None
+    for section in path:
+        part = getattr(part, section)
+    return _differs(part, name)
+
+
+def _differs(section: Any, name: str) -> bool:
+    default = type(section).model_fields[name].get_default(call_default_factory=True)
+    value = getattr(section, name)
+    return bool(type(value) is not type(default) or value != default)
 
 
 def _impossible(spec: ModelSpec) -> Iterator[str]:

@@ -162,3 +162,11 @@ def test_a_schedule_of_one_time_a_day_is_accepted_and_its_gap_is_whole_days(minu
 
 def test_the_sample_has_no_useless_setting():
     assert load_spec("flight_delay", models_dir=MODELS_DIR).model == "flight_delay"
+
+
+@pytest.mark.parametrize(("setting", "needed", "named"), SETTINGS)
+def test_a_spec_that_was_stored_whole_is_read_again(setting, needed, named):
+    """A stored spec names every key, also those whose default has no effect."""
+    spec = ModelSpec.model_validate(merged(setting, needed))
+
+    assert ModelSpec.model_validate(spec.model_dump(mode="json")) == spec
