@@ -102,7 +102,8 @@ def _is_set(spec: ModelSpec, key: str) -> bool:
 def _differs(section: Any, name: str) -> bool:
     default = type(section).model_fields[name].get_default(call_default_factory=True)
     value = getattr(section, name)
-    return bool(type(value) is not type(default) or value != default)
+    is_other_kind = isinstance(value, bool) != isinstance(default, bool)  # 1 equals true
+    return bool(is_other_kind or value != default)
 
 
 def _impossible(spec: ModelSpec) -> Iterator[str]:
