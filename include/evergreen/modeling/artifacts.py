@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evergreen.errors import ArtifactError
 from evergreen.modeling.canonical_skops import canonical_skops
+from evergreen.registry.mlflow_registry import TAG_SCIKIT_LEARN
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import Examples
 from evergreen.storage.base import sha256_of
@@ -115,6 +117,27 @@ def load_artifact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ..
     except UntrustedTypesFoundException as error:
         unknown = _untrusted(data, allowed=allowed)
         raise ArtifactError(_explain_untrusted(unknown)) from error
+    except Exception as error:
+        raise ArtifactError(
+            f"The artifact of model {name} cannot be loaded: {type(error).__name__}: {error}."
+        ) from error
+
+
+def explain_libraries(tags: Mapping[str, str]) -> str:
+    """
+    Return a sentence about the libraries that made a version, if they are not those here.
+
+    :param tags: The tags of the version in MLflow.
+    """
+    from importlib.metadata import version
+
+    made, here = tags.get(TAG_SCIKIT_LEARN), version("scikit-learn")
+    if made in (None, here):
+        return ""
+    return (
+        f" It was made with scikit-learn {made}, and here is {here}: a model is only sure to load "
+        "in the release that made it. Retrain with this release, or install the other one."
+    )
 
 
 def read_example(path: Path, *, spec: Examples) -> pd.DataFrame:
@@ -129,16 +152,36 @@ def read_example(path: Path, *, spec: Examples) -> pd.DataFrame:
 
 
 def download(client: MlflowClient, model_id: str, name: str, *, folder: Path) -> Path:
-    """Bring the file *name* of a logged model into *folder*."""
-    from mlflow.artifacts import download_artifacts
+    """
+    Bring the file *name* of a logged model into *folder*.
 
-    location = client.get_logged_model(model_id).artifact_location
-    return Path(
-        download_artifacts(
-            artifact_uri=f"{location}/{name}",
-            dst_path=str(folder),
-            tracking_uri=client.tracking_uri,
+    :raises ArtifactError: If MLflow no longer has the model or the file; a server that does not
+        answer is another error, which a task tries again.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        location = client.get_logged_model(model_id).artifact_location
+        return Path(
+            download_artifacts(
+                artifact_uri=f"{location}/{name}",
+                dst_path=str(folder),
+                tracking_uri=client.tracking_uri,
+            )
         )
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+            raise
+        raise ArtifactError(_explain_lost(model_id, name, error)) from error
+    except OSError as error:
+        raise ArtifactError(_explain_lost(model_id, name, error)) from error
+
+
+def _explain_lost(model_id: str, name: str, error: Exception) -> str:
+    return (
+        f"{name} of MLflow's logged model {model_id} cannot be read: {error}. Restore it from a "
+        "backup, or roll back to another version."
     )
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from evergreen.data.preparation import load_examples, load_training
-from evergreen.errors import CandidateError
+from evergreen.errors import ArtifactError, CandidateError
 from evergreen.modeling import metrics
-from evergreen.modeling.artifacts import load_model
+from evergreen.modeling.artifacts import explain_libraries, load_model
 from evergreen.modeling.baselines import trivial_baseline
 from evergreen.modeling.false_promotions import EvaluationLevel, level_of
 from evergreen.modeling.gate_inputs import GateInputs, ModelScores
@@ -38,6 +38,7 @@ from evergreen.receipts.modeling import (
     EvaluationReceipt,
 )
 from evergreen.registry import mlflow_registry
+from evergreen.registry.champions import VersionToBeat
 from evergreen.spec import ModelSpec
 from evergreen.spec.metrics import Metric
 from evergreen.spec.modeling import BASELINE
@@ -49,7 +50,6 @@ log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
     from sklearn.pipeline import Pipeline
 
 #: The compared models, as a reader wants to see them.
@@ -70,11 +70,11 @@ class Comparison:
     best: CandidateReceipt
     candidates: Sequence[CandidateReceipt]
     examples: ExamplesReceipt
-    champion: ModelVersion | None
+    champion: VersionToBeat | None
 
     def record_key(self, model: str) -> str:
         """Return where the evaluation is kept."""
-        against = str(self.champion.version) if self.champion else "none"
+        against = self.champion.version if self.champion else "none"
         return layout.evaluation_record(model, self.best.key, against)
 
 
@@ -95,26 +95,28 @@ def comparison_level(
         spec.gates.champion,
         as_of=comparison.examples.as_of,
         challenger=comparison.best.key,
-        against=str(comparison.champion.version),
+        against=comparison.champion.version,
         keep=keep,
     )
 
 
 def load_models(
     fitted: MlflowClient, serving: MlflowClient, spec: ModelSpec, comparison: Comparison
-) -> dict[str, Pipeline]:
+) -> dict[str, Pipeline | ArtifactError]:
     """
     Return the models of *comparison* by who they are, each checked against its digest.
+
+    A champion that cannot be loaded is there as the error that says why.
 
     :param fitted: The registry that holds the candidates.
     :param serving: The registry that holds the champion.
     :raises CandidateError: If the baseline is not among the candidates.
-    :raises ArtifactError: If one of them cannot be loaded.
+    :raises ArtifactError: If one of the candidates cannot be loaded.
     """
     linear = next((c for c in comparison.candidates if c.candidate == BASELINE), None)
     if linear is None:
         raise CandidateError("The baseline was not fitted, so no gate can be checked.")
-    models = {
+    models: dict[str, Pipeline | ArtifactError] = {
         "challenger": load_candidate(fitted, spec, comparison.best),
         "linear baseline": load_candidate(fitted, spec, linear),
     }
@@ -131,7 +133,7 @@ def load_candidate(client: MlflowClient, spec: ModelSpec, of: CandidateReceipt) 
 def compare(
     store: ObjectStore,
     spec: ModelSpec,
-    models: Mapping[str, Pipeline],
+    models: Mapping[str, Pipeline | ArtifactError],
     comparison: Comparison,
     *,
     keep: bool = True,
@@ -197,7 +199,7 @@ def _receipt(
         as_of=comparison.examples.as_of,
         challenger=comparison.best,
         candidates=tuple(comparison.candidates),
-        champion_version=str(champion.version) if champion else None,
+        champion_version=champion.version if champion else None,
         record_key=key,
         test_rows=rows,
         metrics={name: _finite(scored[name].metrics) for name in ORDER if name in scored},
@@ -209,13 +211,22 @@ def _receipt(
     )
 
 
-def _serving(client: MlflowClient, spec: ModelSpec, version: ModelVersion) -> Pipeline:
-    return load_model(
-        client,
-        mlflow_registry.tag(version, mlflow_registry.TAG_MODEL_ID),
-        sha256=mlflow_registry.tag(version, mlflow_registry.TAG_SHA256),
-        trusted=spec.trusted_types,
-    )
+def _serving(
+    client: MlflowClient, spec: ModelSpec, champion: VersionToBeat
+) -> Pipeline | ArtifactError:
+    """Return the champion, or why it cannot be used."""
+    who = f"Version {champion.version} of {spec.model}, the champion"
+    if champion.registered is None:
+        return ArtifactError(f"{who}, is not in MLflow any more.")
+    try:
+        return load_model(
+            client,
+            mlflow_registry.tag(champion.registered, mlflow_registry.TAG_MODEL_ID),
+            sha256=mlflow_registry.tag(champion.registered, mlflow_registry.TAG_SHA256),
+            trusted=spec.trusted_types,
+        )
+    except ArtifactError as error:
+        return ArtifactError(f"{who}: {error}{explain_libraries(champion.tags)}")
 
 
 def _trivial(spec: ModelSpec, train: pd.DataFrame, truth: Labels) -> ModelScores:

@@ -22,13 +22,15 @@ class ModelScores:
     """
     One model's predictions for the test rows, their metrics, and the time they took.
 
-    ``ms_per_row`` is measured on all rows at once, ``ms_per_call`` on calls of ten.
+    ``ms_per_row`` is measured on all rows at once, ``ms_per_call`` on calls of ten. ``problem``
+    says why a model could not be loaded or asked.
     """
 
     predictions: Predictions
     metrics: dict[Metric, float]
     ms_per_row: float = field(default=math.nan)
     ms_per_call: float = field(default=math.nan)
+    problem: str = ""
 
     def value(self, metric: Metric) -> float:
         """Return *metric*, or NaN if it was not measured."""

@@ -101,6 +101,9 @@ def _champion(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
         name = champion_check_name(metric)
         yield Check(name=name, status="passed", measured="no champion yet", required="first run")
         return
+    if champion.problem:
+        yield _unusable(spec, champion.problem)
+        return
     if champion.bad_rows and not contest.challenger.bad_rows:
         yield Check(
             name=champion_check_name(metric),
@@ -130,6 +133,20 @@ def _champion(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:
         check = check.model_copy(update={"required": f"{check.required}; {level.summary}"})
     why = why_not_measurable(contest.truth)
     yield check.model_copy(update={"measured": why}) if why else check
+
+
+def _unusable(spec: ModelSpec, problem: str) -> Check:
+    """Judge a challenger beside a champion that could not be loaded, found or asked."""
+    replaces = spec.gates.champion.when_unusable == "promote"
+    return Check(
+        name=champion_check_name(spec.metric),
+        status="passed" if replaces else "failed",
+        measured=f"the champion cannot be used: {problem}",
+        required="a champion to compare with; gates.champion.when_unusable is promote"
+        if replaces
+        else "a champion to compare with. Repair it, roll back to a version that can be loaded, or "
+        "write gates.champion.when_unusable: promote for a night",
+    )
 
 
 def _leaks(spec: ModelSpec, contest: GateInputs) -> Iterator[Check]:

@@ -48,16 +48,28 @@ def score_model(
 
 
 def score_champion(
-    model: Pipeline, *, rows: pd.DataFrame, spec: ModelSpec, classes: tuple[str, ...]
+    model: Pipeline | ArtifactError,
+    *,
+    rows: pd.DataFrame,
+    spec: ModelSpec,
+    classes: tuple[str, ...],
 ) -> ModelScores:
-    """Score the champion; one that fails on these rows predicts nothing, and can be replaced."""
-    try:
-        return score_model(model, rows=rows, spec=spec, classes=classes)
-    except ArtifactError:
-        raise  # an input that is no longer prepared: the message says what to do
-    except Exception:
-        log.exception("The champion cannot predict the test rows. It counts as predicting nothing.")
+    """
+    Score the champion. One that cannot be loaded or asked has no prediction, and ``problem`` why.
+
+    :param model: The champion, or why it cannot be loaded.
+    """
+    problem = ""
+    if isinstance(model, ArtifactError):
+        problem = str(model)
+    else:
+        try:
+            return score_model(model, rows=rows, spec=spec, classes=classes)
+        except Exception as error:
+            log.exception("The champion cannot predict the test rows.")
+            problem = f"it cannot predict the test rows: {type(error).__name__}: {error}"
     shape = (len(rows), len(classes)) if classes else (len(rows),)
     nothing = np.full(shape, np.nan)
     truth = Labels.of(rows, spec=spec.examples, classes=classes)
-    return ModelScores(predictions=nothing, metrics=metrics.measure(truth, nothing))
+    measured = metrics.measure(truth, nothing)
+    return ModelScores(predictions=nothing, metrics=measured, problem=problem)

@@ -157,10 +157,10 @@ def _champion_params(
 ) -> Params:
     """Return what the version to beat was fitted with, if it was this candidate."""
     champion = find_version_to_beat(workspace, as_of=examples.as_of)
-    if champion is None:
+    if champion is None or champion.registered is None:
         return {}
     try:
-        made = load_identity(workspace.store, champion).challenger
+        made = load_identity(workspace.store, champion.registered).challenger
     except ArtifactError as error:
         log.warning("The search begins without the champion's parameters. %s", error)
         return {}

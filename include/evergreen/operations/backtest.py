@@ -34,6 +34,7 @@ from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.operations import BacktestReceipt
 from evergreen.receipts.release import VersionIdentity
 from evergreen.registry import mlflow_registry
+from evergreen.registry.champions import VersionToBeat
 from evergreen.registry.version_record import load_identity, spec_then
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
@@ -179,7 +180,11 @@ def _promotions(
             best=night.evaluation.challenger,
             candidates=night.evaluation.candidates,
             examples=night.identity.examples,
-            champion=champion.version if champion else None,
+            champion=VersionToBeat(
+                version=str(champion.version.version), registered=champion.version
+            )
+            if champion
+            else None,
         )
         found = evaluation_of(Workspace(store, client, night.spec), comparison, may_promote=False)
         if found.passed:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from evergreen.data.window import start_of
-from evergreen.errors import ArtifactError, NoChampionError
+from evergreen.errors import NoChampionError
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.workspace import Workspace
@@ -15,14 +16,31 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
-def find_version_to_beat(workspace: Workspace, *, as_of: datetime) -> ModelVersion | None:
+@dataclass(frozen=True, kw_only=True)
+class VersionToBeat:
+    """
+    The champion that a challenger is compared with.
+
+    ``registered`` is None if MLflow no longer has the version: then nothing can be compared with
+    it, and ``gates.champion.when_unusable`` decides.
+    """
+
+    version: str
+    registered: ModelVersion | None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the version; none if MLflow no longer has it."""
+        return dict(self.registered.tags) if self.registered else {}
+
+
+def find_version_to_beat(workspace: Workspace, *, as_of: datetime) -> VersionToBeat | None:
     """
     Return the version that a challenger which knows the world up to *as_of* has to beat.
 
     The present champion, or, for a run of the past, the champion of its day; both by the ledger.
 
     :return: None if there was no champion yet.
-    :raises ArtifactError: If MLflow does not have that version any more.
     """
     ledger = ledger_store.read_ledger(workspace.store, workspace.spec.model)
     is_history = ledger.latest_as_of is not None and as_of < ledger.latest_as_of
@@ -32,14 +50,7 @@ def find_version_to_beat(workspace: Workspace, *, as_of: datetime) -> ModelVersi
     found = mlflow_registry.find_version(
         workspace.client, workspace.spec.model, champion_entry.version
     )
-    if found is None:
-        raise ArtifactError(
-            f"Version {champion_entry.version} of {workspace.spec.model} was champion at "
-            f"{as_of:%Y-%m-%d %H:%M} by the ledger, but it is not in MLflow, so nothing can be "
-            "compared with it. Nothing was evaluated. Restore it, or roll back to a version that "
-            "exists."
-        )
-    return found
+    return VersionToBeat(version=champion_entry.version, registered=found)
 
 
 def scorer_of(

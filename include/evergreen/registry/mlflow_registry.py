@@ -6,6 +6,7 @@ Names of tags are here and nowhere else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
+
+log = logging.getLogger(__name__)
 
 TAG_KEY = "evergreen.key"
 TAG_AS_OF = "evergreen.as_of"
@@ -34,6 +37,7 @@ TAG_EVIDENCE = "evergreen.evidence"
 TAG_FIT_MS = "evergreen.fit_ms_per_row"
 TAG_PREDICT_MS = "evergreen.predict_ms_per_row"
 TAG_CALL_MS = "evergreen.predict_ms_per_call"
+TAG_SCIKIT_LEARN = "evergreen.scikit_learn"
 #: MLflow's own: which run a child run belongs to.
 TAG_PARENT = "mlflow.parentRunId"
 
@@ -47,7 +51,9 @@ def ensure_experiment(
     client: MlflowClient, name: str, *, tags: dict[str, str] | None = None
 ) -> str:
     """
-    Return the id of experiment *name*, created if needed; several processes may ask at once.
+    Return the id of experiment *name*, created or restored if needed.
+
+    Several processes may ask at once.
 
     :param tags: Given to a new one. MLflow fails if two set the same new tag at once, so those that
         several will set are better there from the start.
@@ -55,6 +61,11 @@ def ensure_experiment(
     from mlflow.exceptions import MlflowException
 
     if found := client.get_experiment_by_name(name):
+        if found.lifecycle_stage == "deleted":
+            log.warning(
+                "Experiment %s was deleted in MLflow and is restored: its runs made versions.", name
+            )
+            client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
     try:
         return str(client.create_experiment(name, tags=tags))

@@ -23,7 +23,7 @@ from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.release import PromotionReceipt, RegistrationReceipt, VersionIdentity
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
-from evergreen.registry.champions import find_version_to_beat
+from evergreen.registry.champions import VersionToBeat, find_version_to_beat
 from evergreen.registry.ledger_mirror import mirror_ledger
 from evergreen.registry.version_record import load_identity, spec_then
 from evergreen.release.champion_change import entry_of, observe
@@ -49,7 +49,7 @@ class _Move:
     spec: ModelSpec
     version: ModelVersion
     identity: VersionIdentity
-    champion: ModelVersion | None
+    champion: VersionToBeat | None
 
     @property
     def comparison(self) -> Comparison:
@@ -152,7 +152,7 @@ def _decision(run: str, move: _Move) -> RunDecision:
         run=run,
         action="promote",
         version=str(move.version.version),
-        previous=str(champion.version) if champion else None,
+        previous=champion.version if champion else None,
     )
 
 

@@ -207,7 +207,7 @@ def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str,
         "evergreen.git_sha": identity.git_sha,
         "evergreen.git_dirty": {True: "yes", False: "no", None: "unknown"}[identity.git_dirty],
         "evergreen.python": identity.environment["python"],
-        "evergreen.scikit_learn": identity.environment["scikit-learn"],
+        mlflow_registry.TAG_SCIKIT_LEARN: identity.environment["scikit-learn"],
         **compute_tags(evaluation),
         **scores,
     }

@@ -21,7 +21,7 @@ from evergreen.errors import (
     MissingPartitionError,
     NoChampionError,
 )
-from evergreen.modeling.artifacts import load_model
+from evergreen.modeling.artifacts import explain_libraries, load_model
 from evergreen.modeling.prediction import are_sound, predict
 from evergreen.receipts.data import (
     PredictionsManifest,
@@ -51,14 +51,30 @@ MISSED_DAYS = 31
 def load_scorer(
     client: MlflowClient, spec: ModelSpec, champion_entry: ledger_store.LedgerEntry
 ) -> Pipeline:
-    """Return the pipeline of *champion_entry*, checked against the digest in the ledger."""
-    version = client.get_model_version(spec.model, champion_entry.version)
-    return load_model(
-        client,
-        mlflow_registry.tag(version, mlflow_registry.TAG_MODEL_ID),
-        sha256=champion_entry.artifact_sha256,
-        trusted=spec.trusted_types,
-    )
+    """
+    Return the pipeline of *champion_entry*, checked against the digest in the ledger.
+
+    :raises ArtifactError: If MLflow no longer has the version, or it cannot be loaded here.
+    """
+    number = champion_entry.version
+    version = mlflow_registry.find_version(client, spec.model, number)
+    if version is None:
+        raise ArtifactError(
+            f"Version {number} of {spec.model} is champion by the ledger and is not in MLflow any "
+            f"more. Nothing was scored. Roll back to a version that exists, or let "
+            f"{spec.model}__retrain replace it with gates.champion.when_unusable: promote."
+        )
+    try:
+        return load_model(
+            client,
+            mlflow_registry.tag(version, mlflow_registry.TAG_MODEL_ID),
+            sha256=champion_entry.artifact_sha256,
+            trusted=spec.trusted_types,
+        )
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"Version {number} of {spec.model}: {error}{explain_libraries(version.tags)}"
+        ) from error
 
 
 def score_partition(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -115,11 +115,15 @@ class ChampionGate(Frozen):
     days as independent of each other, and nothing of the rows within a day. Its confidence is at
     least ``confidence``, and so high that of challengers which are equal to their champions no more
     than ``false_promotions_per_year`` are promoted in a year, on average; None sets no such limit.
+
+    ``when_unusable``: what becomes of a challenger that passes every other gate while the champion
+    cannot be loaded, found in MLflow or asked.
     """
 
     margin: float = Field(default=0.0, ge=0)
     confidence: Confidence = 0.975
     false_promotions_per_year: float | None = Field(default=0.5, gt=0, le=100)
+    when_unusable: Literal["hold", "promote"] = "hold"
 
 
 class SliceGate(Frozen):

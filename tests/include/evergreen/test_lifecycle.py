@@ -18,6 +18,7 @@ from evergreen.data.window import DayRange
 from evergreen.errors import AliasMovedError, ArtifactError, CandidateError, NoChampionError
 from evergreen.modeling.artifacts import load_model
 from evergreen.modeling.training import train_candidate
+from evergreen.registry import mlflow_registry
 from evergreen.reporting.drift_report import report_drift
 from evergreen.reporting.evidently_report import harmless
 from evergreen.scoring.scoring import score_missed_days, score_partition
@@ -315,6 +316,62 @@ def score(night: Night, as_of: datetime):
     return score_partition(
         Workspace(night.store, night.client, night.spec), as_of=as_of, validation=validation
     )
+
+
+def _gates(night, when_unusable: str) -> dict:
+    """Return gates that hold a challenger for its champion only."""
+    gates = night.spec.gates
+    changed = {
+        "champion": gates.champion.model_copy(update={"when_unusable": when_unusable}),
+        "baseline": gates.baseline.model_copy(update={"linear": -0.5}),
+    }
+    return {"gates": gates.model_copy(update=changed)}
+
+
+def _delete_version(night, version) -> None:
+    night.client.delete_model_version(night.spec.model, version.version)
+
+
+def _delete_logged_model(night, version) -> None:
+    night.client.delete_logged_model(version.tags[mlflow_registry.TAG_MODEL_ID])
+
+
+def _delete_run(night, version) -> None:
+    night.client.delete_run(version.run_id)
+
+
+def _delete_experiment(night, version) -> None:
+    night.client.delete_experiment(night.client.get_run(version.run_id).info.experiment_id)
+
+
+@pytest.mark.parametrize(
+    ("damage", "is_unusable"),
+    [
+        (_delete_version, True),
+        (_delete_logged_model, True),
+        (_delete_run, False),
+        (_delete_experiment, False),
+    ],
+)
+def test_what_was_deleted_in_mlflow_never_ends_the_nights(night, damage, is_unusable):
+    """The next night is judged and held; one whose spec allows it replaces the champion."""
+    night.deployment()
+    damage(night, night.client.get_model_version(night.spec.model, "1"))
+    after = night.at(AS_OF + timedelta(days=1), **_gates(night, "hold"))
+    land_days(night.store, [AS_OF.date()], replace=frozenset())
+
+    judged = after.evaluation(after.examples())
+    after.register(judged, after.examples())
+
+    gate = next(g for g in judged.gates if g.name.endswith("over the champion"))
+    assert ("the champion cannot be used" in gate.measured) is is_unusable
+    if is_unusable:
+        assert [g.name for g in judged.gates if g.status == "failed"] == [gate.name]
+        replaced = night.at(
+            AS_OF + timedelta(days=1), **_gates(night, "promote"), seed=night.spec.seed + 1
+        ).deployment()
+        assert replaced.moved is True
+        assert night.ledger().champion.version == replaced.version == night.champion()
 
 
 def test_days_that_an_outage_left_out_are_scored_later(night):

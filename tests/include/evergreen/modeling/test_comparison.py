@@ -13,7 +13,9 @@ from tests.conftest import AS_OF
 from tests.support.night import History
 
 from evergreen.data.window import training_window
+from evergreen.errors import ArtifactError
 from evergreen.modeling.comparison import Comparison, compare, load_models
+from evergreen.registry.champions import VersionToBeat
 from evergreen.spec.modeling import CandidateSpec
 
 
@@ -40,13 +42,19 @@ def compared(trained):
         best=night.judged.challenger,
         candidates=night.judged.candidates,
         examples=night.kept,
-        champion=night.client.get_model_version(night.spec.model, registered.version),
+        champion=VersionToBeat(
+            version=registered.version,
+            registered=night.client.get_model_version(night.spec.model, registered.version),
+        ),
     )
     models = load_models(night.client, night.client, night.spec, comparison)
 
-    def against(champion: Pipeline | None):
+    def against(champion: Pipeline | ArtifactError | None, when_unusable: str = "hold"):
         found = models | ({"champion": champion} if champion is not None else {})
-        return compare(night.store, night.spec, found, comparison, keep=False)[0]
+        gates = night.spec.gates
+        rule = gates.champion.model_copy(update={"when_unusable": when_unusable})
+        spec = night.spec.model_copy(update={"gates": gates.model_copy(update={"champion": rule})})
+        return compare(night.store, spec, found, comparison, keep=False)[0]
 
     return against
 
@@ -56,9 +64,34 @@ def state(evaluation, name: str) -> tuple[str, str]:
     return found.status, found.measured
 
 
-@pytest.mark.parametrize("champion", [NoNumber, Broken])
-def test_a_champion_that_predicts_nothing_can_be_replaced(compared, champion):
-    broken = Pipeline([("model", champion())]).fit(np.zeros((2, 1)), [False, True])
+def _pipeline(champion) -> Pipeline:
+    return Pipeline([("model", champion())]).fit(np.zeros((2, 1)), [False, True])
+
+
+UNUSABLE = {
+    "raises": (lambda: _pipeline(Broken), "it cannot predict the test rows: TypeError: unexpected"),
+    "not loaded": (lambda: ArtifactError("Version 1: no such file."), "Version 1: no such file."),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+@pytest.mark.parametrize("setting", ["hold", "promote"])
+def test_a_champion_that_cannot_be_used_is_a_fact_for_the_gate(compared, case, setting):
+    champion, says = UNUSABLE[case]
+
+    found = compared(champion(), when_unusable=setting)
+
+    status, measured = state(found, "roc_auc over the champion")
+    assert (status, found.passed) == (
+        ("passed", True) if setting == "promote" else ("failed", False)
+    )
+    assert measured.startswith("the champion cannot be used: ")
+    assert says in measured
+    assert state(found, "roc_auc over the trivial baseline")[0] == "passed"
+
+
+def test_a_champion_that_predicts_nothing_can_be_replaced(compared):
+    broken = _pipeline(NoNumber)
 
     found = compared(broken)
 
