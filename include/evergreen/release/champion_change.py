@@ -26,10 +26,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ServingState:
-    """What the ledger says, and the version the alias is at, seen at one moment."""
+    """
+    What the ledger says, and the version the alias is at, seen at one moment.
+
+    ``is_lost``: MLflow no longer has the champion, and so no alias at it.
+    """
 
     ledger: ledger_store.Ledger
     alias: str | None
+    is_lost: bool = False
 
     @property
     def champion_version(self) -> str | None:
@@ -39,8 +44,9 @@ class ServingState:
 
     @property
     def is_moved_by_hand(self) -> bool:
-        """Return whether the alias is not where the ledger put it."""
-        return self.alias != self.champion_version
+        """Return whether the alias is not where the ledger put it, and its version exists."""
+        is_gone = self.is_lost and self.alias is None
+        return self.alias != self.champion_version and not is_gone
 
 
 def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: datetime) -> ServingState:
@@ -63,7 +69,14 @@ def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: dateti
             continue
         champion = mlflow_registry.champion_of(client, model)
         if ledger_store.is_newest(store, ledger):
-            return ServingState(ledger=ledger, alias=str(champion.version) if champion else None)
+            by_ledger = ledger.champion.version if ledger.champion else None
+            return ServingState(
+                ledger=ledger,
+                alias=str(champion.version) if champion else None,
+                is_lost=champion is None
+                and by_ledger is not None
+                and mlflow_registry.find_version(client, model, by_ledger) is None,
+            )
 
 
 def entry_of(
