@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from evergreen.data.window import DayRange, scoring_day, training_window
-from evergreen.errors import DataContractError, MissingPartitionError
+from evergreen.errors import AsOfError, DataContractError, MissingPartitionError
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
@@ -71,6 +71,42 @@ def explain_missing(
             ]
         )
     )
+
+
+def refuse_days_before_data(
+    store: ObjectStore, spec: ModelSpec, absent: Iterable[Partition]
+) -> None:
+    """
+    Check that none of the *absent* partitions is older than everything that has landed.
+
+    Waiting does not bring them. A table of which nothing has landed is waited for.
+
+    :raises AsOfError: With the oldest day that landed and the oldest that the run needs.
+    """
+    first: dict[str, Partition] = {}
+    for part in sorted(absent, key=lambda one: one.day):
+        first.setdefault(part.table, part)
+    for table, part in first.items():
+        oldest = _oldest_landed(store, spec, table) if table in spec.raw_tables else None
+        if oldest is not None and part.day < oldest:
+            raise AsOfError(
+                f"The run needs {part}, and the first day of {table} that has landed is {oldest}. "
+                "Older days do not arrive by waiting. Nothing was done. Give a later as_of, "
+                "shorten the window in model.yaml, or land the older days and clear this task."
+            )
+
+
+def _oldest_landed(store: ObjectStore, spec: ModelSpec, table: str) -> date | None:
+    """Return the oldest day of *table* that has landed; keys are listed in order of their days."""
+    before, after = spec.raw_tables[table].path.split("{day}")
+    for key in store.list(before):
+        text = key.removeprefix(before).removesuffix(after)
+        if key == f"{before}{text}{after}":
+            try:
+                return date.fromisoformat(text)
+            except ValueError:
+                continue
+    return None
 
 
 def open_partition(part: Partition, data: bytes) -> pa.Table:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from evergreen.data.partitions import Scope, days_needed
+from evergreen.data.partitions import (
+    Scope,
+    days_needed,
+    missing,
+    needed,
+    refuse_days_before_data,
+)
 from evergreen.spec import ModelSpec
 from evergreen_airflow.operators.base import ModelOperator
 from evergreen_airflow.run_context import as_of_of, first_day_of
@@ -64,6 +70,8 @@ class ExtractDataOperator(ModelOperator):
             connection = BaseHook.get_hook(str(self.spec.source.connection))
             source = open_source(self.spec, connection)
             found = extract_days(self.store, self.spec, source, days=days, as_of=as_of)
+            absent = missing(self.store, needed(self.spec, days=days))
+            refuse_days_before_data(self.store, self.spec, absent)
         self._log(found)
         hours = self.spec.source.wait_hours
         end = datetime.fromisoformat(deadline) if deadline else now + timedelta(hours=hours)

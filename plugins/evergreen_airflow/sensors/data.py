@@ -17,6 +17,7 @@ from evergreen.data.partitions import (
     explain_missing,
     missing,
     partitions_of,
+    refuse_days_before_data,
 )
 from evergreen.data.window import scoring_day, training_window
 from evergreen.receipts.common import RunReceipt
@@ -100,6 +101,7 @@ class WaitForDataSensor(BaseSensorOperator):
                 raise AirflowSkipException(f"{days}: closed, by source.closed in model.yaml.")
             parts = partitions_of(spec, as_of=as_of, scope=self.scope, first_day=first)
             absent = list(missing(self.store, parts))
+            refuse_days_before_data(self.store, spec, absent)
         self.log.info(
             "%s as of %s: needs %d partitions, %d are missing",
             self.model,

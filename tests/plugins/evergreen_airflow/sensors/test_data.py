@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from tests.conftest import AS_OF
 
-from evergreen.errors import MissingPartitionError
+from evergreen.errors import AsOfError, MissingPartitionError
+from evergreen.spec import load_spec
+from evergreen.spec.source import Source
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 from evergreen_airflow.sensors.data import WaitForDataSensor
 from evergreen_airflow.triggers.data import PartitionsTrigger
@@ -49,6 +51,47 @@ def test_a_missing_partition_frees_the_worker(sensor, context, store):
 
     assert deferred.value.trigger.keys == [f"raw/flights/{DAY}.parquet"]
     assert deferred.value.kwargs == {"as_of": LATER.isoformat()}
+
+
+@pytest.mark.parametrize("asked", ["1990-01-01T00:00:00Z", "2013-01-02T00:00:00Z"])
+def test_days_before_all_data_are_refused_at_once(sensor, context, asked):
+    """Waiting would hold every night behind the run, and bring nothing."""
+    context["params"]["as_of"] = asked
+
+    with pytest.raises(AsOfError, match="the first day of flights that has landed is 20"):
+        sensor.execute(context)
+
+
+def test_a_table_of_which_nothing_landed_is_waited_for(sensor, context, store):
+    for key in list(store.list("raw/weather/")):
+        (store.root / key).unlink()
+
+    with pytest.raises(TaskDeferred):
+        sensor.execute(context)
+
+
+CLOSED = {"weekdays": ["friday"]}  # the day that the run of 2 March 2013 scores
+
+
+def test_a_closed_day_is_skipped(sensor, context, monkeypatch):
+    spec = load_spec("flight_delay")
+    source = Source.model_validate(spec.source.model_dump(mode="json") | {"closed": CLOSED})
+    changed = spec.model_copy(update={"source": source})
+    monkeypatch.setattr("evergreen_airflow.sensors.data.load_spec", lambda _: changed)
+
+    with pytest.raises(AirflowSkipException, match=r"closed, by source\.closed"):
+        sensor.execute(context)
+
+
+def test_a_run_in_whose_interval_no_day_ended_is_skipped(sensor, context):
+    """Clocks go forward over midnight in UTC: the night before had two days."""
+    del context["params"]["as_of"]
+    midnight = datetime(2013, 3, 1, tzinfo=UTC)
+    context["data_interval_start"] = midnight
+    context["data_interval_end"] = midnight + timedelta(hours=23)
+
+    with pytest.raises(AirflowSkipException, match="No UTC day ended between"):
+        sensor.execute(context)
 
 
 def test_after_the_wait_the_error_names_day_and_path(sensor, context, store):
