@@ -12,7 +12,7 @@ from airflow.sdk._shared.secrets_masker import _secrets_masker
 from tests.conftest import ROOT
 from tests.support.hooks import listening, pager_to
 
-from evergreen.errors import DataContractError
+from evergreen.errors import DataContractError, UpstreamFailedError
 from evergreen.spec import load_spec
 from evergreen.spec.operations import Alerts
 from evergreen.spec.release import Approval, Deployment
@@ -108,6 +108,10 @@ def test_a_secret_in_the_reason_is_masked(spec, monkeypatch):
 )
 def test_who_is_not_alerted(spec, monkeypatch, who):
     assert failure(monkeypatch, error=None, **who) == []
+
+
+def test_what_failed_because_of_a_task_before_it_is_not_alerted_a_second_time(spec, monkeypatch):
+    assert failure(monkeypatch, error=UpstreamFailedError("no receipt")) == []
 
 
 def test_a_spec_that_cannot_be_read_raises_nothing(monkeypatch):
