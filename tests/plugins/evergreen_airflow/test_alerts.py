@@ -128,6 +128,15 @@ def test_every_task_of_every_model_alerts():
     assert [t.task_id for t in tasks if alerts.alert_failure not in t.on_failure_callback] == []
 
 
+def test_every_dag_of_a_model_that_runs_by_itself_or_asks_people_is_alerted_when_late():
+    from airflow.dag_processing.dagbag import DagBag
+
+    dags = DagBag(str(ROOT / "dags")).dags
+    late = {name.rpartition("__")[2] for name, dag in dags.items() if dag.deadline}
+
+    assert late == {"retrain", "score", "monitor", "housekeeping", "promote"}
+
+
 def test_the_time_that_people_and_stages_may_take_is_granted(spec):
     slow = Deployment(approval=Approval(required=True, within_hours=12))
 
