@@ -26,6 +26,7 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
 
 from evergreen.spec import ModelSpec
+from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.building import build_dags
 from evergreen_airflow.defaults import DEFAULT_ARGS, allowed_run_types, tags_of
 from evergreen_airflow.operators.housekeeping import CheckStateOperator, RemoveExpiredOperator
@@ -43,6 +44,7 @@ def housekeeping(spec: ModelSpec) -> None:
         allowed_run_types=allowed_run_types(),
         max_active_runs=1,
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
+        deadline=late_alert(spec),
         params={
             "dry_run": Param(
                 not spec.retention.delete,

@@ -38,6 +38,7 @@ import pendulum
 from airflow.sdk import Param, dag
 
 from evergreen.spec import ModelSpec
+from evergreen_airflow.alerts import late_alert
 from evergreen_airflow.building import build_dags
 from evergreen_airflow.defaults import DEFAULT_ARGS, tags_of
 from evergreen_airflow.operators.approval import approve_promotion
@@ -75,6 +76,7 @@ def promote(spec: ModelSpec) -> None:
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULT_ARGS | {"owner": spec.owner},
+        deadline=late_alert(spec, answer_hours=spec.deployment.answer_hours),
         params={
             "version": version_param(
                 "The version to promote; the Model tab lists them. Empty: the champion."

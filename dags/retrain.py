@@ -25,7 +25,8 @@ is slow, fails or disagrees is rolled back automatically: the run is green and a
 * `validate_data`: the data violates its contract; the log names the rule. Land the day again, then clear
   the task. Clearing alone does not help.
 * `prepare_examples`: the raw file changed while the run worked, or no model can be trained on the examples.
-* `train_candidate`: `pipeline.py` returned something unusable. The error names the function.
+* `train_candidate`: `pipeline.py` returned something unusable. The error names the function. The run goes on
+  without that candidate, which the evidence names; without the baseline or with the baseline alone it fails.
 * `register_model`: runs only after `report_drift`: a version without complete evidence is never promoted.
 * `deploy_model`: the version could not be loaded or scored, or the champion alias was moved by hand;
   the error names both versions, and the model's rollback DAG repairs it. Or no model server was live for
@@ -135,8 +136,8 @@ def challenger_tasks(
             model=spec.model,
             candidates=train.output,
             examples=prepare.output,
-            # A run may leave candidates out.
-            trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+            # A run may leave candidates out, and one that fails must not hold up the others.
+            trigger_rule=TriggerRule.ALL_DONE,
         )
         report = ReportDriftOperator(
             task_id="report_drift", model=spec.model, examples=prepare.output

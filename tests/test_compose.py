@@ -235,7 +235,9 @@ def expressions() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def metrics() -> set[str]:
     """The names that Prometheus gets: of our server's own page, and what Airflow sends."""
-    page = generate_latest(ServerMetrics({}, SimpleNamespace(dropped=0)).registry).decode()
+    models, watched = SimpleNamespace(followers={}, removed={}), SimpleNamespace(instants={})
+    log = SimpleNamespace(dropped=0)
+    page = generate_latest(ServerMetrics(models, watched, log).registry).decode()
     served = set(re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE))
     measures = (ROOT / "plugins" / "evergreen_airflow" / "task_metrics.py").read_text()
     monitors = (ROOT / "include" / "evergreen" / "monitoring" / "monitors.py").read_text()

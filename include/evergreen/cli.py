@@ -78,6 +78,7 @@ def doctor(
 
     Exit code 1 if something that is needed is missing, 2 if the store cannot be opened.
     """
+    from evergreen.spec import find_specs
     from evergreen.storage import layout
     from evergreen.storage.conformance import examine, is_fit, report
     from evergreen.storage.opening import open_store
@@ -91,6 +92,12 @@ def doctor(
     found = examine(opened)
     for part in report(found, uri=opened.uri):
         Console().print(part, highlight=False)
+    for spec in find_specs()[0]:
+        if not spec.alerts.connections:
+            print_error(
+                f"{spec.model}: alerts.connections in model.yaml is empty, so its alerts go to no "
+                "one. Name an Airflow connection of type apprise."
+            )
     raise typer.Exit(0 if is_fit(found) else 1)
 
 

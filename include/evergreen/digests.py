@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import platform
 import subprocess
@@ -12,6 +11,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from evergreen.model_files import content_digest, model_files, prepare_files
 from evergreen.receipts.release import VersionIdentity
 from evergreen.spec import MODELS_DIR, ModelSpec
 from evergreen.storage.records import canonical_json, digest_of
@@ -21,32 +21,34 @@ PACKAGE_DIR = Path(__file__).parent
 UNKNOWN = "unknown"
 
 
+#: Parts of a spec that decide neither examples nor fit: where it runs, and who is informed.
+DECIDES_NOTHING = frozenset({"engine", "description", "owner", "tags", "alerts", "retention"})
+
+
 def spec_digest(spec: ModelSpec) -> str:
-    """Digest of every value of *spec*, defaults included, but where it is fitted: not what."""
-    return digest_of(canonical_json(spec.model_dump(mode="json", exclude={"engine"})))
+    """Digest of every value of *spec*, defaults included, that may decide what is fitted."""
+    return digest_of(canonical_json(spec.model_dump(mode="json", exclude=set(DECIDES_NOTHING))))
 
 
 def code_digest(model: str, *, models_dir: Path = MODELS_DIR) -> str:
-    """Digest of Evergreen's own modules and of everything in the model's folder."""
-    files = [*PACKAGE_DIR.rglob("*.py"), *(models_dir / model).rglob("*.py")]
-    return _digest_files(files, root=PACKAGE_DIR.parent)
+    """Digest of Evergreen's own modules and of every file of the model's folder but its spec."""
+    ours = sorted(PACKAGE_DIR.rglob("*.py"))
+    return _digest_files(
+        {path: path.relative_to(PACKAGE_DIR.parent) for path in ours}
+        | _below(models_dir, model_files(model, models_dir=models_dir))
+    )
 
 
 def prepare_digest(model: str, *, models_dir: Path = MODELS_DIR) -> str:
     """
-    Digest of ``prepare.py`` and of the modules of its own folder that it imports.
+    Digest of ``prepare.py``, of the modules that it imports and of every data file beside them.
 
     A change to ``pipeline.py`` must not prepare a year of examples again, and a change to a
-    feature module that ``prepare.py`` uses must.
+    feature module or a table that ``prepare.py`` uses must.
+
+    :raises CandidateError: If one of the modules cannot be read as Python.
     """
-    folder = models_dir / model
-    files, queue = set[Path](), [folder / "prepare.py"]
-    while queue:
-        path = queue.pop()
-        if path not in files and path.is_file():
-            files.add(path)
-            queue += [folder / f"{name}.py" for name in _imported(path, model)]
-    return _digest_files(sorted(files), root=models_dir)
+    return _digest_files(_below(models_dir, prepare_files(model, models_dir=models_dir)))
 
 
 def version_key(*parts: str, as_of: datetime) -> str:
@@ -103,28 +105,13 @@ def installed_versions() -> dict[str, str]:
     return {"python": platform.python_version()} | dict(sorted(found.items()))
 
 
-def _digest_files(files: list[Path], *, root: Path) -> str:
+def _below(models_dir: Path, files: list[Path]) -> dict[Path, Path]:
+    """Return the name of each file that does not depend on where the models are."""
+    return {path: Path("models", path.relative_to(models_dir)) for path in files}
+
+
+def _digest_files(names: Mapping[Path, Path]) -> str:
     parts: list[bytes | str] = []
-    for path in sorted(set(files)):
-        name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-        parts += [name.as_posix(), path.read_bytes()]
+    for path, name in sorted(names.items(), key=lambda pair: os.fsencode(pair[1])):
+        parts += [os.fsencode(name), content_digest(path)]
     return digest_of(*parts)
-
-
-def _imported(path: Path, model: str) -> set[str]:
-    """Names of the modules beside *path* that it imports, relatively or as ``models.<model>.x``."""
-    names: set[str] = set()
-    prefix = f"models.{model}"
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            if node.level == 1 or module == prefix or module.startswith(f"{prefix}."):
-                inner = module.removeprefix(prefix).lstrip(".")
-                names |= {inner.split(".")[0]} if inner else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            names |= {
-                alias.name.removeprefix(f"{prefix}.").split(".")[0]
-                for alias in node.names
-                if alias.name.startswith(f"{prefix}.")
-            }
-    return names

@@ -7,6 +7,7 @@ EvergreenError
 ├── DataContractError       the data broke its word      repair or quarantine the partition
 │   └── MissingPartitionError   a day is missing         land the day it names, then clear the task
 ├── CandidateError          the model's own code failed  fix prepare.py or pipeline.py
+├── UpstreamFailedError     an earlier task failed       repair that one, then clear it
 ├── ArtifactError           a stored object is not what  do not use it; restore or retrain
 │                           its manifest says
 ├── NoChampionError         nothing may serve            run retrain for an earlier as_of first
@@ -58,6 +59,10 @@ class MissingPartitionError(DataContractError):
 
 class CandidateError(EvergreenError):
     """A user's prepare or pipeline function gave something that cannot be used."""
+
+
+class UpstreamFailedError(EvergreenError):
+    """A task that runs whatever its upstream tasks did has nothing to work on."""
 
 
 class ArtifactError(EvergreenError):

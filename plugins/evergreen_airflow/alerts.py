@@ -12,7 +12,7 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # documented, not exported
 
-from evergreen.errors import SpecError
+from evergreen.errors import SpecError, UpstreamFailedError
 from evergreen.spec import ModelSpec, load_spec
 from evergreen_airflow.run_context import is_backfill
 
@@ -62,8 +62,8 @@ def alert_failure(context: Context) -> None:
     A model whose spec cannot be read any more has no connections to alert through; Airflow shows
     that spec as an import error.
     """
-    if is_backfill(context):
-        return
+    if is_backfill(context) or isinstance(context.get("exception"), UpstreamFailedError):
+        return  # what failed before it was alerted when it failed
     dag_run, task = context["dag_run"], context["ti"]
     model = dag_run.dag_id.rpartition("__")[0]
     if not model:

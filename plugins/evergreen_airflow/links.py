@@ -1,18 +1,18 @@
-"""The ways from a task into MLflow: buttons whose addresses are known once the task has run."""
+"""Addresses of what a task made: its page inside Airflow, and its run and version in MLflow."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, urlsplit
 
-from airflow.sdk import BaseOperatorLink
+from airflow.sdk import BaseOperatorLink, conf
 
 from evergreen.receipts.release import RegistrationReceipt
 from evergreen.release.registration import EVIDENCE
 from evergreen.storage.layout import EVIDENCE_PAGE
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
 
@@ -47,8 +47,20 @@ class MlflowVersionLink(_FoundLink):
     attribute = "version_url"
 
 
+def page_url(context: Context, task_id: str | None = None) -> str:
+    """
+    Return where Airflow shows the report of a task of this run, behind its login.
+
+    :param task_id: The task; None is the one that asks.
+    """
+    ti = context["ti"]
+    base = str(conf.get("api", "base_url", fallback="http://localhost:8080")).rstrip("/")
+    run, task = quote(ti.run_id, safe=""), quote(task_id or ti.task_id, safe="")
+    return f"{base}/dags/{quote(ti.dag_id, safe='')}/runs/{run}/tasks/{task}/plugin/report"
+
+
 def evidence_url(ui_url: str, registration: RegistrationReceipt) -> str:
-    """Return where MLflow shows the pack."""
+    """Return where MLflow shows the pack of a version in another environment."""
     at = run_url(ui_url, experiment_id=registration.experiment_id, run_id=registration.run_id)
     return f"{at}/artifacts/{EVIDENCE}/{EVIDENCE_PAGE}"
 

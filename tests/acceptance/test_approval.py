@@ -91,12 +91,13 @@ def test_the_page_asks_with_the_key_numbers_and_the_way_to_the_evidence(asked, p
     assert "The whole evidence pack" in shown["night-2"]
 
 
-def test_the_link_shows_the_pack_in_mlflow(asked, page):
+def test_the_link_shows_the_pack_inside_airflow(asked, page):
     model, _ = asked
     links = model.stack.api.get(
         "/dags/asked__retrain/dagRuns/night-2/taskInstances/register_model/links"
     )["extra_links"]
 
+    assert links["Evidence"].startswith(f"{model.stack.settings.airflow_url}/dags/asked__retrain/")
     page.goto(links["Evidence"])
     pack = page.frame_locator("iframe").locator("h1")
     pack.wait_for()

@@ -30,7 +30,7 @@ MISTAKES = {
     "housekeeping": ({"dryrun": False}, "dry_run"),
 }
 #: Workflows whose runs have a deadline.
-WITH_DEADLINE = ("retrain", "score", "monitor")
+WITH_DEADLINE = ("retrain", "score", "monitor", "promote", "housekeeping")
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,15 @@
 Land days of a source, such as a database, as partitions of the object store.
 
 From there on such a day is a day like any other: validated once, kept as it was read, and found
-again by a replay. A young day is read again, because labels arrive and rows are corrected.
+again by a replay. A young day is read again, because labels arrive and rows are corrected. So is a
+day that was read by another query.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from collections import defaultdict
+from datetime import date, datetime, timedelta
 
 from evergreen.data.partitions import Partition, needed
 from evergreen.data.sources import Source
@@ -16,8 +18,10 @@ from evergreen.data.window import DayRange
 from evergreen.errors import MissingPartitionError
 from evergreen.receipts.data import ExtractionReceipt
 from evergreen.spec import ModelSpec
+from evergreen.spec.data import ExtractedTable
+from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import put_if_changed
+from evergreen.storage.records import canonical_json, digest_of, put_if_changed
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +30,8 @@ def extract_days(
     store: ObjectStore, spec: ModelSpec, source: Source, *, days: DayRange, as_of: datetime
 ) -> ExtractionReceipt:
     """
-    Land every partition that preparing *days* reads and that is absent, or young at *as_of*.
+    Land every partition that preparing *days* reads and that is absent, young at *as_of*, or was
+    read by another query than the spec has now.
 
     Safe to repeat: equal rows are equal bytes, in whatever order the database gives them, and an
     unchanged object is not touched. A day without rows is not landed; it is named as ``empty``.
@@ -37,13 +42,16 @@ def extract_days(
 
     landed: dict[str, int] = {}
     empty: list[str] = []
-    parts = [part for part in needed(spec, days=days) if _is_to_read(store, spec, part, as_of)]
+    tables = {name: _LandedTable(store, spec, name) for name in spec.source.extracted}
+    parts = [
+        part for part in needed(spec, days=days) if tables[part.table].is_to_read(part, as_of=as_of)
+    ]
     for number, part in enumerate(parts, start=1):
         rows = source.read_day(part)
         if rows.empty:
             empty.append(str(part))
             continue
-        if put_if_changed(store, part.key, rows_to_parquet(rows)):
+        if tables[part.table].land(part, rows_to_parquet(rows)):
             landed[part.key] = len(rows)
         if number % 20 == 0:
             log.info("read %d of %d days, now at %s", number, len(parts), part.day)
@@ -68,6 +76,44 @@ def require_rows(receipt: ExtractionReceipt, *, waited_hours: float) -> None:
     )
 
 
-def _is_to_read(store: ObjectStore, spec: ModelSpec, part: Partition, as_of: datetime) -> bool:
-    young = as_of.date() - timedelta(days=spec.source.extracted[part.table].refresh_days)
-    return part.day >= young or store.head(part.key) is None
+def query_digest(table: ExtractedTable) -> str:
+    """Return the digest of all that decides the rows of a day; which days are read is no part."""
+    content = table.model_dump(mode="json", exclude={"lookback_days", "refresh_days"})
+    return digest_of(canonical_json(content))
+
+
+class _LandedTable:
+    """The landed days of one table, and which query read each, from one listing of each."""
+
+    def __init__(self, store: ObjectStore, spec: ModelSpec, name: str) -> None:
+        self.store, self.model, self.name = store, spec.model, name
+        self.table = spec.source.extracted[name]
+        self.query = query_digest(self.table)
+        before_day, _, _ = spec.raw_tables[name].path.partition("{day}")
+        self._landed = set(store.list(before_day))
+        self._read_by = defaultdict[date, set[str]](set)
+        for key in store.list(layout.extraction_record(spec.model, name)):
+            day, query = layout.parsed_extraction(key)
+            self._read_by[day].add(query)
+
+    def is_to_read(self, part: Partition, *, as_of: datetime) -> bool:
+        """Return whether the day is absent, young, or was read by another query."""
+        is_young = part.day >= as_of.date() - timedelta(days=self.table.refresh_days)
+        is_known = part.key in self._landed and self._read_by[part.day] == {self.query}
+        return is_young or not is_known
+
+    def land(self, part: Partition, data: bytes) -> bool:
+        """
+        Keep a day and that the present query read it; return whether its bytes are new.
+
+        Records of other queries go first: a query that is taken back must read the day again.
+        """
+        for query in self._read_by[part.day] - {self.query}:
+            self.store.delete(self._record(part.day, query))
+        is_new = put_if_changed(self.store, part.key, data)
+        if self.query not in self._read_by[part.day]:
+            self.store.put(self._record(part.day, self.query), self.query.encode())
+        return is_new
+
+    def _record(self, day: date, query: str) -> str:
+        return layout.extraction_record(self.model, self.name, day, query)

@@ -82,6 +82,19 @@ def save_model(
     return sha256_of(data), len(data)
 
 
+def require_reviewed_types(model: Pipeline, *, spec: ModelSpec) -> None:
+    """
+    Refuse a fitted pipeline that could not be stored.
+
+    :raises ArtifactError: If it holds a type that was not reviewed.
+    """
+    import skops.io
+
+    unknown = _untrusted(skops.io.dumps(model), allowed=[*TRUSTED_TYPES, *spec.trusted_types])
+    if unknown:
+        raise ArtifactError(_explain_untrusted(unknown))
+
+
 def load_model(
     client: MlflowClient, model_id: str, *, sha256: str, trusted: tuple[str, ...]
 ) -> Pipeline:

@@ -19,6 +19,7 @@ from evergreen.modeling import metrics
 from evergreen.modeling.baselines import linear_baseline
 from evergreen.modeling.metrics import Labels, Predictions
 from evergreen.modeling.prediction import are_sound, classes_of, predict
+from evergreen.modeling.reviewed_types import check_types_early
 from evergreen.modeling.search import Trial, search_parameters
 from evergreen.receipts.data import ExamplesReceipt
 from evergreen.receipts.modeling import Params
@@ -163,10 +164,13 @@ def fit_for(
     Return *candidate* fitted on the training days of *examples*, and their rows.
 
     :param search: As in :func:`fit_candidate`, and so are *params*.
+    :raises ArtifactError: If it would hold a type that was not reviewed; found before the fit.
     """
     frame, fit_rows = load_training(store, spec, receipt=examples, candidate=candidate)
+    pipeline = build_candidate(spec, candidate)
+    check_types_early(pipeline, rows=frame, spec=spec)
     fitted = fit_candidate(
-        build_candidate(spec, candidate),
+        pipeline,
         rows=frame,
         fit_rows=fit_rows,
         spec=spec,

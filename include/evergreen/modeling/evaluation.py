@@ -17,6 +17,7 @@ from evergreen.modeling.comparison import (
     comparison_level,
     load_models,
 )
+from evergreen.modeling.training import candidate_key
 from evergreen.receipts.data import ExamplesReceipt
 from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
 from evergreen.registry import ledger as ledger_store
@@ -52,11 +53,46 @@ def select_challenger(spec: ModelSpec, candidates: Sequence[CandidateReceipt]) -
     )
 
 
+def require_present(
+    spec: ModelSpec,
+    candidates: Sequence[CandidateReceipt],
+    *,
+    wanted: Sequence[str],
+    examples: ExamplesReceipt,
+) -> list[CandidateReceipt]:
+    """
+    Return those of *candidates* that the present spec and code made of *examples*, each once.
+
+    Others are left from before a change, at map indexes that no task has any more. They are passed
+    over if every one of *wanted* is here.
+
+    :raises CandidateError: If one of *wanted* is missing and there is a receipt that another spec
+        made: a task that was cleared alone leaves the receipts of the others as they were.
+    """
+    found: dict[str, CandidateReceipt] = {}
+    foreign: dict[str, None] = {}
+    for one in candidates:
+        is_known = one.candidate in spec.candidate_names
+        if is_known and one.key == candidate_key(spec, candidate=one.candidate, examples=examples):
+            found[one.candidate] = one
+        else:
+            foreign[one.candidate] = None
+    if foreign and not set(wanted) <= set(found):
+        raise CandidateError(
+            f"found receipts of {', '.join(foreign)} that another spec, code or set of examples "
+            f"made, expected those of the present one for {', '.join(wanted)}. Nothing was "
+            "evaluated. Clear train_candidate of this run with all its map indexes and the tasks "
+            "after it."
+        )
+    return list(found.values())
+
+
 def evaluate_challenger(
     workspace: Workspace,
     *,
     candidates: Sequence[CandidateReceipt],
     examples: ExamplesReceipt,
+    failed: Sequence[str] = (),
 ) -> EvaluationReceipt:
     """
     Choose the challenger on the validation days and evaluate it on the test days.
@@ -66,6 +102,7 @@ def evaluate_challenger(
     champion is kept and given again, and one that was champion keeps the evaluation that made
     it so.
 
+    :param failed: Candidates that the run was to fit too; the receipt names them.
     :raises CandidateError: If the baseline is not among *candidates*.
     """
     best = select_challenger(workspace.spec, candidates)
@@ -73,7 +110,8 @@ def evaluate_challenger(
     comparison = Comparison(best=best, candidates=candidates, examples=examples, champion=champion)
     latest = ledger_store.read_ledger(workspace.store, workspace.spec.model).latest_as_of
     may_promote = latest is None or examples.as_of >= latest
-    return evaluation_of(workspace, comparison, may_promote=may_promote)
+    found = evaluation_of(workspace, comparison, may_promote=may_promote)
+    return found.model_copy(update={"failed_candidates": tuple(failed)})
 
 
 def evaluation_of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import pandas as pd
 
 from evergreen.data.personal_data import example_rows
 from evergreen.digests import code_digest, spec_digest, version_key
-from evergreen.errors import ArtifactError
+from evergreen.errors import ArtifactError, CandidateError
 from evergreen.modeling.artifacts import save_model
 from evergreen.modeling.candidates import Fitted, fit_for
 from evergreen.modeling.dask_backend import running_on
@@ -71,7 +72,9 @@ def train_candidate(
     as it is, an unfinished one is continued, and of two that raced the first to finish stays.
 
     :param engine: Address of the Dask cluster that joblib's work goes to; None keeps it here.
+    :raises CandidateError: If the spec has no such candidate.
     """
+    _require_known(workspace.spec, candidate)
     key = candidate_key(workspace.spec, candidate=candidate, examples=examples)
     experiment = mlflow_registry.ensure_experiment(workspace.client, workspace.spec.model)
     record_key = layout.candidate_record(workspace.spec.model, key)
@@ -109,6 +112,16 @@ def train_candidate(
     return stored
 
 
+def _require_known(spec: ModelSpec, candidate: str) -> None:
+    if candidate not in spec.candidate_names:
+        raise CandidateError(
+            f"found the candidate {candidate!r}, expected one of those in model.yaml: "
+            f"{', '.join(spec.candidate_names)}. Nothing was fitted. It was removed since this run "
+            "began: clear every train_candidate of the run, so that its tasks are made from the "
+            "present spec."
+        )
+
+
 def _fit_and_log(
     workspace: Workspace,
     *,
@@ -130,24 +143,44 @@ def _fit_and_log(
         search=search,
         params=start,
     )
-    if earlier:
-        mlflow_registry.remove_children(workspace.client, earlier[0])
-    run = (
-        earlier[0]
-        if earlier
-        else workspace.client.create_run(
-            experiment,
-            run_name=f"{candidate} {examples.as_of:%Y-%m-%d}",
-            tags={
-                mlflow_registry.TAG_KEY: key,
-                mlflow_registry.TAG_CANDIDATE: candidate,
-                mlflow_registry.TAG_AS_OF: examples.as_of.isoformat(),
-                **tags,
-            },
+    with tempfile.TemporaryDirectory() as folder:
+        # Before there is a run: a model that cannot be stored leaves nothing behind.
+        saved = _saved(fitted, Path(folder) / "model", frame=frame, spec=workspace.spec)
+        if earlier:
+            mlflow_registry.remove_children(workspace.client, earlier[0])
+        run = (
+            earlier[0]
+            if earlier
+            else workspace.client.create_run(
+                experiment,
+                run_name=f"{candidate} {examples.as_of:%Y-%m-%d}",
+                tags={
+                    mlflow_registry.TAG_KEY: key,
+                    mlflow_registry.TAG_CANDIDATE: candidate,
+                    mlflow_registry.TAG_AS_OF: examples.as_of.isoformat(),
+                    **tags,
+                },
+            )
         )
-    )
-    _log_run(workspace.client, run, fitted, frame=frame, spec=workspace.spec, examples=examples)
+        _log_run(workspace, run, saved, rows=len(frame), examples=examples)
     return workspace.client.get_run(run.info.run_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Saved:
+    """A fitted candidate and its files, not in MLflow yet."""
+
+    fitted: Fitted
+    folder: Path
+    sha256: str
+    size: int
+
+
+def _saved(fitted: Fitted, folder: Path, *, frame: pd.DataFrame, spec: ModelSpec) -> _Saved:
+    """Write the model to *folder*."""
+    example = example_rows(frame, spec)
+    sha256, size = save_model(fitted.model, folder, example=example, spec=spec)
+    return _Saved(fitted=fitted, folder=folder, sha256=sha256, size=size)
 
 
 def _champion_params(
@@ -176,22 +209,16 @@ def _remove_others(client: MlflowClient, runs: list[Run], *, keep: str) -> None:
 
 
 def _log_run(
-    client: MlflowClient,
-    run: Run,
-    fitted: Fitted,
-    *,
-    frame: pd.DataFrame,
-    spec: ModelSpec,
-    examples: ExamplesReceipt,
+    workspace: Workspace, run: Run, saved: _Saved, *, rows: int, examples: ExamplesReceipt
 ) -> None:
     """Log numbers and trials, then the artifact, then the tags that make the run whole; end it."""
     from mlflow.entities import Metric, Param
 
-    run_id = run.info.run_id
+    client, fitted, run_id = workspace.client, saved.fitted, run.info.run_id
     params = {k: str(v)[:500] for k, v in fitted.params.items()}
     known = examples.labelled["fit"] + examples.labelled["validation"]
     params |= {
-        TRAIN_ROWS: str(len(frame)),
+        TRAIN_ROWS: str(rows),
         "train_rows_known": str(known),
         "examples_digest": examples.digest,
     }
@@ -204,19 +231,15 @@ def _log_run(
         params=[Param(k, v) for k, v in params.items()],
     )
     for number, trial in enumerate(fitted.trials, start=1):
-        _log_trial(client, run, trial, rank=number, metric=spec.metric)
-    example = example_rows(frame, spec)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        sha256, size = save_model(fitted.model, path, example=example, spec=spec)
-        made = {
-            mlflow_registry.TAG_BYTES: str(size),
-            mlflow_registry.TAG_SHA256: sha256,
-            mlflow_registry.TAG_PARAMS: json.dumps(fitted.params),
-            mlflow_registry.TAG_TRIALS: str(len(fitted.trials)),
-        }
-        name = run.data.tags[mlflow_registry.TAG_CANDIDATE]
-        mlflow_registry.log_model_folder(client, run, path, name=name, tags=made)
+        _log_trial(client, run, trial, rank=number, metric=workspace.spec.metric)
+    made = {
+        mlflow_registry.TAG_BYTES: str(saved.size),
+        mlflow_registry.TAG_SHA256: saved.sha256,
+        mlflow_registry.TAG_PARAMS: json.dumps(fitted.params),
+        mlflow_registry.TAG_TRIALS: str(len(fitted.trials)),
+    }
+    name = run.data.tags[mlflow_registry.TAG_CANDIDATE]
+    mlflow_registry.log_model_folder(client, run, saved.folder, name=name, tags=made)
 
 
 def _log_trial(client: MlflowClient, run: Run, trial: Trial, *, rank: int, metric: str) -> None:

@@ -81,6 +81,7 @@ class HealthPage(Frozen):
     retrain: str
     is_replay: bool
     is_served_online: bool
+    has_alerts: bool = True
     report: Report
     past: tuple[PastDay, ...]
 
@@ -124,10 +125,10 @@ def assess_health(
         retrain=decision.message,
         is_replay=is_replay,
         is_served_online=spec.service is not None,
+        has_alerts=bool(spec.alerts.connections),
         report=report,
         past=(*past, PastDay(day=day, colour=colour, reasons=reasons)),
     )
-    page_key = _keep_page(workspace.store, page)
     return HealthReceipt(
         model=spec.model,
         as_of=as_of,
@@ -138,7 +139,7 @@ def assess_health(
         missing=missing,
         retrain=decision.message,
         request=decision.request,
-        page=page_key,
+        page=_keep_page(workspace.store, page),
     )
 
 

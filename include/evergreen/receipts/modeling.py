@@ -115,7 +115,8 @@ class EvaluationReceipt(Frozen):
     The best candidate was evaluated on test days that no training used.
 
     ``predict_ms_per_row`` is measured on all test rows at once, ``predict_ms_per_call`` on calls of
-    ten rows; None if an older release evaluated it.
+    ten rows; None if an older release evaluated it. ``failed_candidates`` were to be fitted by the
+    run that asked, and failed.
     """
 
     model: str
@@ -131,3 +132,4 @@ class EvaluationReceipt(Frozen):
     details: ObjectRef
     predict_ms_per_row: float | None = None
     predict_ms_per_call: float | None = None
+    failed_candidates: tuple[str, ...] = ()

@@ -51,6 +51,15 @@ def monitored_keys(store: ObjectStore, model: str) -> list[str]:
     return [k for k in store.list(layout.all_of("monitoring", model)) if layout.is_health_record(k)]
 
 
+def last_monitored(store: ObjectStore, model: str) -> datetime | None:
+    """Return the instant of the newest day that monitor assessed; None if there is none."""
+    keys = monitored_keys(store, model)
+    if not keys:
+        return None
+    newest = max(keys, key=layout.day_of)
+    return datetime.fromisoformat(json.loads(store.get(newest))["as_of"])
+
+
 def monitor_results(store: ObjectStore, key: str) -> MonitorResults:
     """Return what the monitors of one day found, by the key of its health record."""
     found = json.loads(store.get(key))

@@ -69,6 +69,7 @@ class EvidencePack(Frozen):
     metrics: dict[str, dict[str, float | None]]
     challenger: CandidateReceipt
     candidates: tuple[CandidateReceipt, ...]
+    failed_candidates: tuple[str, ...] = ()
     charts: tuple[Chart, ...]
     importances: tuple[Importance, ...]
     contract: ValidationReceipt
@@ -149,6 +150,7 @@ def _collect(
         metrics=evaluation.metrics,
         challenger=evaluation.challenger,
         candidates=evaluation.candidates,
+        failed_candidates=evaluation.failed_candidates,
         charts=tuple(charts_of(spec, details)),
         importances=details.importances,
         contract=identity.validation,

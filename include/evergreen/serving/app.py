@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, HTTPException
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
-from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from evergreen.serving.endpoint import Endpoint, NotServingError, PredictionResult
+from evergreen.serving.error_responses import FAULTS, add_error_responses
 from evergreen.serving.index_page import render_index
 from evergreen.serving.inputs import InputError, check
 from evergreen.serving.middleware import Guard, describe_security
@@ -27,35 +24,8 @@ from evergreen.serving.protocol import (
     infer_answer,
     invocations_answer,
 )
-from evergreen.serving.served_version import OverloadedError, PredictionError
+from evergreen.serving.served_version import OverloadedError
 from evergreen.serving.server import ModelServer
-
-log = logging.getLogger(__name__)
-
-RETRY_AFTER_S = "2"
-
-
-class ErrorResponse(BaseModel):
-    """Why there is no answer, and each error of the input."""
-
-    error: str
-    details: list[dict[str, Any]] = []
-
-
-#: What every question may be answered with, for the OpenAPI page.
-FAULTS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse, "description": message}
-    for status, message in {
-        400: "The body is no text",
-        401: "No known token was sent",
-        404: "No such model or page",
-        405: "The page is asked in another way",
-        413: "The body is too large",
-        422: "The input cannot be used; details name row and column",
-        500: "The version that serves failed on this input",
-        503: "Nothing is loaded yet, or too much waits",
-    }.items()
-}
 
 
 def make_app(server: ModelServer) -> FastAPI:
@@ -67,10 +37,18 @@ def make_app(server: ModelServer) -> FastAPI:
         yield
         await server.stop()
 
-    app = FastAPI(title="Evergreen model server", version="2", lifespan=lifespan, responses=FAULTS)
+    app = FastAPI(
+        title="Evergreen model server",
+        version="2",
+        lifespan=lifespan,
+        responses=FAULTS,
+        # Both load scripts from another host, into a page that knows the token.
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.server = server
     app.openapi = lambda: _openapi(app, server)  # type: ignore[method-assign]
-    _add_faults(app)
+    add_error_responses(app)
     _add_health(app, server)
     _add_state(app, server)
     _add_questions(app, server)
@@ -78,6 +56,8 @@ def make_app(server: ModelServer) -> FastAPI:
         Guard,
         tokens=server.settings.tokens if server.settings.auth else (),
         max_bytes=int(server.settings.max_body_mb * 2**20),
+        part_s=server.settings.body_part_s,
+        body_s=server.settings.body_s,
     )
     return app
 
@@ -179,6 +159,13 @@ def _add_questions(app: FastAPI, server: ModelServer) -> None:
 
 
 def _endpoint(server: ModelServer, model: str) -> Endpoint:
+    if model in server.models.removed:
+        since = server.models.removed[model]
+        raise HTTPException(
+            404,
+            f"model {model!r} was removed at {since:%Y-%m-%d %H:%M} UTC: its folder is gone, or "
+            "its spec is not for this server",
+        )
     if model not in server.followers:
         known = ", ".join(sorted(server.followers)) or "none"
         raise HTTPException(404, f"no model {model[:100]!r} here; there are: {known}")
@@ -197,6 +184,7 @@ async def _answer(
             spec=endpoint.spec.examples,
             needed=endpoint.champion.inputs,
             max_rows=server.settings.max_rows,
+            booleans=body.booleans,
         )
         answer = await endpoint.answer(rows)
         status = 200
@@ -247,43 +235,3 @@ def _describe(server: ModelServer, model: str) -> dict[str, Any]:
             "problem": server.followers[model].problem,
         },
     }
-
-
-def _add_faults(app: FastAPI) -> None:
-    @app.exception_handler(RequestValidationError)
-    async def not_read(_: Request, error: RequestValidationError) -> JSONResponse:
-        # Without the input: it may hold what JSON cannot carry, such as NaN.
-        failures = [
-            {"where": ".".join(str(part) for part in e["loc"])[:200], "expected": e["msg"]}
-            for e in error.errors()[:20]
-        ]
-        first = failures[0]
-        message = f"the request cannot be read: {first['where']}: {first['expected']}"
-        return _fault(422, message, failures)
-
-    @app.exception_handler(InputError)
-    async def not_usable(_: Request, error: InputError) -> JSONResponse:
-        return _fault(422, str(error), error.details)
-
-    @app.exception_handler(StarletteHTTPException)  # of which FastAPI's is one kind
-    async def refused(_: Request, error: StarletteHTTPException) -> JSONResponse:
-        return _fault(error.status_code, str(error.detail))
-
-    @app.exception_handler(NotServingError)
-    @app.exception_handler(OverloadedError)
-    async def later(_: Request, error: Exception) -> JSONResponse:
-        return _fault(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
-
-    @app.exception_handler(PredictionError)
-    async def failed(_: Request, error: PredictionError) -> JSONResponse:
-        log.error("%s", error)
-        return _fault(500, str(error))
-
-
-def _fault(
-    status: int,
-    message: str,
-    details: list[dict[str, Any]] | None = None,
-    headers: dict[str, str] | None = None,
-) -> JSONResponse:
-    return JSONResponse({"error": message, "details": details or []}, status, headers=headers)

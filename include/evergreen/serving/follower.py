@@ -51,6 +51,8 @@ class Follower:
         self.endpoint, self.store, self.cache, self.client = endpoint, store, cache, client
         self.limits, self.replica, self.clock = limits, replica, clock
         self.problem: str | None = None
+        #: Why a changed spec is not used yet; whoever looks after the specs sets it.
+        self.spec_problem: str | None = None
         self._ledger: ledger_store.Ledger | None = None
         self._kept: dict[tuple[str, str], CachedVersion] = {}
         self._loaded: dict[tuple[str, str], ServedVersion] = {}
@@ -63,15 +65,27 @@ class Follower:
         """The spec of the model."""
         return self.endpoint.spec
 
+    @property
+    def champion_version(self) -> str | None:
+        """The version that answers, or None if none is loaded."""
+        traffic = self.endpoint.traffic
+        return traffic.champion.version if traffic else None
+
     async def begin(self) -> None:
-        """Serve the last good version from disk, if there is one, before anybody is asked."""
-        kept = await asyncio.to_thread(self.cache.last_good, self.spec.model)
-        if kept is None:
-            return
+        """
+        Serve the last good version from disk, if there is one, before anybody is asked.
+
+        Whatever fails becomes the problem of this model, and of no other.
+        """
         try:
+            kept = await asyncio.to_thread(self.cache.last_good, self.spec.model)
+            if kept is None:
+                return
             champion = await self._load(kept)
-        except ArtifactError as error:
-            log.warning("The version that served last is not used: %s", error)
+        except Exception as error:
+            self.problem = f"the version that served last is not used: {error}"
+            is_expected = isinstance(error, ArtifactError)
+            log.warning("%s: %s", self.spec.model, self.problem, exc_info=not is_expected)
             return
         self.endpoint.traffic = ServedVersions(champion=champion)
         log.info("%s serves, from disk", champion.name)
@@ -79,7 +93,7 @@ class Follower:
     async def look(self) -> None:
         """Do once what the ledger asks for; a problem is remembered, and nothing changes then."""
         try:
-            problem = await self._look()
+            problem = await self._look() or self.spec_problem
         except ArtifactError as error:
             problem = str(error)
         except Exception as error:  # noqa: BLE001 - whatever is down, the champion goes on serving

@@ -28,9 +28,14 @@ class ServedModelRow(Frozen):
 
 def render_index(server: ModelServer) -> str:
     """Return the page, self-contained and without script."""
-    rows = [_row(model, server.followers[model]) for model in sorted(server.followers)]
+    # Of copies: this runs in a thread, while a model may be added or removed.
+    followers = dict(server.followers)
+    rows = [_row(model, followers[model]) for model in sorted(followers)]
     return page_template("server.html.j2").render(
-        replica=server.settings.replica, is_ready=server.is_ready, models=rows
+        replica=server.settings.replica,
+        is_ready=server.is_ready,
+        models=rows,
+        removed=sorted(dict(server.models.removed).items()),
     )
 
 

@@ -8,8 +8,10 @@ was expected.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -23,6 +25,8 @@ Columns = Mapping[str, Sequence[Any]]
 MAX_NUMBER = 3.4028234e38
 MAX_TEXT = 1_000
 MAX_ERRORS = 20
+#: Years of an event, in UTC; instants near the ends of the calendar cannot be converted to UTC.
+YEARS = range(1970, 2200)
 
 #: What a column may hold. Strict: a truth value or a text is no number, a number no text.
 NUMBERS = TypeAdapter(
@@ -36,6 +40,10 @@ EXPECTED = {
     True: "a number within 32 bits, or null",
     False: f"a string of at most {MAX_TEXT} characters, or null",
 }
+EXPECTED_KEY = (
+    f"a string of at most {MAX_TEXT} characters, an integer, a finite number, true, false or null"
+)
+EXPECTED_TIME = f"an ISO 8601 instant of the years {YEARS[0]} to {YEARS[-1]}, or null"
 
 
 class InputError(Exception):
@@ -79,13 +87,23 @@ class RequestRows:
         )
 
 
-def check(columns: Columns, *, spec: Examples, needed: Sequence[str], max_rows: int) -> RequestRows:
+def check(
+    columns: Columns,
+    *,
+    spec: Examples,
+    needed: Sequence[str],
+    max_rows: int,
+    booleans: frozenset[str] = frozenset(),
+) -> RequestRows:
     """
     Return *columns* as rows that a model fitted on the inputs *needed* can predict.
 
     Null stands for an unknown value. Other inputs of the spec are let through, so that callers can
-    send a new one before a model looks at it.
+    send a new one before a model looks at it. Values are converted as the examples of training
+    are: an integer of a categorical input becomes its decimal text, and a boolean of a column in
+    *booleans* becomes 1.0 or 0.0, or the text True or False.
 
+    :param booleans: Columns that the caller declared as booleans.
     :raises InputError: If a column is missing, unknown, of another length, or holds something that
         is neither of its type nor null; or if there are no rows, or too many.
     """
@@ -93,21 +111,43 @@ def check(columns: Columns, *, spec: Examples, needed: Sequence[str], max_rows: 
     if not 0 < count <= max_rows:
         raise InputError(f"found {count} rows, expected 1 to {max_rows}")
     errors = [*_shape(columns, count, spec=spec, needed=needed)]
-    known = [name for name in spec.features if name in columns]
-    if not errors:
-        for name in known:
-            errors += _values(name, columns[name], is_numeric=name in spec.numeric)
-            if len(errors) > MAX_ERRORS:
-                break
-    if errors:
-        raise InputError(_headline(errors), errors[:MAX_ERRORS])
+    _refuse(errors)
+    inputs: dict[str, Sequence[Any]] = {}
+    for name in (name for name in spec.features if name in columns):
+        is_numeric, is_boolean = name in spec.numeric, name in booleans
+        inputs[name] = _as_trained(columns[name], is_numeric=is_numeric, is_boolean=is_boolean)
+        errors += _values(name, inputs[name], is_numeric=is_numeric)
+        if len(errors) > MAX_ERRORS:
+            break
+    errors += _names(columns, spec)
+    _refuse(errors)
     has_keys = all(name in columns for name in spec.entity_key)
     return RequestRows(
-        inputs={name: columns[name] for name in known},
+        inputs=inputs,
         count=count,
         keys={name: columns[name] for name in spec.entity_key} if has_keys else None,
         event_times=columns.get(spec.event_time),
     )
+
+
+def day_of(event_time: Any) -> date | None:
+    """Return the UTC day of an instant that a caller sent, or None if it is none."""
+    try:
+        found = datetime.fromisoformat(event_time)
+        day = (found.astimezone(UTC) if found.tzinfo else found).date()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return day if day.year in YEARS else None
+
+
+def escaped(text: str) -> str:
+    r"""Return *text* with each half of a surrogate pair, which UTF-8 cannot hold, as ``\ud800``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _refuse(errors: Sequence[dict[str, Any]]) -> None:
+    if errors:
+        raise InputError(_headline(errors), errors[:MAX_ERRORS])
 
 
 def _shape(
@@ -117,14 +157,32 @@ def _shape(
         if name not in columns:
             yield {"column": name, "found": "nothing", "expected": "a value or null in each row"}
     known = [*spec.features, *spec.entity_key, spec.event_time]
+    listed = ", ".join(dict.fromkeys(known))
+    unknown = [name for name in columns if name not in known]
+    for at, name in enumerate(unknown):
+        # A search for each of many thousand names would hold up the other callers.
+        near = difflib.get_close_matches(name[:100], known, n=1) if at < MAX_ERRORS else []
+        meant = f"; did you mean {near[0]}?" if near else ""
+        found = {"column": escaped(name[:MAX_TEXT]), "found": "an unknown column"}
+        yield found | {"expected": f"one of {listed}{meant}"}
     for name, values in columns.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
-            expected = f"one of {', '.join(dict.fromkeys(known))}{meant}"
-            yield {"column": name[:MAX_TEXT], "found": "an unknown column", "expected": expected}
-        elif len(values) != count:
+        if name in known and len(values) != count:
             yield {"column": name, "found": f"{len(values)} values", "expected": f"{count}"}
+
+
+def _as_trained(values: Sequence[Any], *, is_numeric: bool, is_boolean: bool) -> Sequence[Any]:
+    """Return *values* converted as ``evergreen.data.examples.checked`` converts a column."""
+    if is_boolean:
+        convert: Callable[[Any], Any] = float if is_numeric else str
+        return [convert(value) if isinstance(value, bool) else value for value in values]
+    if is_numeric:
+        return values
+    return [str(value) if _is_integer(value) else value for value in values]
+
+
+def _is_integer(value: Any) -> bool:
+    """Return whether *value* is an integer whose decimal text is short enough."""
+    return type(value) is int and abs(value) < 10 ** (MAX_TEXT - 1)
 
 
 def _values(name: str, values: Sequence[Any], *, is_numeric: bool) -> Iterator[dict[str, Any]]:
@@ -134,9 +192,32 @@ def _values(name: str, values: Sequence[Any], *, is_numeric: bool) -> Iterator[d
         column.validator.validate_python(values)
     except ValidationError as error:
         for one in error.errors(include_url=False, include_context=False):
-            row = int(one["loc"][0])
-            found = f"{type(values[row]).__name__} {str(values[row])[:50]!r}"
-            yield {"row": row, "column": name, "found": found, "expected": EXPECTED[is_numeric]}
+            yield _wrong(name, int(one["loc"][0]), values, expected=EXPECTED[is_numeric])
+
+
+def _names(columns: Columns, spec: Examples) -> Iterator[dict[str, Any]]:
+    """Name each value that names no entity, and each time that is none."""
+    for name in (name for name in spec.entity_key if name not in spec.features):
+        for row, value in enumerate(columns.get(name, ())):
+            if not _is_key(value):
+                yield _wrong(name, row, columns[name], expected=EXPECTED_KEY)
+    for row, value in enumerate(columns.get(spec.event_time, ())):
+        if value is not None and day_of(value) is None:
+            yield _wrong(spec.event_time, row, columns[spec.event_time], expected=EXPECTED_TIME)
+
+
+def _is_key(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT and escaped(value) == value
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool) or _is_integer(value)
+
+
+def _wrong(name: str, row: int, values: Sequence[Any], *, expected: str) -> dict[str, Any]:
+    value = values[row]
+    found = f"{type(value).__name__} {str(value)[:50]!r}"
+    return {"row": row, "column": name, "found": found, "expected": expected}
 
 
 def _headline(errors: Sequence[dict[str, Any]]) -> str:

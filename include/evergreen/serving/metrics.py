@@ -12,8 +12,9 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from evergreen.serving.follower import Follower
     from evergreen.serving.request_log import RequestLog
+    from evergreen.serving.served_models import ServedModels
+    from evergreen.serving.watched_models import WatchedModels
 
 SECONDS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 5, 10, 30)
 
@@ -21,7 +22,7 @@ SECONDS = (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 5, 
 class ServerMetrics:
     """Counters of one server, in a registry of its own."""
 
-    def __init__(self, followers: Mapping[str, Follower], log: RequestLog) -> None:
+    def __init__(self, models: ServedModels, watched: WatchedModels, log: RequestLog) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "evergreen_requests",
@@ -42,7 +43,7 @@ class ServerMetrics:
             buckets=SECONDS,
             registry=self.registry,
         )
-        self.registry.register(_State(followers, log))
+        self.registry.register(_State(models, watched, log))
 
     def count(
         self, model: str, *, status: int, seconds: float, versions: Mapping[str, int]
@@ -57,8 +58,8 @@ class ServerMetrics:
 class _State(Collector):
     """What is read off when Prometheus asks."""
 
-    def __init__(self, followers: Mapping[str, Follower], log: RequestLog) -> None:
-        self.followers, self.log = followers, log
+    def __init__(self, models: ServedModels, watched: WatchedModels, log: RequestLog) -> None:
+        self.models, self.watched, self.log = models, watched, log
 
     def collect(self) -> Iterable[Metric]:
         """Yield one family after the other."""
@@ -82,7 +83,8 @@ class _State(Collector):
             "Requests the champion answered for a failing challenger.",
             labels=["model"],
         )
-        for model, follower in self.followers.items():
+        # Of a copy: this runs in a thread, while a model may be added or removed.
+        for model, follower in list(self.models.followers.items()):
             problem.add_metric([model], float(follower.problem is not None))
             fallbacks.add_metric([model], follower.endpoint.fallbacks)
             traffic = follower.endpoint.traffic
@@ -96,6 +98,26 @@ class _State(Collector):
                     predict.add_metric(labels, version.predict_s)
                     restarts.add_metric(labels, version.restarts)
         yield from (serves, queued, batches, predict, restarts, problem, fallbacks)
-        dropped = CounterMetricFamily("evergreen_log_dropped", "Lines of the request log lost.")
+        yield from self._others()
+
+    def _others(self) -> Iterable[Metric]:
+        """Yield what is known beside the versions that are loaded."""
+        removed = GaugeMetricFamily(
+            "evergreen_model_removed", "1 if a model was served and is no more.", labels=["model"]
+        )
+        for model in list(self.models.removed):
+            removed.add_metric([model], 1)
+        yield removed
+        monitored = GaugeMetricFamily(
+            "evergreen_model_monitored_timestamp_seconds",
+            "Instant of the newest day that monitor assessed; 0 if there is none.",
+            labels=["model"],
+        )
+        for model, at in list(self.watched.instants.items()):
+            monitored.add_metric([model], at.timestamp() if at else 0.0)
+        yield monitored
+        dropped = CounterMetricFamily(
+            "evergreen_log_dropped", "Lines and rows of the request log lost."
+        )
         dropped.add_metric([], self.log.dropped)
         yield dropped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -23,23 +24,37 @@ BASIC = HTTPBasic(
 )
 
 
+class SlowBodyError(Exception):
+    """A body, or the next part of it, did not arrive in time."""
+
+
 class Guard:
     """
-    Let a request through if it has a known token and is not too large.
+    Let a request through if it has a known token, is not too large and arrives in time.
 
     A middleware and not a dependency of the pages: FastAPI parses a body before it calls
     dependencies, and calls none for unknown pages and for its own, such as ``/docs``.
 
     :param tokens: Any of these opens the server; none opens it to all.
     :param max_bytes: Of a request's body, whether its length is announced or not.
+    :param part_s: Longest time between two parts of a body, in seconds.
+    :param body_s: Longest time until the whole body is there, in seconds.
     """
 
-    def __init__(self, app: ASGIApp, *, tokens: Sequence[str], max_bytes: int) -> None:
-        self.app, self.max_bytes = app, max_bytes
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        tokens: Sequence[str],
+        max_bytes: int,
+        part_s: float = 10,
+        body_s: float = 60,
+    ) -> None:
+        self.app, self.max_bytes, self.part_s, self.body_s = app, max_bytes, part_s, body_s
         self.tokens = [token.encode() for token in tokens]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 or 413, or hand the request on."""
+        """Answer 401, 408 or 413, or hand the request on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -48,7 +63,12 @@ class Guard:
             refusal = JSONResponse({"error": message}, 401, BASIC.make_authenticate_headers())
             await refusal(scope, receive, send)
             return
-        body = await self._body(dict(scope["headers"]), receive)
+        try:
+            body = await self._body(dict(scope["headers"]), receive)
+        except SlowBodyError as error:
+            refusal = JSONResponse({"error": str(error)}, 408, {"Connection": "close"})
+            await refusal(scope, receive, send)
+            return
         if body is None:
             limit = f"the body is larger than {self.max_bytes} bytes; send fewer rows at a time"
             refusal = JSONResponse({"error": limit}, 413, {"Connection": "close"})
@@ -72,8 +92,9 @@ class Guard:
             return None
         parts: list[bytes] = []
         size = 0
+        ends = asyncio.get_running_loop().time() + self.body_s
         while True:
-            message = await receive()
+            message = await self._part(receive, ends=ends)
             if message["type"] != "http.request":
                 return b"".join(parts)  # the caller has gone
             part = message.get("body", b"")
@@ -83,6 +104,23 @@ class Guard:
                 return None
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+    async def _part(self, receive: Receive, *, ends: float) -> Message:
+        """
+        Return the next part of a body.
+
+        :param ends: When the whole body must be there, by the event loop's clock.
+        :raises SlowBodyError: If the part does not arrive in time.
+        """
+        latest = min(ends, asyncio.get_running_loop().time() + self.part_s)
+        try:
+            async with asyncio.timeout_at(latest):
+                return await receive()
+        except TimeoutError:
+            raise SlowBodyError(
+                f"the body did not arrive in time: {self.part_s:g} s may pass between two parts, "
+                f"{self.body_s:g} s until the whole is there"
+            ) from None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

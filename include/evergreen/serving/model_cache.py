@@ -18,7 +18,7 @@ from evergreen.receipts.common import ObjectRef
 from evergreen.registry import mlflow_registry
 from evergreen.registry.ledger import LedgerEntry
 from evergreen.spec import ModelSpec
-from evergreen.storage import layout
+from evergreen.storage import cache_layout
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.records import load_document, put_document, read_object
 from evergreen.values import Frozen
@@ -47,11 +47,11 @@ class ModelCache:
 
     def last_good(self, model: str) -> CachedVersion | None:
         """Return the version that served last, or None if there was none or its files are bad."""
-        return self._intact(layout.cached_champion(model))
+        return self._intact(cache_layout.cached_champion(model))
 
     def remember(self, model: str, kept: CachedVersion) -> None:
         """Write down that *kept* serves now."""
-        put_document(self.store, layout.cached_champion(model), kept)
+        put_document(self.store, cache_layout.cached_champion(model), kept)
 
     def fetch(self, client: MlflowClient, model: str, entry: LedgerEntry) -> CachedVersion:
         """
@@ -59,7 +59,7 @@ class ModelCache:
 
         :raises ArtifactError: If its bytes are not those the ledger names.
         """
-        key = layout.cached_versions(model, entry.version, entry.artifact_sha256)
+        key = cache_layout.cached_versions(model, entry.version, entry.artifact_sha256)
         if (found := self._intact(f"{key}.json")) is not None:
             return found
         version = client.get_model_version(model, entry.version)
@@ -87,8 +87,8 @@ class ModelCache:
 
     def forget_others(self, model: str, keep: Iterable[CachedVersion]) -> None:
         """Remove every version of *model* but those in *keep*."""
-        kept = {layout.cached_versions(model, one.version, one.sha256) for one in keep}
-        for key in self.store.list(layout.cached_versions(model)):
+        kept = {cache_layout.cached_versions(model, one.version, one.sha256) for one in keep}
+        for key in self.store.list(cache_layout.cached_versions(model)):
             if not any(key.startswith((f"{one}/", f"{one}.json")) for one in kept):
                 self.store.delete(key)
 

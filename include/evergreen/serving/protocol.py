@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from evergreen.serving.inputs import Columns, InputError
+from evergreen.serving.inputs import Columns, InputError, escaped
 
 if TYPE_CHECKING:
     from evergreen.serving.endpoint import PredictionResult
@@ -54,16 +54,21 @@ class InferRequest(_Body):
         for tensor in self.inputs:
             rows = len(tensor.data)
             if tensor.shape not in ([rows], [rows, 1]) or tensor.name in found:
+                again = " a second time" if tensor.name in found else ""
                 raise InputError(
-                    f"input {tensor.name[:100]}: found {rows} values of shape {tensor.shape[:3]}"
-                    f"{' a second time' if tensor.name in found else ''}, expected each column "
-                    "once, of shape [rows]"
+                    f"input {escaped(tensor.name[:100])}: found {rows} values of shape "
+                    f"{tensor.shape[:3]}{again}, expected each column once, of shape [rows]"
                 )
             is_nested = len(tensor.shape) == 2 and all(
                 isinstance(value, list) and len(value) == 1 for value in tensor.data
             )
             found[tensor.name] = [v[0] for v in tensor.data] if is_nested else tensor.data
         return found
+
+    @property
+    def booleans(self) -> frozenset[str]:
+        """The columns that are declared as booleans."""
+        return frozenset(tensor.name for tensor in self.inputs if tensor.datatype == "BOOL")
 
 
 class Split(_Body):
@@ -80,6 +85,11 @@ class InvocationsRequest(_Body):
     dataframe_split: Split | None = None
     dataframe_records: list[dict[str, Value]] | None = None
     params: dict[str, Any] | None = None
+
+    @property
+    def booleans(self) -> frozenset[str]:
+        """None: this form declares no types."""
+        return frozenset()
 
     @model_validator(mode="after")
     def _has_one(self) -> Self:
@@ -100,7 +110,7 @@ class InvocationsRequest(_Body):
             split = Split(columns=names or ["none"], data=[])
             for row, record in enumerate(records):
                 if record.keys() != set(names):
-                    other = sorted(record.keys() ^ set(names))[0][:100]
+                    other = escaped(sorted(record.keys() ^ set(names))[0][:100])
                     raise InputError(
                         f"row {row} differs from row 0 in column {other}: each row must have the "
                         "same columns, with null for the unknown"

@@ -15,10 +15,10 @@ import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
-from evergreen.serving.inputs import RequestRows
+from evergreen.serving.inputs import RequestRows, day_of
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
@@ -79,48 +79,99 @@ class RequestLog:
             )
 
     def add_rows(self, spec: ModelSpec, rows: RequestRows, versions: list[str]) -> None:
-        """Note whole rows that say which entity they are, while there is room."""
-        room = self.max_rows - len(self._rows[spec.model])
-        if rows.keys is None or room <= 0:
-            return
+        """
+        Note whole rows that say which entity they are, while there is room.
+
+        It never raises: the rows were answered. Rows that cannot be noted are counted as dropped.
+        """
         kept = self._rows[spec.model]
-        for at in range(min(rows.count, room)):
-            kept.append(served_row(spec, rows, at, version=versions[at], now=self.clock()))
+        count = min(rows.count, self.max_rows - len(kept))
+        if rows.keys is None or count <= 0:
+            return
+        try:
+            now = self.clock()
+            kept += [
+                served_row(spec, rows, at, version=versions[at], now=now) for at in range(count)
+            ]
+        except Exception:
+            self.dropped += count
+            log.exception("%s: %d served rows were not logged", spec.model, count)
 
     async def flush(self) -> None:
-        """Write what was collected; what the store does not take is kept for the next time."""
+        """
+        Write what was collected, one object per model and day.
+
+        What the store does not take is kept for the next time, up to a limit: the newest lines and
+        the oldest rows. What is beyond it, or cannot be written at all, is dropped and counted.
+        """
         lines, self._lines = self._lines, defaultdict(list)
         rows, self._rows = self._rows, defaultdict(list)
-        try:
-            await asyncio.to_thread(self._write, lines, rows)
-        except Exception as error:  # noqa: BLE001 - a full disk must not stop the answers
-            log.warning("the request log was not written, it is tried again: %s", error)
-            for model, some in lines.items():
-                self._lines[model] = [*some, *self._lines[model]][-MAX_LINES:]
+        for model, some in lines.items():
+            left = await self._write_days(
+                layout.requests_folder, model, _by_day(some, _received_on)
+            )
+            waiting = [*left, *self._lines[model]]
+            self._lines[model] = waiting[-MAX_LINES:]
+            self.dropped += len(waiting) - len(self._lines[model])
+        for model, some in rows.items():
+            left = await self._write_days(layout.served_folder, model, _by_day(some, _happened_on))
+            waiting = [*left, *self._rows[model]]
+            self._rows[model] = waiting[: self.max_rows]
+            self.dropped += len(waiting) - len(self._rows[model])
 
-    def _write(
-        self, lines: dict[str, list[dict[str, Any]]], rows: dict[str, list[dict[str, Any]]]
-    ) -> None:
-        import pandas as pd  # in the thread that writes: pandas takes a second to import
-
-        for model, some in list(lines.items()):
-            frame = pd.DataFrame(some).astype({"version": "str"})
-            self._put(layout.requests_folder, model, frame, frame["received_at"].dt.date)
-            del lines[model]
-        for model, some in list(rows.items()):
-            frame = pd.DataFrame(some)
-            if len(frame):
-                self._put(
-                    layout.served_folder, model, frame.drop(columns=EVENT_DAY), frame[EVENT_DAY]
-                )
-            del rows[model]
-
-    def _put(self, folder: Callable[[str, date], str], model: str, frame: Any, days: Any) -> None:
-        from evergreen.data.parquet import to_parquet
-
-        for day, part in frame.groupby(days):
+    async def _write_days(
+        self, folder: Callable[[str, date], str], model: str, days: dict[date, list[dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        """Write one object per day; return what the store did not take."""
+        left: list[dict[str, Any]] = []
+        for day, some in days.items():
+            try:
+                data = await asyncio.to_thread(_as_parquet, some)
+            except Exception:
+                self.dropped += len(some)
+                log.exception("%s: %d entries of the request log were dropped", model, len(some))
+                continue
             name = f"{self.replica}-{self.clock():%H%M%S}-{next(self._numbers):06d}.parquet"
-            self.store.put(f"{folder(model, day)}/{name}", to_parquet(part))
+            try:
+                await asyncio.to_thread(self.store.put, f"{folder(model, day)}/{name}", data)
+            except Exception as error:  # noqa: BLE001 - a full disk must not stop the answers
+                log.warning(
+                    "%s: %d entries of the request log were not written, they are tried again: %s",
+                    model,
+                    len(some),
+                    error,
+                )
+                left += some
+        return left
+
+
+def _as_parquet(entries: list[dict[str, Any]]) -> bytes:
+    import pandas as pd  # in the thread that writes: pandas takes a second to import
+
+    from evergreen.data.parquet import to_parquet
+
+    frame = pd.DataFrame(entries).drop(columns=EVENT_DAY, errors="ignore")
+    texts = {"version": "str"} if "version" in frame else {}
+    return to_parquet(frame.astype(texts))
+
+
+def _received_on(line: dict[str, Any]) -> date:
+    found: datetime = line["received_at"]
+    return found.date()
+
+
+def _happened_on(row: dict[str, Any]) -> date:
+    found: date = row[EVENT_DAY]
+    return found
+
+
+def _by_day(
+    entries: list[dict[str, Any]], day_of_entry: Callable[[dict[str, Any]], date]
+) -> dict[date, list[dict[str, Any]]]:
+    found: dict[date, list[dict[str, Any]]] = defaultdict(list)
+    for entry in entries:
+        found[day_of_entry(entry)].append(entry)
+    return found
 
 
 VERSION, RECEIVED_AT, EVENT_DAY = "served_version", "served_received_at", "served_event_day"
@@ -143,14 +194,5 @@ def served_row(
     return found | {
         VERSION: version,
         RECEIVED_AT: now,
-        EVENT_DAY: _day_of(times[at] if times is not None else None) or now.date(),
+        EVENT_DAY: day_of(times[at] if times is not None else None) or now.date(),
     }
-
-
-def _day_of(event_time: Any) -> date | None:
-    """Return the UTC day of an instant a caller named, or None if it is none."""
-    try:
-        found = datetime.fromisoformat(str(event_time))
-    except ValueError:
-        return None
-    return (found.astimezone(UTC) if found.tzinfo else found).date()

@@ -16,9 +16,11 @@ from evergreen.serving.metrics import ServerMetrics
 from evergreen.serving.model_cache import ModelCache
 from evergreen.serving.observations import Heartbeat
 from evergreen.serving.request_log import RequestLog
+from evergreen.serving.served_models import ServedModels
 from evergreen.serving.served_version import ServingLimits
 from evergreen.serving.settings import ServerSettings
-from evergreen.spec import ModelSpec, find_specs
+from evergreen.serving.watched_models import WatchedModels
+from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.opening import open_store
 from evergreen.storage.records import document_bytes
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 log = logging.getLogger(__name__)
+
+#: Seconds between two looks at when each model was last monitored, which is once a day.
+WATCHED_EVERY_S = 60
 
 
 def _now() -> datetime:
@@ -52,11 +57,12 @@ class ModelServer:
             clock=clock,
             rng=random.Random(),  # noqa: S311 - it draws a sample
         )
-        self.followers: dict[str, Follower] = {}
-        self.metrics = ServerMetrics(self.followers, self.log)
+        self.models = ServedModels(is_ours=self._is_ours, make_follower=self._follower, clock=clock)
+        self.followers = self.models.followers
+        self.watched = WatchedModels(self.store, self.models)
+        self.metrics = ServerMetrics(self.models, self.watched, self.log)
         self.is_draining = False
         self.has_looked = False
-        self._errors: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     @cached_property
@@ -74,12 +80,13 @@ class ModelServer:
 
     async def start(self) -> None:
         """Serve from disk what can be, then follow the ledgers until :meth:`stop`."""
-        self._add_models()
+        await self.models.update()
         await asyncio.gather(*(one.begin() for one in self.followers.values()))
         await self._beat()
         self._tasks = [
             asyncio.create_task(self._repeat(self._look, self.settings.poll_s)),
             asyncio.create_task(self._repeat(self.log.flush, self.settings.flush_s)),
+            asyncio.create_task(self._repeat(self.watched.look, WATCHED_EVERY_S)),
         ]
 
     async def stop(self) -> None:
@@ -87,7 +94,7 @@ class ModelServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(one.close() for one in self.followers.values()))
+        await self.models.close()
         await self.log.flush()
         try:
             await asyncio.to_thread(self.store.delete, self._beat_key)
@@ -95,7 +102,7 @@ class ModelServer:
             log.warning("could not delete this server's heartbeat: %s", error)
 
     async def _look(self) -> None:
-        self._add_models()
+        await self.models.update()
         await asyncio.gather(*(one.look() for one in self.followers.values()))
         self.has_looked = True
         await self._beat()
@@ -107,17 +114,6 @@ class ModelServer:
             except Exception:
                 log.exception("background task failed; it runs again in %s s", seconds)
             await asyncio.sleep(seconds)
-
-    def _add_models(self) -> None:
-        """Follow each model whose folder exists, also one that was added since the start."""
-        specs, errors = find_specs()
-        for error in errors:
-            if str(error) not in self._errors:
-                self._errors.add(str(error))
-                log.warning("%s", error)
-        for spec in specs:
-            if self._is_ours(spec) and spec.model not in self.followers:
-                self.followers[spec.model] = self._follower(spec)
 
     def _is_ours(self, spec: ModelSpec) -> bool:
         asked = self.settings.models

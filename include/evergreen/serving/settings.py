@@ -35,6 +35,8 @@ class ServerSettings(EnvironmentSettings):
     ``store`` and ``mlflow`` say what to follow, ``cache`` where to keep models so that a restart
     needs neither. ``tokens``, separated by commas, open everything but the health pages; ``auth``
     off opens it to all. ``workers`` processes predict side by side for each version.
+    A connection is closed whose headers are not whole after ``headers_s``; a body may take
+    ``body_s``, and ``body_part_s`` between two parts. Beyond ``max_connections``, callers get 503.
     ``log_share`` of the requests and at most ``log_rows`` of the rows a ``flush_s`` go to the log.
     """
 
@@ -53,6 +55,10 @@ class ServerSettings(EnvironmentSettings):
     poll_s: float = Field(default=2, gt=0)
     timeout_s: float = Field(default=30, gt=0)
     drain_s: float = Field(default=0, ge=0)
+    headers_s: float = Field(default=10, gt=0)
+    body_part_s: float = Field(default=10, gt=0)
+    body_s: float = Field(default=60, gt=0)
+    max_connections: int = Field(default=500, ge=1)
     max_body_mb: float = Field(default=10, gt=0)
     max_rows: int = Field(default=10_000, ge=1)
     max_batch_rows: int = Field(default=512, ge=1)

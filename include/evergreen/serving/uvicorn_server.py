@@ -7,13 +7,79 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http import auto
 
-from evergreen.serving.settings import read_server_settings
+from evergreen.serving.settings import ServerSettings, read_server_settings
 
 #: What waits is answered; a caller that reads slowly is not waited for any longer.
 SHUTDOWN_WITHIN_S = 30
+
+
+#: Connections beyond the limit that are still read and get 503; any more are closed unread.
+SPARE_CONNECTIONS = 100
+
+
+#: The class that uvicorn chooses, which depends on what is installed.
+_Protocol: Any = auto.AutoHTTPProtocol
+
+
+class TimedProtocol(_Protocol):  # type: ignore[misc]
+    """
+    Close a connection whose request has no whole headers after a while.
+
+    uvicorn limits only the time between two requests of one connection. Subclasses made by
+    :func:`timed_protocol` set both limits.
+    """
+
+    headers_s: float
+    max_connections: int
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Begin to wait for the first request, unless there are too many connections."""
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections + SPARE_CONNECTIONS:
+            transport.abort()
+        else:
+            self._wait_for_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Begin to wait for the headers of the next request, or stop when they are whole."""
+        super().data_received(data)
+        if self._is_answering():
+            self._stop_waiting()
+        elif self._deadline is None:
+            self._wait_for_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait_for_headers(self) -> None:
+        self._deadline = self.loop.call_later(self.headers_s, self._close_unless_answering)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _close_unless_answering(self) -> None:
+        self._deadline = None
+        if not self._is_answering():
+            self.transport.close()
+
+
+def timed_protocol(settings: ServerSettings) -> type[Any]:
+    """Return the protocol of a server with *settings*."""
+    limits = {"headers_s": settings.headers_s, "max_connections": settings.max_connections}
+    return type("ServerProtocol", (TimedProtocol,), limits)
 
 
 class DrainingServer(uvicorn.Server):
@@ -52,6 +118,8 @@ def run_server(environ: MutableMapping[str, str]) -> None:
         make_app(ModelServer(settings)),
         host=settings.host,
         port=settings.port,
+        http=timed_protocol(settings),
+        limit_concurrency=settings.max_connections + 1,  # uvicorn counts the one that asks
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_WITHIN_S,

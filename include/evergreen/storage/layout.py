@@ -23,6 +23,7 @@ Kind = Literal[
     "evaluations",
     "evidence",
     "examples",
+    "extractions",
     "housekeeping",
     "identities",
     "ledger",
@@ -55,9 +56,20 @@ def kind_of(key: str) -> str:
     return key.partition("/")[0]
 
 
-def all_of(kind: Kind, model: str) -> str:
-    """Return the prefix of every object of *kind* of *model*."""
-    return f"{kind}/{model}/"
+def all_of(kind: Kind, model: str = "") -> str:
+    """Return the prefix of every object of *kind* of *model*, or of all models."""
+    return f"{kind}/{model}/" if model else f"{kind}/"
+
+
+def extraction_record(model: str, table: str, day: date | None = None, query: str = "") -> str:
+    """Return the key of the record that *query* read *day*, or the prefix of those of the table."""
+    return f"extractions/{model}/{table}/" + (f"{day}/{query}" if day else "")
+
+
+def parsed_extraction(key: str) -> tuple[date, str]:
+    """Return the day and the digest of the query that the key of an extraction names."""
+    *_, day, query = key.split("/")
+    return date.fromisoformat(day), query
 
 
 def validation_folder(model: str, table: str, day: date) -> str:
@@ -286,13 +298,3 @@ def housekeeping_folder(model: str) -> str:
 def conformance_prefix(name: str = "") -> str:
     """Return where the conformance check of a store writes; it removes all of it."""
     return f"doctor/{name}" if name else "doctor/"
-
-
-def cached_champion(model: str) -> str:
-    """Return the key, in a server's own cache, of the version that served last."""
-    return f"serving/{model}.json"
-
-
-def cached_versions(model: str, version: str = "", sha256: str = "") -> str:
-    """Return the prefix, in a server's own cache, of all versions of a model, or of one."""
-    return f"versions/{model}/" + (f"{version}-{sha256[:16]}" if version else "")

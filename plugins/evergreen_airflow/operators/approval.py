@@ -18,7 +18,7 @@ from evergreen.spec import ModelSpec
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
 from evergreen.storage.records import load_document
 from evergreen_airflow.alerts import alert
-from evergreen_airflow.links import EvidenceLink, evidence_url
+from evergreen_airflow.links import EvidenceLink, evidence_url, page_url
 from evergreen_airflow.operators.base import ModelOperator
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
                 raise AirflowSkipException(
                     "Dry run: nothing was registered, so no approval is requested."
                 )
-            self.evidence_url = evidence_url(self.registry_url, registration)
+            self.evidence_url = self._evidence(context, registration)
             reason = reason_not_to_promote(
                 self.workspace,
                 registration=registration,
@@ -110,7 +110,7 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
         registration = registration_in(self.registration)
         if registration is None:
             raise ValueError("registration is the receipt of a dry run; no approval was requested")
-        self.evidence_url = evidence_url(self.registry_url, registration)
+        self.evidence_url = self._evidence(context, registration)
         answer = super().execute_complete(context, event)
         person = answer["responded_by_user"]
         is_yes = answer["chosen_options"] == [APPROVE] and person is not None
@@ -131,6 +131,12 @@ class ApprovePromotionOperator(ModelOperator, HITLOperator):
             receipt["message"] or "no comment",
         )
         return receipt
+
+    def _evidence(self, context: Context, registration: RegistrationReceipt) -> str:
+        """Return where the evidence is: of another environment in MLflow there, else here."""
+        if self.environment is not None:
+            return evidence_url(self.registry_url, registration)
+        return page_url(context, "register_model")
 
     def _receipt(self, registration: RegistrationReceipt, **verdict: Any) -> dict[str, Any]:
         answer = {"asked": False, "approved": False} | verdict

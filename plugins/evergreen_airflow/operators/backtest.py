@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evergreen.receipts.operations import BacktestReceipt
+from evergreen_airflow.links import page_url
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.run_context import range_of
 from evergreen_airflow.task_log import log_table
@@ -46,6 +47,6 @@ class BacktestChampionOperator(StageOperator):
             ("strategy", receipt.metric),
             list(receipt.pooled.items()),
         )
-        self.log.info("Table: %s", self.store.url(receipt.table.key))
-        self.log.info("Plot: %s", self.store.url(receipt.plot.key))
+        self.log.info("Table: %s in the object store", receipt.table.key)
+        self.log.info("Plot: %s", page_url(context))
         return receipt

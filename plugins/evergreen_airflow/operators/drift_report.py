@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from evergreen.receipts.data import ExamplesReceipt
 from evergreen.receipts.monitoring import DriftReceipt
+from evergreen_airflow.links import page_url
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.task_log import log_table
 
@@ -39,7 +40,7 @@ class ReportDriftOperator(StageOperator):
         receipt = report_drift(
             self.store, self.spec, examples=ExamplesReceipt.model_validate(self.examples)
         )
-        self.log.info("Report: %s", self.store.url(receipt.html.key))
+        self.log.info("Report: %s", page_url(context))
         self.log.info(
             "Distances describe, they do not decide: days are not independent samples, and an "
             "ordinary day is beyond Evidently's default threshold in most columns."

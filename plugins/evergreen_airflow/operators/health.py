@@ -12,6 +12,7 @@ from evergreen.receipts.monitoring import HealthReceipt, MonitorReceipt
 from evergreen.registry import ledger as ledger_store
 from evergreen_airflow.alerts import alert
 from evergreen_airflow.assets import request_retrain
+from evergreen_airflow.links import page_url
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.run_context import as_of_of, is_backfill
 from evergreen_airflow.sensors.data import skip_before_champion
@@ -63,7 +64,7 @@ class AssessHealthOperator(StageOperator):
         )
         self.log.info("%s: %s on %s", found.colour.upper(), found.model, found.day)
         self.log.info("Retrain %s", found.retrain)
-        self.log.info("Page: %s", self.store.url(found.page))
+        self.log.info("Page: %s", page_url(context))
         for reason in found.reasons:
             self.log.warning("%s", reason)
         states = [(name, _state(name, result, found)) for name, result in report.results.items()]
@@ -90,7 +91,15 @@ class AssessHealthOperator(StageOperator):
                 context,
                 self.spec,
                 title=f"{found.colour.upper()}: {found.model} on {found.day}",
-                body="\n".join([*lines, "", f"Retrain: {found.retrain}."]),
+                body="\n".join(
+                    [
+                        *lines,
+                        "",
+                        f"Retrain: {found.retrain}.",
+                        "",
+                        f"[Its page]({page_url(context)})",
+                    ]
+                ),
             )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from evergreen.monitoring.monitors import MONITORS
 from evergreen.receipts.common import RunReceipt
 from evergreen.receipts.monitoring import MonitorReceipt
+from evergreen_airflow.links import page_url
 from evergreen_airflow.operators.base import StageOperator
 from evergreen_airflow.task_log import log_monitor, log_table
 
@@ -47,8 +48,8 @@ class MonitorOperator(StageOperator):
         monitor = MONITORS[self.monitor]
         found = monitor.measure(self.workspace, self.as_of)
         log_monitor(self.log, monitor.name.capitalize(), found)
-        if (report := getattr(found, "report", None)) is not None:
-            self.log.info("Report: %s", self.store.url(report.html.key))
+        if getattr(found, "report", None) is not None:
+            self.log.info("Report: %s", page_url(context))
         for title, columns, rows in monitor.tables(found):
             log_table(self.log, title, columns, rows)
         return found

@@ -15,7 +15,7 @@ from evergreen_airflow.links import (
     EvidenceLink,
     MlflowRunLink,
     MlflowVersionLink,
-    evidence_url,
+    page_url,
     run_url,
     version_url,
 )
@@ -95,7 +95,7 @@ class RegisterModelOperator(StageOperator):
         was = "was registered" if receipt.created else "was registered before and is kept"
         self.log.info("%s version %s %s", receipt.model, receipt.version, was)
         there = self.registry_url
-        self.evidence_url = evidence_url(there, receipt)
+        self.evidence_url = page_url(context)
         self.version_url = version_url(there, model=receipt.model, version=receipt.version)
         self.run_url = run_url(there, experiment_id=receipt.experiment_id, run_id=receipt.run_id)
         self.log.info("Evidence: %s", self.evidence_url)

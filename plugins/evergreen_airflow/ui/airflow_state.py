@@ -11,7 +11,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -27,6 +27,21 @@ class Runs:
     verdict: str | None
     next_run: datetime | None
     is_paused: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DagState:
+    """
+    The newest run of one DAG, and what its schedule asks of it.
+
+    ``last_due``: the instant of the newest scheduled run that has ended.
+    """
+
+    last_run_id: str | None = None
+    last_state: str | None = None
+    last_due: datetime | None = None
+    next_run: datetime | None = None
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +70,43 @@ def runs_of_dags(session: Session, dag_id: str) -> Runs:
         next_run=dag.next_dagrun_create_after if dag else None,
         is_paused=bool(dag.is_paused) if dag else False,
     )
+
+
+def states_of_dags(session: Session, dag_ids: set[str]) -> dict[str, DagState]:
+    """Return the state of each of *dag_ids*, in three queries however many they are."""
+    order = func.row_number().over(partition_by=DagRun.dag_id, order_by=DagRun.run_after.desc())
+    ranked = (
+        select(DagRun.dag_id, DagRun.run_id, DagRun.state, order.label("place"))
+        .where(DagRun.dag_id.in_(dag_ids))
+        .subquery()
+    )
+    newest: dict[str, tuple[str | None, str | None]] = {
+        str(dag_id): (str(run_id), str(state))
+        for dag_id, run_id, state in session.execute(
+            select(ranked.c.dag_id, ranked.c.run_id, ranked.c.state).where(ranked.c.place == 1)
+        )
+    }
+    ended = select(DagRun.dag_id, func.max(DagRun.run_after)).where(
+        DagRun.dag_id.in_(dag_ids),
+        DagRun.run_type == "scheduled",
+        DagRun.state.in_(("success", "failed")),
+    )
+    due = dict(session.execute(ended.group_by(DagRun.dag_id)).tuples().all())
+    plans = select(DagModel.dag_id, DagModel.next_dagrun_create_after, DagModel.is_paused)
+    planned = {
+        dag_id: (at, bool(is_paused))
+        for dag_id, at, is_paused in session.execute(plans.where(DagModel.dag_id.in_(dag_ids)))
+    }
+    return {
+        dag_id: DagState(
+            last_run_id=newest.get(dag_id, (None, None))[0],
+            last_state=newest.get(dag_id, (None, None))[1],
+            last_due=due.get(dag_id),
+            next_run=planned.get(dag_id, (None, False))[0],
+            is_paused=planned.get(dag_id, (None, False))[1],
+        )
+        for dag_id in dag_ids
+    }
 
 
 def questions(session: Session, dag_ids: set[str]) -> list[OpenApproval]:

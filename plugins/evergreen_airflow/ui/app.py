@@ -27,8 +27,17 @@ from evergreen.receipts.data import ValidationReceipt
 from evergreen.spec import find_specs, load_spec
 from evergreen_airflow.hooks.storage import ObjectStoreHook, store_of
 from evergreen_airflow.ui import pages
-from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of_dags
-from evergreen_airflow.ui.reports import CONTRACT, PAGES, SCRIPTED, TELLING, may_show, model_of
+from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of_dags, states_of_dags
+from evergreen_airflow.ui.reports import (
+    CONTRACT,
+    PAGES,
+    PLOTS,
+    SCRIPTED,
+    TELLING,
+    may_show,
+    model_of,
+)
+from evergreen_airflow.ui.watching import removed_models, visible_removed
 
 #: Our own pages: our script and style, data and nothing from elsewhere.
 PAGE_HEADERS = {
@@ -63,7 +72,7 @@ app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
 NO_RUN_PAGE = (
     "Runs of this DAG have no page of their own; a model's retrain shows its evidence pack here, "
-    "monitor the health of its day."
+    "monitor the health of its day, backtest its plot."
 )
 
 NO_REPORT = (
@@ -71,6 +80,11 @@ NO_REPORT = (
     "was skipped, the run had nothing to tell."
 )
 NOT_KEPT = "{} is not kept any more: housekeeping removes by age (retention in model.yaml)."
+
+#: Workflows whose last run the list of models shows beside that of retrain.
+WATCHED = ("score", "monitor", "housekeeping")
+#: Workflows that ask a person.
+ASKING = ("retrain", "promote")
 
 READ_ANY = Depends(requires_access_dag("GET"))
 READ_RUN = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
@@ -94,13 +108,24 @@ def models(user: GetUserDep, session: SessionDep) -> HTMLResponse:
     allowed = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
     specs, errors = find_specs()
     visible = [spec for spec in specs if f"{spec.model}__retrain" in allowed]
+    now, sees_all = datetime.now(UTC), len(visible) == len(specs)
+    states = states_of_dags(session, {f"{s.model}__{w}" for s in visible for w in WATCHED})
     rows = [
-        pages.row(reader().history(spec), runs_of_dags(session, f"{spec.model}__retrain"))
+        pages.row(
+            reader().history(spec),
+            runs_of_dags(session, f"{spec.model}__retrain"),
+            {workflow: states[f"{spec.model}__{workflow}"] for workflow in WATCHED},
+            now=now,
+        )
         for spec in visible
     ]
-    waiting = questions(session, {f"{spec.model}__retrain" for spec in visible})
-    problems = [str(error) for error in errors] if len(visible) == len(specs) else []
-    return _page(pages.models(rows, waiting=waiting, problems=problems, now=datetime.now(UTC)))
+    asking = {f"{spec.model}__{workflow}" for spec in visible for workflow in ASKING}
+    waiting = questions(session, asking & set(allowed))
+    removed = visible_removed(
+        removed_models(reader().store, now=now), allowed=allowed, sees_all=sees_all
+    )
+    problems = [str(error) for error in errors] if sees_all else []
+    return _page(pages.models(rows, waiting=waiting, problems=problems, removed=removed, now=now))
 
 
 @app.get("/model/{dag_id}", dependencies=[READ_RUN])
@@ -199,5 +224,7 @@ def _show(key: str) -> Response:
         data = reader().store.get(key)
     except (FileNotFoundError, ValueError):
         return _page(pages.nothing(NOT_KEPT.format(key)))
+    if key.startswith(f"{PLOTS}/"):
+        return Response(data, media_type="image/png", headers=SCRIPTLESS_HEADERS)
     has_script = key.startswith(f"{SCRIPTED}/")
     return HTMLResponse(data, headers=SCRIPTED_HEADERS if has_script else SCRIPTLESS_HEADERS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ from evergreen.monitoring.health import SEVERITY_ORDER
 from evergreen.receipts.monitoring import Colour
 from evergreen.reporting.templates import page_template
 from evergreen.values import Frozen
+from evergreen_airflow.ui.watching import not_watched
 
 if TYPE_CHECKING:
     from evergreen.data.day_validation import DayVerdict
     from evergreen.monitoring.history import DayOfHealth, ModelHistory, VersionCard
     from evergreen.receipts.data import ValidationReceipt
-    from evergreen_airflow.ui.airflow_state import OpenApproval, Runs
+    from evergreen_airflow.ui.airflow_state import DagState, OpenApproval, Runs
 
 #: Days of the small lines in the list of models.
 SPARK_DAYS = 60
@@ -47,18 +49,27 @@ class ModelOverviewRow(Frozen):
     drift_line: str
     p95_ms: float | None
     p95_line: str
+    others: tuple[tuple[str, str, str], ...]
+    has_alerts: bool
 
 
-def row(history: ModelHistory, runs: Runs) -> ModelOverviewRow:
-    """Return what the list says of one model."""
+def row(
+    history: ModelHistory, runs: Runs, states: Mapping[str, DagState], *, now: datetime
+) -> ModelOverviewRow:
+    """
+    Return what the list says of one model.
+
+    :param states: The state of its other DAGs by workflow, monitor among them.
+    """
+    unwatched = not_watched(history, states["monitor"], now=now)
     newest, champion = history.newest, history.ledger.champion
     real = [value for value, _ in history.quality.values() if value is not None]
     return ModelOverviewRow(
         model=history.spec.model,
         description=history.spec.description,
         owner=history.spec.owner,
-        colour=newest.colour if newest else "unknown",
-        reason=_why(newest, has_champion=champion is not None),
+        colour=newest.colour if newest and unwatched is None else "unknown",
+        reason=unwatched or _why(newest, has_champion=champion is not None),
         day=newest.day if newest else None,
         champion=champion.version if champion else None,
         champion_days=newest.champion_days if newest else None,
@@ -74,15 +85,33 @@ def row(history: ModelHistory, runs: Runs) -> ModelOverviewRow:
         drift_line=_line([d.drift for d in history.days[-SPARK_DAYS:] if d.drift is not None]),
         p95_ms=newest.p95_ms if newest else None,
         p95_line=_line([d.p95_ms for d in history.days[-SPARK_DAYS:] if d.p95_ms is not None]),
+        others=tuple(
+            (workflow, one.last_run_id, one.last_state)
+            for workflow, one in states.items()
+            if one.last_run_id is not None and one.last_state is not None
+        ),
+        has_alerts=bool(history.spec.alerts.connections),
     )
 
 
 def models(
-    rows: list[ModelOverviewRow], *, waiting: list[OpenApproval], problems: list[str], now: datetime
+    rows: list[ModelOverviewRow],
+    *,
+    waiting: list[OpenApproval],
+    problems: list[str],
+    removed: list[str],
+    now: datetime,
 ) -> str:
     """Return the list of models, the worst state first, with open approvals on top."""
     ordered = sorted(rows, key=lambda one: (SEVERITY_ORDER.index(one.colour), one.model))
-    return _render("models.html.j2", rows=ordered, waiting=waiting, problems=problems, now=now)
+    return _render(
+        "models.html.j2",
+        rows=ordered,
+        waiting=waiting,
+        problems=problems,
+        removed=removed,
+        now=now,
+    )
 
 
 def model(history: ModelHistory, versions: list[VersionCard], runs: Runs, *, now: datetime) -> str:

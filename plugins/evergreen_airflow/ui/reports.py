@@ -11,15 +11,22 @@ PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "detect_drift": lambda receipt: str(receipt["report"]["html"]["key"]),
     "register_model": lambda receipt: str(receipt["evidence"]),
     "assess_health": lambda receipt: str(receipt["page"]),
+    "backtest_champion": lambda receipt: str(receipt["plot"]["key"]),
 }
 #: The task whose report is drawn from what it handed on.
 CONTRACT = "validate_data"
 #: The task of each workflow whose page tells the whole run.
-TELLING = {"retrain": "register_model", "monitor": "assess_health"}
+TELLING = {
+    "retrain": "register_model",
+    "monitor": "assess_health",
+    "backtest": "backtest_champion",
+}
 #: The folder of pages that need script.
 SCRIPTED = "reports"
 #: Folders of pages that may be shown, below each of which a model has its own.
 FOLDERS = (SCRIPTED, "evidence", "monitoring")
+#: The folder of plots, which are images.
+PLOTS = "backtests"
 
 
 def model_of(dag_id: str) -> tuple[str, str]:
@@ -32,4 +39,6 @@ def may_show(model: str, key: str) -> bool:
     """Return whether *key* is a page of *model*."""
     owners = tuple(f"{folder}/{model}/" for folder in FOLDERS)
     is_plain = ".." not in key.split("/") and "//" not in key
-    return is_plain and key.startswith(owners) and key.endswith(".html")
+    is_page = key.startswith(owners) and key.endswith(".html")
+    is_plot = key.startswith(f"{PLOTS}/{model}/") and key.endswith(".png")
+    return is_plain and (is_page or is_plot)

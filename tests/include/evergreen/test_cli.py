@@ -30,6 +30,18 @@ def test_a_store_that_is_fit_ends_with_0_and_a_table(tmp_path):
     assert "keeps what Evergreen relies on" in done.stdout
 
 
+def test_the_doctor_names_each_model_whose_alerts_go_to_no_one(tmp_path, monkeypatch, spec):
+    pager = spec.alerts.model_copy(update={"connections": ("pager",)})
+    specs = [spec, spec.model_copy(update={"model": "alerting", "alerts": pager})]
+    monkeypatch.setattr("evergreen.spec.find_specs", lambda: (specs, []))
+
+    done = run("doctor", tmp_path.as_uri())
+
+    assert done.exit_code == 0
+    assert f"{spec.model}: alerts.connections in model.yaml is empty" in done.stderr
+    assert "alerting:" not in done.stderr
+
+
 def test_a_store_without_a_guarantee_ends_with_1(tmp_path, monkeypatch):
     monkeypatch.setattr("evergreen.storage.conformance.is_fit", lambda found: False)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -52,6 +53,45 @@ def test_any_file_of_the_model_makes_another_version(folder):
 
 def test_every_value_of_the_spec_counts(spec):
     assert spec_digest(spec.model_copy(update={"seed": 1})) != spec_digest(spec)
+
+
+@pytest.mark.parametrize("key", sorted(digests.DECIDES_NOTHING))
+def test_what_decides_nothing_keeps_the_digest(spec, key):
+    other = {
+        "description": "Other words",
+        "owner": "somebody-else",
+        "tags": ("new",),
+        "alerts": spec.alerts.model_copy(update={"late_after_hours": 9}),
+        "retention": spec.retention.model_copy(update={"predictions_days": 9}),
+        "engine": spec.engine.model_copy(update={"dask": "cluster"}),
+    }[key]
+    changed = spec.model_copy(update={key: other})
+
+    assert changed != spec
+    assert spec_digest(changed) == spec_digest(spec)
+
+
+def test_the_spec_is_no_file_of_the_code(folder):
+    (folder / "model.yaml").write_text("description: one\n")
+    before = (
+        code_digest("m", models_dir=folder.parent),
+        prepare_digest("m", models_dir=folder.parent),
+    )
+
+    (folder / "model.yaml").write_text("description: another one\n")
+
+    assert before == (
+        code_digest("m", models_dir=folder.parent),
+        prepare_digest("m", models_dir=folder.parent),
+    )
+
+
+def test_the_place_of_the_models_does_not_matter(folder):
+    before = code_digest("m", models_dir=folder.parent)
+
+    shutil.copytree(folder.parent, folder.parent.with_name("elsewhere"))
+
+    assert code_digest("m", models_dir=folder.parent.with_name("elsewhere")) == before
 
 
 def test_a_key_is_the_same_in_every_zone():

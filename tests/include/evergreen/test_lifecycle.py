@@ -179,7 +179,7 @@ def test_an_older_night_registers_history_and_moves_nothing(night):
 
 def test_a_verdict_on_another_champion_is_passed_again_before_it_promotes(night):
     """Two nights at once: the one that comes second must beat the one that came first."""
-    twin = night.at(AS_OF, description="The same in other words.")
+    twin = night.at(AS_OF, limits=("The same model, with a limit in words.",))
     stale = twin.registration()
     night.deployment()
 
@@ -426,7 +426,7 @@ def test_the_next_night_begins_its_search_with_the_champions_parameters(night):
     assert first.deployment().moved is True
     champion = first.evaluation(first.examples()).challenger
 
-    second = searched(night, description="The same question, asked again.")
+    second = searched(night, limits=("The same question, asked again.",))
     receipt = second.evaluation(second.examples()).challenger
 
     tried = {float(run.data.params["model__C"]) for run in children_of(second, receipt)}

@@ -132,7 +132,7 @@ def test_a_champion_of_another_kind_serves_and_scores(night_of, problem, candida
     before = night.at(AS_OF - A_DAY)
 
     assert before.deployment().moved is True
-    equal = night.at(AS_OF - A_DAY, description="The same again.").registration()
+    equal = night.at(AS_OF - A_DAY, limits=("The same again.",)).registration()
     receipt, table = scored(night)
 
     assert equal.passed is False  # ties keep the champion, whatever the metric

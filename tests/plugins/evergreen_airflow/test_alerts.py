@@ -12,7 +12,7 @@ from airflow.sdk._shared.secrets_masker import _secrets_masker
 from tests.conftest import ROOT
 from tests.support.hooks import listening, pager_to
 
-from evergreen.errors import DataContractError
+from evergreen.errors import DataContractError, UpstreamFailedError
 from evergreen.spec import load_spec
 from evergreen.spec.operations import Alerts
 from evergreen.spec.release import Approval, Deployment
@@ -110,6 +110,10 @@ def test_who_is_not_alerted(spec, monkeypatch, who):
     assert failure(monkeypatch, error=None, **who) == []
 
 
+def test_what_failed_because_of_a_task_before_it_is_not_alerted_a_second_time(spec, monkeypatch):
+    assert failure(monkeypatch, error=UpstreamFailedError("no receipt")) == []
+
+
 def test_a_spec_that_cannot_be_read_raises_nothing(monkeypatch):
     assert failure(monkeypatch, error=None, dag_id="no_such_model__retrain") == []
 
@@ -122,6 +126,15 @@ def test_every_task_of_every_model_alerts():
     tasks = [task for dag in found.dags.values() for task in dag.tasks]
     assert len(tasks) > 20
     assert [t.task_id for t in tasks if alerts.alert_failure not in t.on_failure_callback] == []
+
+
+def test_every_dag_of_a_model_that_runs_by_itself_or_asks_people_is_alerted_when_late():
+    from airflow.dag_processing.dagbag import DagBag
+
+    dags = DagBag(str(ROOT / "dags")).dags
+    late = {name.rpartition("__")[2] for name, dag in dags.items() if dag.deadline}
+
+    assert late == {"retrain", "score", "monitor", "housekeeping", "promote"}
 
 
 def test_the_time_that_people_and_stages_may_take_is_granted(spec):

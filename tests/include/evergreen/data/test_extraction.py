@@ -99,6 +99,86 @@ def test_a_day_without_rows_is_named_and_refused_after_the_wait(store, spec, loa
         require_rows(found, waited_hours=6)
 
 
+def with_query(spec, query: str):
+    table = spec.source.sql["flights"].model_copy(update={"query": query})
+    return spec.model_copy(
+        update={"source": spec.source.model_copy(update={"sql": {"flights": table}})}
+    )
+
+
+def test_a_changed_query_reads_the_landed_days_again_and_so_does_one_taken_back(
+    store, spec, loaded
+):
+    first = spec.source.sql["flights"].query
+    other = with_query(spec, f"select * from ({first}) as all_rows where distance > 500")
+    before = extract(store, spec, loaded)
+    rows = {key: store.get(key) for key in store.list("raw/")}
+
+    changed, again = extract(store, other, loaded), extract(store, other, loaded)
+    assert (len(before.landed), len(changed.landed), changed.days_read) == (10, 10, 10)
+    assert again.days_read == 3
+
+    back = extract(store, spec, loaded)
+    assert len(back.landed) == back.days_read == 10
+    assert {key: store.get(key) for key in store.list("raw/")} == rows
+
+
+def test_days_of_an_older_release_are_read_once_and_not_written(store, spec, loaded):
+    extract(store, spec, loaded)
+    for key in list(store.list("extractions/")):
+        store.delete(key)  # an older release kept no record
+
+    found, later = extract(store, spec, loaded), extract(store, spec, loaded)
+
+    assert (found.days_read, found.landed) == (10, {})
+    assert later.days_read == 3
+
+
+def test_other_days_are_read_without_reading_any_again(store, spec, loaded):
+    extract(store, spec, loaded)
+    table = spec.source.sql["flights"].model_copy(update={"refresh_days": 1})
+    fewer = spec.model_copy(
+        update={"source": spec.source.model_copy(update={"sql": {"flights": table}})}
+    )
+
+    assert extract(store, fewer, loaded).days_read == 1
+
+
+def test_a_day_whose_landing_was_interrupted_is_read_again(store, spec, loaded, monkeypatch):
+    first = spec.source.sql["flights"].query
+    other = with_query(spec, f"select * from ({first}) as all_rows where distance > 500")
+    extract(store, spec, loaded)
+    put, written = store.put, []
+
+    def dies(key: str, data: bytes):
+        if len(written) == 4:
+            raise OSError("the machine stopped")
+        written.append(key)
+        return put(key, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "put", dies)
+        with pytest.raises(OSError, match="the machine stopped"):
+            extract(store, other, loaded)
+
+    extract(store, other, loaded)
+    days = [from_parquet(store.get(key)) for key in store.list("raw/air_time/flights/")]
+    assert all((day["distance"] > 500).all() for day in days)
+    assert extract(store, other, loaded).days_read == 3
+
+
+def test_one_listing_per_table_tells_which_days_are_there(store, spec, loaded, monkeypatch):
+    extract(store, spec, loaded)
+    asked = []
+    monkeypatch.setattr(
+        store, "list", lambda prefix, real=store.list: asked.append(prefix) or real(prefix)
+    )
+
+    extract(store, spec, loaded)
+
+    assert asked == ["raw/air_time/flights/", "extractions/air_time/flights/"]
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
@@ -114,9 +194,6 @@ def test_a_day_without_rows_is_named_and_refused_after_the_wait(store, spec, loa
     ],
 )
 def test_a_query_that_cannot_be_used_says_so(store, spec, loaded, query, message):
-    table = spec.source.sql["flights"].model_copy(update={"query": query})
-    source = spec.source.model_copy(update={"sql": {"flights": table}})
-
     with pytest.raises(DataContractError, match=message):
-        extract(store, spec.model_copy(update={"source": source}), loaded)
+        extract(store, with_query(spec, query), loaded)
     assert list(store.list("raw/")) == []

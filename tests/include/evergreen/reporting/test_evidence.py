@@ -84,6 +84,13 @@ def test_the_page_says_first_what_the_verdict_is_and_then_why(pack):
         assert text in page
 
 
+def test_a_candidate_that_failed_is_named(pack):
+    page = render_evidence(pack.model_copy(update={"failed_candidates": ("forest",)}))
+
+    assert '<td>forest</td><td class="number">failed</td>' in page
+    assert "not compared; the log of its train_candidate says why" in page
+
+
 @pytest.mark.parametrize("status", ["failed", "unknown"])
 def test_a_check_of_a_further_stage_holds_the_version_back_and_has_a_section(history, status):
     history.deploy(history.version(1))

@@ -31,6 +31,13 @@ def test_a_text_or_null_is_taken_as_it_is(value):
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"), [(7, "7"), (-1, "-1"), (10**998, f"1{'0' * 998}"), (None, None)]
+)
+def test_an_integer_of_a_category_is_its_decimal_text(value, expected):
+    assert rows(**{TEXT: [value]}).inputs[TEXT] == [expected]
+
+
+@pytest.mark.parametrize(
     ("value", "found"),
     [
         ("warm", "str 'warm'"),
@@ -64,7 +71,6 @@ def test_what_is_no_number_is_named_with_row_and_column(value, found):
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        (7, "int '7'"),
         (False, "bool 'False'"),
         ("x" * 1001, f"str '{'x' * 50}'"),
         ("\ud800", r"str '\ud800'"),  # half of a pair: no text that a model can be given
@@ -93,7 +99,7 @@ def test_every_error_is_counted_and_the_first_are_named():
 
 def test_errors_of_several_columns_come_in_the_order_of_the_spec():
     with pytest.raises(InputError) as error:
-        rows(2, **{TEXT: ["x", 1], NUMBER: ["x", 1]})
+        rows(2, **{TEXT: ["x", 1.5], NUMBER: ["x", 1]})
 
     assert [(one["column"], one["row"]) for one in error.value.details] == [(NUMBER, 0), (TEXT, 1)]
 

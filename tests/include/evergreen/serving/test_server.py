@@ -94,7 +94,7 @@ def test_the_model_is_described(server, serving, serves):
         ({"temp": "warm"}, "row 0, column temp: found str 'warm', expected a number"),
         ({"temp": True}, "row 0, column temp: found bool 'True', expected a number"),
         ({"temp": 1e39}, "row 0, column temp: found float '1e+39', expected a number within 32"),
-        ({"carrier": 7}, "row 0, column carrier: found int '7', expected a string"),
+        ({"carrier": 7.5}, "row 0, column carrier: found float '7.5', expected a string"),
         ({"carrier": "x" * 2000}, "expected a string of at most 1000 characters"),
         ({"tempp": 5}, "did you mean temp?"),
     ],

@@ -32,6 +32,7 @@ QUESTIONS = {
     "is_manifest",
     "is_quality_window",
     "kind_of",
+    "parsed_extraction",
     "parsed_level",
 }
 OF_NO_MODEL = {"ci_folder", "heartbeat", "conformance_prefix"}
@@ -52,8 +53,7 @@ def test_every_key_can_be_stored_and_begins_with_kind_and_model(name):
     key = key_of(name).removesuffix("/")
 
     assert checked_key(key) == key
-    if not name.startswith("cached_"):
-        assert key.split("/")[0] in layout.KINDS
+    assert key.split("/")[0] in layout.KINDS
     if name not in OF_NO_MODEL:
         assert re.match(r"[a-z_]+/m([/.]|$)", key)
 
@@ -74,3 +74,15 @@ def test_no_other_module_spells_a_key():
                     found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}")
 
     assert found == []
+
+
+def test_the_key_of_an_extraction_names_its_day_and_query():
+    key = layout.extraction_record("m", "t", date(2013, 3, 1), "abc")
+
+    assert key.startswith(layout.extraction_record("m", "t"))
+    assert layout.parsed_extraction(key) == (date(2013, 3, 1), "abc")
+
+
+def test_a_prefix_lists_one_model_or_all():
+    assert layout.all_of("ledger", "m") == "ledger/m/"
+    assert layout.all_of("ledger") == "ledger/"
