@@ -63,7 +63,6 @@ class World:
         return self.yesterday - timedelta(days=1)
 
     def ledger_entry(self, **values: object) -> None:
-        number = len(list(self.store.list(layout.all_of("ledger", self.spec.model)))) + 1
         entry = ledger_store.LedgerEntry(
             **{
                 "step": "outcome",
@@ -80,7 +79,8 @@ class World:
             }
             | values
         )
-        put_document(self.store, layout.ledger_entry(self.spec.model, number), entry)
+        ledger = ledger_store.read_ledger(self.store, self.spec.model)
+        ledger_store.append(self.store, ledger, entry)
 
     def ci(
         self, *, sha: str = SHA, failed: int = 0, seconds: float = 5.0, at=NOW, **values

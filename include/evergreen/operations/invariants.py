@@ -12,11 +12,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from evergreen.errors import ArtifactError
 from evergreen.modeling.smoke_test import smoke_test
+from evergreen.operations.ledger_checks import checkpoint_faults
 from evergreen.receipts.common import Check, ObjectRef
 from evergreen.receipts.data import PredictionsManifest
 from evergreen.registry import ledger as ledger_store
@@ -61,9 +61,7 @@ def check_invariants(
     versions = mlflow_registry.all_versions(client, spec.model)
     return [
         _check("the alias is where the ledger put it", _moved(client, spec, ledger)),
-        _check(
-            "the ledger's checkpoints repeat its entries", _checkpoint_mismatches(store, spec.model)
-        ),
+        _check("the ledger's checkpoints repeat its entries", checkpoint_faults(store, spec.model)),
         _check("no change of champion is left open", _open_changes(spec, ledger, now=now)),
         _check(
             "every model server answers with the champion", _lagging_servers(store, ledger, now=now)
@@ -106,18 +104,6 @@ def _moved(client: MlflowClient, spec: ModelSpec, ledger: ledger_store.Ledger) -
     expected = ledger.champion.version if ledger.champion else None
     if found != expected and ledger.pending is None:
         yield f"alias at version {found}, ledger says {expected}"
-
-
-def _checkpoint_mismatches(store: ObjectStore, model: str) -> Iterator[str]:
-    """Yield every checkpoint that says something else than the entries, which are the truth."""
-    keys = ledger_store.entry_keys(store, model)
-    for key in store.list(layout.all_of("ledger_checkpoints", model)):
-        number = int(PurePosixPath(key).stem)
-        entries = ledger_store.read_entries(
-            store, keys[number - ledger_store.CHECKPOINT_EVERY : number]
-        )
-        if ledger_store.read_checkpoint(store, model, number) != entries:
-            yield f"{key} differs from the entries it repeats; delete it"
 
 
 def _open_changes(spec: ModelSpec, ledger: ledger_store.Ledger, *, now: datetime) -> Iterator[str]:

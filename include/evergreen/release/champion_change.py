@@ -49,8 +49,11 @@ def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: dateti
 
     Alias and ledger are looked at while no move is under way, so that a difference between them is
     real: somebody moved the alias by hand.
+
+    :raises RuntimeError: If others change the champion all the time; it is worth another try.
+    :raises ArtifactError: If the ledger cannot be read, or the unfinished change cannot be closed.
     """
-    while True:
+    for _ in range(ledger_store.MAX_TRIES):
         ledger = ledger_store.read_ledger(store, model)
         if ledger.pending is not None:
             log.warning(
@@ -64,6 +67,7 @@ def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: dateti
         champion = mlflow_registry.champion_of(client, model)
         if ledger_store.is_newest(store, ledger):
             return ServingState(ledger=ledger, alias=str(champion.version) if champion else None)
+    raise ledger_store.changed_meanwhile(model)
 
 
 def entry_of(

@@ -138,30 +138,50 @@ def read_document(store: ObjectStore, ref: ObjectRef, kind: type[Document]) -> D
 
 
 def _parsed(data: bytes, kind: type[Document], *, key: str, uri: str) -> Document:
-    try:
-        content = json.loads(data)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise ArtifactError(
-            f"{key} in {uri} is no JSON object, expected a {kind.__name__}. Nothing was read from "
-            "it. Restore it from a backup, or delete it and clear the task that writes it."
-        )
+    content = parse_object(data, key=key, uri=uri, expected=kind.__name__, remedy=kind.REMEDY)
     written = content.pop(FORMAT_KEY, OLDEST_FORMAT)
     if written != kind.FORMAT:
         raise ArtifactError(
             f"{key} in {uri} was written in format {written} by another release; this one reads "
-            f"format {kind.FORMAT}. Nothing was read from it. Run the release that wrote it, or "
-            f"delete all records of another format with 'python -m evergreen discard-records {uri}'"
-            " and trigger the DAG that writes them: retrain for a model that has no champion then."
+            f"format {kind.FORMAT}. Nothing was read from it. {kind.OUTDATED.format(uri=uri)}"
         )
     try:
         return kind.model_validate(content)
-    except ValidationError as error:
+    except (ValidationError, RecursionError) as error:
         raise ArtifactError(
-            f"{key} in {uri} is no {kind.__name__}: {error}. Restore it from a backup, or delete "
-            "it and clear the task that writes it."
+            f"{key} in {uri} is no {kind.__name__}: {_short(error)}. {kind.REMEDY}"
         ) from error
+
+
+def parse_object(
+    data: bytes, *, key: str, uri: str, expected: str, remedy: str = Frozen.REMEDY
+) -> dict[str, Any]:
+    """
+    Return the JSON object that *data* holds.
+
+    :param key: Where *data* was read, in the store *uri*.
+    :param expected: What should be there, for the message.
+    :raises ArtifactError: If it is no JSON object, or nested too deeply to be read.
+    """
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ArtifactError(
+            f"{key} in {uri} is no JSON object, expected a {expected}. Nothing was read from it. "
+            f"{remedy}"
+        )
+    return content
+
+
+def _short(error: Exception) -> str:
+    """Return one line per fault of *error*, without the input, which may be long."""
+    if not isinstance(error, ValidationError):
+        return "it is nested too deeply"
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    text = "; ".join(f"{'.'.join(map(str, f['loc'])) or 'it'}: {f['msg']}" for f in faults[:5])
+    return text.encode(errors="backslashreplace").decode()
 
 
 def canonical_json(content: Any) -> bytes:
