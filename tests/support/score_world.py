@@ -115,7 +115,13 @@ class World:
                 ]
             }
         day = day or self.yesterday
-        page = {"day": str(day), "report": {"results": results | {"drift": None}}}
+        page = {
+            "format_version": 2,
+            "day": str(day),
+            "colour": "red",
+            "reasons": [],
+            "report": {"results": results | {"drift": None}},
+        }
         self.store.put(layout.health_record(self.spec.model, day), json.dumps(page).encode())
 
     def skew(self, colour: str, day=None) -> None:

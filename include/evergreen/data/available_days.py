@@ -6,9 +6,10 @@ import logging
 from datetime import date
 
 from evergreen.data.prepared_days import PreparedDay, load_prepare, prepare_day
-from evergreen.data.validation import DayVerdict, day_verdicts
+from evergreen.data.validation import day_verdicts
 from evergreen.data.window import DayRange
 from evergreen.errors import DataContractError
+from evergreen.receipts.data import DayVerdict
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 from evergreen.values import Frozen

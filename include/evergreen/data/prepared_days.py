@@ -16,11 +16,11 @@ import pandas as pd
 from evergreen.data import examples
 from evergreen.data.parquet import to_parquet
 from evergreen.data.partitions import open_partition, partition
-from evergreen.data.validation import DayVerdict
 from evergreen.data.window import DayRange
 from evergreen.digests import prepare_digest
 from evergreen.errors import CandidateError, DataContractError
 from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.data import DayVerdict
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import TableContract
 from evergreen.storage import layout

@@ -7,19 +7,16 @@ a night reads one new day and a corrected file is read again.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from statistics import median
 
-from pydantic import Field
-
 from evergreen.data.partitions import Partition, explain_missing, needed, open_partition
 from evergreen.data.window import DayRange, start_of
 from evergreen.errors import DataContractError
-from evergreen.receipts.common import Check, ObjectRef
-from evergreen.receipts.data import ValidationReceipt
+from evergreen.receipts.common import Check
+from evergreen.receipts.data import DayVerdict, ValidationReceipt, WindowVerdicts
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import TableContract
 from evergreen.storage import layout
@@ -29,29 +26,13 @@ from evergreen.storage.records import (
     digest_of,
     find_or_make,
     put_once,
-    read_object,
+    read_document,
 )
-from evergreen.values import Frozen
 
 log = logging.getLogger(__name__)
 
 #: With fewer days than this a median says little, and only ``min_rows`` guards the volume.
 MIN_VOLUME_DAYS = 7
-
-
-class DayVerdict(Frozen):
-    """What one day of one table held, and which of its rows must not be used."""
-
-    table: str
-    day: date
-    raw_key: str
-    raw_sha256: str
-    rows: int
-    broken: tuple[int, ...]
-    reasons: dict[str, int]
-    quarantine: ObjectRef | None
-    newest_event: datetime | None
-    columns: dict[str, str] = Field(default_factory=dict)
 
 
 def validate_window(
@@ -99,10 +80,13 @@ def validate_window(
 def load_verdicts(
     store: ObjectStore, receipt: ValidationReceipt
 ) -> dict[tuple[str, date], DayVerdict]:
-    """Return the verdicts of *receipt* by table and day."""
-    found = json.loads(read_object(store, receipt.record))["verdicts"]
-    verdicts = [DayVerdict.model_validate(verdict) for verdict in found]
-    return {(v.table, v.day): v for v in verdicts}
+    """
+    Return the verdicts of *receipt* by table and day.
+
+    :raises ArtifactError: If the record is gone or damaged.
+    """
+    found = read_document(store, receipt.record, WindowVerdicts)
+    return {(v.table, v.day): v for v in found.verdicts}
 
 
 def day_verdicts(

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from pathlib import Path
+from json import JSONDecodeError
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 from evergreen.errors import ArtifactError
 from evergreen.modeling.canonical_skops import canonical_skops
@@ -19,6 +21,7 @@ from evergreen.spec.data import Examples
 from evergreen.storage.base import sha256_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
@@ -115,30 +118,103 @@ def load_artifact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ..
     except UntrustedTypesFoundException as error:
         unknown = _untrusted(data, allowed=allowed)
         raise ArtifactError(_explain_untrusted(unknown)) from error
+    except (BadZipFile, KeyError, JSONDecodeError, OSError) as error:
+        raise ArtifactError(
+            f"The artifact of model {name} is no skops file: {error!r}. It was not loaded. Restore "
+            "it from a backup, or roll back to another version."
+        ) from error
 
 
 def read_example(path: Path, *, spec: Examples) -> pd.DataFrame:
-    """Return the few rows of model inputs stored with a model, types as in training."""
+    """
+    Return the few rows of model inputs stored with a model, types as in training.
+
+    :raises ArtifactError: If the file holds no such rows.
+    """
     import pandas as pd
 
-    split = json.loads(path.read_bytes())
-    frame = pd.DataFrame(split["data"], columns=split["columns"])
     types = dict.fromkeys(spec.numeric, "float64") | dict.fromkeys(spec.categorical, "str")
-    known = {name: kind for name, kind in types.items() if name in frame}
-    return frame.astype(known)
+    try:
+        split = json.loads(path.read_bytes())
+        frame = pd.DataFrame(split["data"], columns=split["columns"])
+        return frame.astype({name: kind for name, kind in types.items() if name in frame})
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _no_example(path, error) from error
+
+
+def read_expected(path: Path) -> np.ndarray:
+    """
+    Return what a model predicted for its example when it was trained.
+
+    :raises ArtifactError: If the file holds no such numbers.
+    """
+    import numpy as np
+
+    try:
+        return np.asarray(json.loads(path.read_bytes()), dtype=float)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _no_example(path, error) from error
+
+
+def _no_example(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"{path.name} of the model cannot be read: {error!r:.300}. The model was not used. Restore "
+        "the file from a backup, or roll back to another version."
+    )
 
 
 def download(client: MlflowClient, model_id: str, name: str, *, folder: Path) -> Path:
-    """Bring the file *name* of a logged model into *folder*."""
-    from mlflow.artifacts import download_artifacts
+    """
+    Bring the file *name* of a logged model into *folder*.
 
-    location = client.get_logged_model(model_id).artifact_location
-    return Path(
-        download_artifacts(
-            artifact_uri=f"{location}/{name}",
-            dst_path=str(folder),
-            tracking_uri=client.tracking_uri,
+    :raises ArtifactError: If the model or the file is gone. An error of the network stays as it is.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    location = _location(client, model_id, name)
+    try:
+        found = Path(
+            download_artifacts(
+                artifact_uri=f"{location}/{name}",
+                dst_path=str(folder),
+                tracking_uri=client.tracking_uri,
+            )
         )
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise _gone(model_id, name) from error
+    except MlflowException as error:
+        if not _is_listed(client, location, name):
+            raise _gone(model_id, name) from error
+        raise
+    if not found.is_file():
+        raise _gone(model_id, name)
+    return found
+
+
+def _location(client: MlflowClient, model_id: str, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_logged_model(model_id).artifact_location)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise _gone(model_id, name) from error
+
+
+def _is_listed(client: MlflowClient, location: str, name: str) -> bool:
+    """Ask MLflow what there is: the error of a download does not tell absent from unreachable."""
+    from mlflow.artifacts import list_artifacts
+
+    found = list_artifacts(artifact_uri=location, tracking_uri=client.tracking_uri)
+    return any(PurePosixPath(file.path).name == name for file in found)
+
+
+def _gone(model_id: str, name: str) -> ArtifactError:
+    return ArtifactError(
+        f"{name} of model {model_id} is gone from MLflow. It was not loaded. Restore it from a "
+        "backup, or roll back to another version."
     )
 
 

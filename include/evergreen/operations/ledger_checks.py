@@ -73,11 +73,24 @@ def checkpoint_faults(store: ObjectStore, model: str) -> Iterator[str]:
         if key not in expected:
             yield f"{key} repeats no entries of the ledger; compare it with them, then delete it"
             continue
-        try:
-            repeated = find_document(store, key, Checkpoint)
-            entries = tuple(find_document(store, one, WrittenEntry) for one in expected[key])
-        except ArtifactError as error:
-            yield str(error)
-            continue
-        if repeated is not None and repeated.entries != entries:
+        if _repeated(store, key) != _entries(store, expected[key]):
             yield f"{key} differs from the entries it repeats; delete it"
+
+
+def _repeated(store: ObjectStore, key: str) -> tuple[WrittenEntry | None, ...] | None:
+    try:
+        found = find_document(store, key, Checkpoint)
+    except ArtifactError:
+        return None
+    return found.entries if found else None
+
+
+def _entries(store: ObjectStore, keys: list[str]) -> tuple[WrittenEntry | None, ...]:
+    """Return the entries under *keys*; None for each that cannot be read, which is named apart."""
+    found = list[WrittenEntry | None]()
+    for key in keys:
+        try:
+            found.append(find_document(store, key, WrittenEntry))
+        except ArtifactError:
+            found.append(None)
+    return tuple(found)

@@ -16,7 +16,7 @@ from evergreen.errors import ArtifactError
 from evergreen.spec.release import RolloutStage
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, digest_of, find_document
+from evergreen.storage.records import content_digest, digest_of, find_document
 from evergreen.values import Frozen
 
 Step = Literal[
@@ -104,9 +104,7 @@ def written_entry(entry: LedgerEntry, *, number: int, previous_digest: str) -> W
 
 
 def _digest(entry: LedgerEntry, *, number: int, previous_digest: str) -> str:
-    """Leave defaults out: a field that a later release adds must not change old digests."""
-    content = entry.model_dump(mode="json", exclude_defaults=True)
-    return digest_of(str(number), previous_digest, canonical_json(content))
+    return digest_of(str(number), previous_digest, content_digest(entry))
 
 
 def entry_keys(store: ObjectStore, model: str) -> list[str]:

@@ -26,6 +26,7 @@ TAG_CANDIDATE = "evergreen.candidate"
 TAG_SHA256 = "evergreen.artifact_sha256"
 TAG_PASSED = "evergreen.gates"
 TAG_EVALUATION = "evergreen.evaluation"
+TAG_EVALUATION_DIGEST = "evergreen.evaluation_digest"
 TAG_MODEL_ID = "evergreen.model_id"
 TAG_BYTES = "evergreen.artifact_bytes"
 TAG_PARAMS = "evergreen.params"
@@ -226,9 +227,21 @@ def as_of_of(version: ModelVersion) -> datetime:
     """
     Return the instant up to which *version* knows the world.
 
-    :raises ArtifactError: If it was not registered by Evergreen.
+    :raises ArtifactError: If it was not registered by Evergreen, or the tag was changed since.
     """
-    return datetime.fromisoformat(tag(version, TAG_AS_OF))
+    text = tag(version, TAG_AS_OF)
+    found: datetime | None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ArtifactError(
+            f"The tag {TAG_AS_OF} of {version.name} version {version.version} is {text!r:.99}, "
+            "expected an instant with a time zone. The version was not used. Set the tag in MLflow "
+            "to the as_of in its description."
+        )
+    return found
 
 
 def tag(version: ModelVersion, name: str) -> str:

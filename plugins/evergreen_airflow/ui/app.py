@@ -21,10 +21,10 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from evergreen.data.validation import load_verdicts
-from evergreen.errors import SpecError
+from evergreen.errors import EvergreenError, SpecError
 from evergreen.monitoring.history import Reader
 from evergreen.receipts.data import ValidationReceipt
-from evergreen.spec import find_specs, load_spec
+from evergreen.spec import ModelSpec, find_specs, load_spec
 from evergreen_airflow.hooks.storage import ObjectStoreHook, store_of
 from evergreen_airflow.ui import pages
 from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of_dags
@@ -94,13 +94,19 @@ def models(user: GetUserDep, session: SessionDep) -> HTMLResponse:
     allowed = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
     specs, errors = find_specs()
     visible = [spec for spec in specs if f"{spec.model}__retrain" in allowed]
-    rows = [
-        pages.row(reader().history(spec), runs_of_dags(session, f"{spec.model}__retrain"))
-        for spec in visible
-    ]
+    rows = [_row(spec, session) for spec in visible]
     waiting = questions(session, {f"{spec.model}__retrain" for spec in visible})
     problems = [str(error) for error in errors] if len(visible) == len(specs) else []
     return _page(pages.models(rows, waiting=waiting, problems=problems, now=datetime.now(UTC)))
+
+
+def _row(spec: ModelSpec, session: Any) -> pages.ModelOverviewRow:
+    """Return the row of one model; one that cannot be read shows why, and the others go on."""
+    runs = runs_of_dags(session, f"{spec.model}__retrain")
+    try:
+        return pages.row(reader().history(spec), runs)
+    except EvergreenError as error:
+        return pages.unreadable_row(spec, runs, str(error))
 
 
 @app.get("/model/{dag_id}", dependencies=[READ_RUN])
@@ -113,7 +119,10 @@ def model(dag_id: str, session: SessionDep) -> HTMLResponse:
         spec = None
     if spec is None:
         return _page(pages.nothing(f"{dag_id} is not a DAG of a model."))
-    history, found = reader().history(spec), reader().versions(name)
+    try:
+        history, found = reader().history(spec), reader().versions(name)
+    except EvergreenError as error:
+        return _page(pages.nothing(str(error)))
     runs = runs_of_dags(session, f"{name}__retrain")
     return _page(pages.model(history, found, runs, now=datetime.now(UTC)))
 
@@ -189,8 +198,8 @@ def _contract(session: Any, dag_id: str, run_id: str) -> Response:
     validation = ValidationReceipt.model_validate(found)
     try:
         verdicts = load_verdicts(reader().store, validation)
-    except FileNotFoundError:
-        return _page(pages.nothing(NOT_KEPT.format(validation.record.key)))
+    except EvergreenError as error:
+        return _page(pages.nothing(str(error)))
     return _page(pages.contract(validation, list(verdicts.values())))
 
 

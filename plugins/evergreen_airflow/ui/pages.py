@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evergreen.data.validation import quarantine_reasons
-from evergreen.monitoring.health import SEVERITY_ORDER
-from evergreen.receipts.monitoring import Colour
+from evergreen.receipts.monitoring import SEVERITY_ORDER, Colour
 from evergreen.reporting.templates import page_template
 from evergreen.values import Frozen
 
 if TYPE_CHECKING:
-    from evergreen.data.validation import DayVerdict
     from evergreen.monitoring.history import DayOfHealth, ModelHistory, VersionCard
-    from evergreen.receipts.data import ValidationReceipt
+    from evergreen.receipts.data import DayVerdict, ValidationReceipt
+    from evergreen.spec import ModelSpec
     from evergreen_airflow.ui.airflow_state import OpenApproval, Runs
 
 #: Days of the small lines in the list of models.
@@ -32,21 +31,21 @@ class ModelOverviewRow(Frozen):
     owner: str
     colour: Colour
     reason: str
-    day: date | None
-    champion: str | None
-    champion_days: float | None
-    data_days: float | None
+    day: date | None = None
+    champion: str | None = None
+    champion_days: float | None = None
+    data_days: float | None = None
     last_run: str | None
     last_state: str | None
     verdict: str | None
     next_run: datetime | None
     is_paused: bool
-    metric: str | None
-    quality: float | None
-    quality_line: str
-    drift_line: str
-    p95_ms: float | None
-    p95_line: str
+    metric: str | None = None
+    quality: float | None = None
+    quality_line: str = ""
+    drift_line: str = ""
+    p95_ms: float | None = None
+    p95_line: str = ""
 
 
 def row(history: ModelHistory, runs: Runs) -> ModelOverviewRow:
@@ -74,6 +73,22 @@ def row(history: ModelHistory, runs: Runs) -> ModelOverviewRow:
         drift_line=_line([d.drift for d in history.days[-SPARK_DAYS:] if d.drift is not None]),
         p95_ms=newest.p95_ms if newest else None,
         p95_line=_line([d.p95_ms for d in history.days[-SPARK_DAYS:] if d.p95_ms is not None]),
+    )
+
+
+def unreadable_row(spec: ModelSpec, runs: Runs, reason: str) -> ModelOverviewRow:
+    """Return the row of a model whose history cannot be read: its runs, and the reason."""
+    return ModelOverviewRow(
+        model=spec.model,
+        description=spec.description,
+        owner=spec.owner,
+        colour="unknown",
+        reason=reason,
+        last_run=runs.last_run_id,
+        last_state=runs.last_state,
+        verdict=runs.verdict,
+        next_run=runs.next_run,
+        is_paused=runs.is_paused,
     )
 
 

@@ -14,7 +14,7 @@ from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
 from evergreen.serving.observations import Heartbeat
 from evergreen.spec.release import RolloutStage
-from evergreen.storage.records import document_bytes
+from evergreen.storage.records import document_bytes, put_once
 
 
 @pytest.fixture
@@ -161,9 +161,10 @@ def test_a_version_nobody_can_trace(healthy):
 
 def test_a_manifest_without_its_object(healthy):
     ref = {"key": "examples/x.parquet", "sha256": "0" * 64, "size": 1}
-    content = {"days": [{"day": "2013-01-01", "segment": "fit", "data": ref}]}
-    key = f"examples/{healthy.spec.model}/windows/x.json"
-    healthy.store.put(key, json.dumps(content).encode())
+    days = [{"day": "2013-01-01", "segment": "fit", "data": ref}]
+    content = {"as_of": "2013-01-02T00:00:00Z", "digest": "", "days": days, "raw": {}}
+    folder, data = f"examples/{healthy.spec.model}/windows", json.dumps(content).encode()
+    key = put_once(healthy.store, folder, data, suffix=".json").key
 
     assert errors(healthy) == {
         "every manifest has its objects": f"{key}: examples/x.parquet is gone"

@@ -6,7 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from tests.include.evergreen.registry.test_ledger_entries import filled
+from tests.include.evergreen.registry.test_ledger_entries import change, filled
 
 from evergreen.operations.ledger_checks import checkpoint_faults, ledger_faults
 from evergreen.registry import ledger as ledger_store
@@ -39,7 +39,7 @@ def test_a_whole_ledger_has_none(store):
 def test_each_object_is_named(store):
     store.put("ledger/m/00000003.json.bak", b"")
     store.delete("ledger/m/00000007.json")
-    store.put("ledger/m/00000005.json", store.get("ledger/m/00000005.json").replace(b": 5", b": 6"))
+    change(store, "ledger/m/00000005.json", b'"number": 5', b'"number": 6')
 
     stray, changed, missing = sorted(faults(store))
 
