@@ -6,6 +6,7 @@ Names of tags are here and nowhere else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 
@@ -91,6 +94,14 @@ def running_since(client: MlflowClient, model: str, *, before: datetime) -> list
     condition = f"attributes.status = 'RUNNING' and attributes.start_time < {milliseconds}"
     found = client.search_runs([experiment.experiment_id], condition)
     return [str(run.info.run_id) for run in found]
+
+
+def end_failed(client: MlflowClient, run_id: str) -> None:
+    """End a run as FAILED; an error of that is logged, because another is on its way already."""
+    try:
+        client.set_terminated(run_id, "FAILED")
+    except Exception:
+        log.exception("run %s could not be ended; housekeeping removes it after a day", run_id)
 
 
 def is_whole(run: Run) -> bool:
