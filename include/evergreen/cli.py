@@ -285,6 +285,19 @@ def discard_records(
 
 
 @app.command(rich_help_panel=PANEL)
+def migrate_ledger(
+    store: Annotated[str, typer.Argument(help="file:///folder or s3://bucket/prefix (AWS_*).")],
+) -> None:
+    """Write the ledgers of the release before this one in the present format; stop the DAGs."""
+    from evergreen.operations.ledger_migration import migrate_ledgers
+    from evergreen.storage.opening import open_store
+
+    opened = open_store(store)
+    keys = migrate_ledgers(opened)
+    typer.echo(f"{len(keys)} entries of ledgers were written again in {opened.uri}")
+
+
+@app.command(rich_help_panel=PANEL)
 def schema() -> None:
     """Print the JSON Schema of model.yaml, for editors."""
     from evergreen.spec import ModelSpec

@@ -12,6 +12,16 @@ class Frozen(BaseModel):
 
     #: The format a stored document of this class is written in. A renamed field needs a new one.
     FORMAT: ClassVar[int] = 2
+    #: What to do about a stored document of this class that another release wrote.
+    OUTDATED: ClassVar[str] = (
+        "Run the release that wrote it, or delete all records of another format with 'python -m "
+        "evergreen discard-records {uri}' and trigger the DAG that writes them: retrain for a "
+        "model that has no champion then."
+    )
+    #: What to do about a stored document of this class that is damaged.
+    REMEDY: ClassVar[str] = (
+        "Restore it from a backup, or delete it and clear the task that writes it."
+    )
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()

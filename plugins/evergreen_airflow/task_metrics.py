@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from airflow.sdk.observability.stats import Stats
 
-from evergreen.monitoring.health import SEVERITY_ORDER, Report
+from evergreen.monitoring.health import Report
 from evergreen.monitoring.monitors import MONITORS
-from evergreen.receipts.monitoring import HealthReceipt
+from evergreen.receipts.monitoring import SEVERITY_ORDER, HealthReceipt
 from evergreen.storage.base import ObjectStore
 
 #: Units of ``ru_maxrss`` on Linux, getrusage(2).

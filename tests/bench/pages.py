@@ -26,7 +26,7 @@ from tests.support.stack import running_stack
 
 from evergreen.registry import ledger as ledger_store
 from evergreen.storage.folder import FolderStore
-from evergreen.storage.records import canonical_json
+from evergreen.storage.records import DIGEST_KEY, canonical_json
 from evergreen_airflow.embedded import demo
 from evergreen_airflow.embedded.api import AirflowApi
 
@@ -41,9 +41,11 @@ def grow(store: FolderStore, nights: int) -> None:
     """Repeat what the demo's night left behind for the *nights* before it."""
     day = AS_OF.date()
     health = json.loads(store.get(f"monitoring/{MODEL}/{day}/health.json"))
+    health.pop(DIGEST_KEY)  # the copies below are other content
     page = store.get(f"monitoring/{MODEL}/{day}/health.html")
     pack_key = next(k for k in store.list(f"evidence/{MODEL}/") if k.endswith("evidence.json"))
     pack = json.loads(store.get(pack_key))
+    pack.pop(DIGEST_KEY)
     quality = health["report"]["results"]["quality"]
     for n in range(1, nights):
         then = day - timedelta(days=n)

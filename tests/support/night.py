@@ -16,7 +16,7 @@ from evergreen.data.window import training_window
 from evergreen.modeling.artifacts import ARTIFACT
 from evergreen.modeling.evaluation import evaluate_challenger
 from evergreen.modeling.training import train_candidate
-from evergreen.receipts.common import StageReceipt
+from evergreen.receipts.common import Check, StageReceipt
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
@@ -31,6 +31,7 @@ from evergreen.release.targets import Waiting
 from evergreen.spec.modeling import BASELINE
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, ref_of
+from evergreen.storage.records import put_document
 from evergreen.workspace import Workspace
 from tests.conftest import AS_OF, wait_until
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+#: The gate that a version misses which has not passed.
+MISSED = Check(name="a gate", status="failed", measured="0", required="1")
 
 
 def drift_of(store: ObjectStore, model: str, as_of: datetime) -> DriftReceipt:
@@ -231,15 +234,21 @@ class History(Night):
         challenger = (logged or self.judged.challenger).model_copy(
             update={"model": self.spec.model, "as_of": as_of, "key": key or f"key-{day}"}
         )
+        against = champion.version if champion else "none"
+        record_key = layout.evaluation_record(self.spec.model, challenger.key, against)
+        gates = tuple(gate for gate in self.judged.gates if gate.status != "failed")
         evaluation = self.judged.model_copy(
             update={
+                "gates": gates if passed else (*gates, MISSED),
                 "model": self.spec.model,
                 "as_of": as_of,
                 "challenger": challenger,
                 "champion_version": champion.version if champion else None,
                 "passed": passed,
+                "record_key": record_key,
             }
         )
+        put_document(self.store, record_key, evaluation)
         asked = f"evaluations/{self.night.spec.model}/{self.judged.challenger.key}/sanity.json"
         if logged is None:  # the same artifact gives the same answers
             self.store.put_if_absent(

@@ -63,7 +63,6 @@ class World:
         return self.yesterday - timedelta(days=1)
 
     def ledger_entry(self, **values: object) -> None:
-        number = len(list(self.store.list(layout.all_of("ledger", self.spec.model)))) + 1
         entry = ledger_store.LedgerEntry(
             **{
                 "step": "outcome",
@@ -80,7 +79,8 @@ class World:
             }
             | values
         )
-        put_document(self.store, layout.ledger_entry(self.spec.model, number), entry)
+        ledger = ledger_store.read_ledger(self.store, self.spec.model)
+        ledger_store.append(self.store, ledger, entry)
 
     def ci(
         self, *, sha: str = SHA, failed: int = 0, seconds: float = 5.0, at=NOW, **values
@@ -115,7 +115,13 @@ class World:
                 ]
             }
         day = day or self.yesterday
-        page = {"day": str(day), "report": {"results": results | {"drift": None}}}
+        page = {
+            "format_version": 2,
+            "day": str(day),
+            "colour": "red",
+            "reasons": [],
+            "report": {"results": results | {"drift": None}},
+        }
         self.store.put(layout.health_record(self.spec.model, day), json.dumps(page).encode())
 
     def skew(self, colour: str, day=None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from datetime import date
 
-from evergreen.data.day_validation import DayVerdict, day_verdicts, is_open
+from evergreen.data.day_validation import day_verdicts, is_open
 from evergreen.data.prepared_days import PreparedDay, load_prepare, prepare_day
 from evergreen.data.window import DayRange
 from evergreen.errors import CandidateError, DataContractError
+from evergreen.receipts.data import DayVerdict
 from evergreen.spec import ModelSpec
 from evergreen.storage.base import ObjectStore
 from evergreen.values import Frozen

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from evergreen.data.partitions import (
     Partition,
     explain_missing,
@@ -22,36 +20,15 @@ from evergreen.data.partitions import (
 )
 from evergreen.data.window import DayRange
 from evergreen.errors import DataContractError
-from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.data import DayVerdict
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import TableContract
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, sha256_of
 from evergreen.storage.records import canonical_json, digest_of, find_or_make, put_once
-from evergreen.values import Frozen
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class DayVerdict(Frozen):
-    """
-    What one day of one table held, and which of its rows must not be used.
-
-    ``closed``: the producer says that there was nothing.
-    """
-
-    table: str
-    day: date
-    raw_key: str
-    raw_sha256: str
-    rows: int
-    broken: tuple[int, ...]
-    reasons: dict[str, int]
-    quarantine: ObjectRef | None
-    newest_event: datetime | None
-    columns: dict[str, str] = Field(default_factory=dict)
-    closed: bool = False
 
 
 def is_open(spec: ModelSpec, day: date, verdicts: Mapping[tuple[str, date], DayVerdict]) -> bool:

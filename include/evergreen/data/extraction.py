@@ -18,7 +18,7 @@ from evergreen.data.window import DayRange
 from evergreen.errors import MissingPartitionError
 from evergreen.receipts.data import ExtractionReceipt
 from evergreen.spec import ModelSpec
-from evergreen.spec.data import ExtractedTable
+from evergreen.spec.source import ExtractedTable
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import canonical_json, digest_of, put_if_changed

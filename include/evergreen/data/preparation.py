@@ -6,12 +6,11 @@ What a run may learn from is decided by its ``as_of``: only what was known by th
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -30,11 +29,17 @@ from evergreen.data.validation import load_verdicts
 from evergreen.data.window import SEGMENTS, TrainingWindow, start_of, training_window
 from evergreen.errors import DataContractError
 from evergreen.receipts.common import ObjectRef
-from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
+from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt, WindowManifest
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, digest_of, put_once, read_object
+from evergreen.storage.records import (
+    canonical_json,
+    digest_of,
+    put_once,
+    read_document,
+    read_object,
+)
 
 log = logging.getLogger(__name__)
 
@@ -148,16 +153,16 @@ def load_examples(
     :return: Shape ``(rows, columns)`` in order of event time; the label is True for the positive
         class, the text of its class, or a number, as the problem requires.
     """
-    manifest = json.loads(read_object(store, receipt.manifest))
-    days = [entry for entry in manifest["days"] if entry["segment"] in segments]
-    stored = (read_object(store, ObjectRef.model_validate(day["data"])) for day in days)
+    manifest = read_document(store, receipt.manifest, WindowManifest)
+    days = [entry for entry in manifest.days if entry.segment in segments]
+    stored = (read_object(store, day.data) for day in days)
     if share >= 1:
         whole = from_parquet(*stored)
         return examples.known(whole, spec=spec.examples, as_of=receipt.as_of)
     drawn = []
     for day, data in zip(days, stored, strict=True):
         known = examples.known(from_parquet(data), spec=spec.examples, as_of=receipt.as_of)
-        rng = np.random.default_rng([spec.seed, date.fromisoformat(day["day"]).toordinal()])
+        rng = np.random.default_rng([spec.seed, day.day.toordinal()])
         rows = rng.choice(len(known), round(share * len(known)), replace=False)
         drawn.append(known.iloc[np.sort(rows)])
     return pd.concat(drawn, ignore_index=True)

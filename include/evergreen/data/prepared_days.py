@@ -15,7 +15,6 @@ from datetime import date, timedelta
 import pandas as pd
 
 from evergreen.data import examples
-from evergreen.data.day_validation import DayVerdict
 from evergreen.data.parquet import to_parquet
 from evergreen.data.partitions import open_partition, partition
 from evergreen.data.raw_rows import PANDAS_TYPES, concat_days, keep_sound, raw_frame
@@ -24,6 +23,7 @@ from evergreen.digests import prepare_digest
 from evergreen.errors import CandidateError, DataContractError, EvergreenError
 from evergreen.model_code import load_model_code
 from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.data import DayVerdict
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import TableContract
 from evergreen.storage import layout

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from statistics import median
 
-from evergreen.data.day_validation import DayVerdict, is_open, most_common, verdict_of
+from evergreen.data.day_validation import is_open, most_common, verdict_of
 from evergreen.data.partitions import needed, partition
 from evergreen.data.window import DayRange, start_of
 from evergreen.errors import DataContractError
 from evergreen.receipts.common import Check
-from evergreen.receipts.data import ValidationReceipt
+from evergreen.receipts.data import DayVerdict, ValidationReceipt, WindowVerdicts
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import TableContract
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import canonical_json, put_once, read_object
+from evergreen.storage.records import canonical_json, put_once, read_document
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +78,13 @@ def validate_window(
 def load_verdicts(
     store: ObjectStore, receipt: ValidationReceipt
 ) -> dict[tuple[str, date], DayVerdict]:
-    """Return the verdicts of *receipt* by table and day."""
-    found = json.loads(read_object(store, receipt.record))["verdicts"]
-    verdicts = [DayVerdict.model_validate(verdict) for verdict in found]
-    return {(v.table, v.day): v for v in verdicts}
+    """
+    Return the verdicts of *receipt* by table and day.
+
+    :raises ArtifactError: If the record is gone or damaged.
+    """
+    found = read_document(store, receipt.record, WindowVerdicts)
+    return {(v.table, v.day): v for v in found.verdicts}
 
 
 def _table_checks(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from evergreen.errors import ArtifactError
@@ -21,6 +21,7 @@ from evergreen.spec.data import Examples
 from evergreen.storage.base import sha256_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
@@ -154,46 +155,94 @@ def explain_libraries(tags: Mapping[str, str]) -> str:
 
 
 def read_example(path: Path, *, spec: Examples) -> pd.DataFrame:
-    """Return the few rows of model inputs stored with a model, types as in training."""
+    """
+    Return the few rows of model inputs stored with a model, types as in training.
+
+    :raises ArtifactError: If the file holds no such rows.
+    """
     import pandas as pd
 
-    split = json.loads(path.read_bytes())
-    frame = pd.DataFrame(split["data"], columns=split["columns"])
     types = dict.fromkeys(spec.numeric, "float64") | dict.fromkeys(spec.categorical, "str")
-    known = {name: kind for name, kind in types.items() if name in frame}
-    return frame.astype(known)
+    try:
+        split = json.loads(path.read_bytes())
+        frame = pd.DataFrame(split["data"], columns=split["columns"])
+        return frame.astype({name: kind for name, kind in types.items() if name in frame})
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _no_example(path, error) from error
+
+
+def read_expected(path: Path) -> np.ndarray:
+    """
+    Return what a model predicted for its example when it was trained.
+
+    :raises ArtifactError: If the file holds no such numbers.
+    """
+    import numpy as np
+
+    try:
+        return np.asarray(json.loads(path.read_bytes()), dtype=float)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _no_example(path, error) from error
+
+
+def _no_example(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"{path.name} of the model cannot be read: {error!r:.300}. The model was not used. Restore "
+        "the file from a backup, or roll back to another version."
+    )
 
 
 def download(client: MlflowClient, model_id: str, name: str, *, folder: Path) -> Path:
     """
     Bring the file *name* of a logged model into *folder*.
 
-    :raises ArtifactError: If MLflow no longer has the model or the file; a server that does not
-        answer is another error, which a task tries again.
+    :raises ArtifactError: If the model or the file is gone. An error of the network stays as it is.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
+    location = _location(client, model_id, name)
     try:
-        location = client.get_logged_model(model_id).artifact_location
-        return Path(
+        found = Path(
             download_artifacts(
                 artifact_uri=f"{location}/{name}",
                 dst_path=str(folder),
                 tracking_uri=client.tracking_uri,
             )
         )
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise _gone(model_id, name) from error
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+        if not _is_listed(client, location, name):
+            raise _gone(model_id, name) from error
+        raise
+    if not found.is_file():
+        raise _gone(model_id, name)
+    return found
+
+
+def _location(client: MlflowClient, model_id: str, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_logged_model(model_id).artifact_location)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise ArtifactError(_explain_lost(model_id, name, error)) from error
-    except OSError as error:
-        raise ArtifactError(_explain_lost(model_id, name, error)) from error
+        raise _gone(model_id, name) from error
 
 
-def _explain_lost(model_id: str, name: str, error: Exception) -> str:
-    return (
-        f"{name} of MLflow's logged model {model_id} cannot be read: {error}. Restore it from a "
+def _is_listed(client: MlflowClient, location: str, name: str) -> bool:
+    """Ask MLflow what there is: the error of a download does not tell absent from unreachable."""
+    from mlflow.artifacts import list_artifacts
+
+    found = list_artifacts(artifact_uri=location, tracking_uri=client.tracking_uri)
+    return any(PurePosixPath(file.path).name == name for file in found)
+
+
+def _gone(model_id: str, name: str) -> ArtifactError:
+    return ArtifactError(
+        f"{name} of model {model_id} is gone from MLflow. It was not loaded. Restore it from a "
         "backup, or roll back to another version."
     )
 

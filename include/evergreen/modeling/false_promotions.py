@@ -10,6 +10,7 @@ Society B 70(2), 2008; without the gains that those levels win back).
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from pydantic import Field
@@ -19,6 +20,8 @@ from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import load_document, put_document_once
 from evergreen.values import Frozen
+
+log = logging.getLogger(__name__)
 
 YEAR = timedelta(days=365)
 #: The share of what is left that one evaluation takes. Nightly ones come to six sevenths of the
@@ -72,7 +75,11 @@ def level_of(
         return None
     spent = 0.0
     for key in store.list(layout.all_of("evaluation_levels", model)):
-        when, who, beside, level = layout.parsed_level(key)
+        try:
+            when, who, beside, level = layout.parsed_level(key)
+        except ValueError:
+            log.warning("%s names no level and is left out; move it elsewhere", key)
+            continue
         if (who, beside) == (challenger, against):
             return load_document(store, key, EvaluationLevel)
         if as_of - YEAR < when <= as_of:

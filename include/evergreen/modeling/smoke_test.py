@@ -8,7 +8,6 @@ and a task that probes has trained nothing.
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import os
@@ -30,6 +29,7 @@ from evergreen.modeling.artifacts import (
     download,
     load_artifact,
     read_example,
+    read_expected,
 )
 from evergreen.processes import exit_with_parent
 from evergreen.registry import mlflow_registry
@@ -152,6 +152,8 @@ def load_and_smoke_test(test: SmokeTest) -> tuple[Pipeline | None, SmokeTestResu
 
     spec, started = test.spec, time.perf_counter()
     try:
+        rows = read_example(test.folder / EXAMPLE, spec=spec.examples)
+        expected = read_expected(test.folder / EXPECTED)
         model = load_artifact(
             (test.folder / ARTIFACT).read_bytes(),
             name=test.name,
@@ -160,11 +162,9 @@ def load_and_smoke_test(test: SmokeTest) -> tuple[Pipeline | None, SmokeTestResu
         )
     except ArtifactError as error:
         return None, SmokeTestResult(error=str(error))
-    rows = read_example(test.folder / EXAMPLE, spec=spec.examples)
     loaded = time.perf_counter()
     outputs = predict(model, rows, spec=spec.examples)
     predicted = time.perf_counter()
-    expected = np.asarray(json.loads((test.folder / EXPECTED).read_bytes()))
     if not are_sound(outputs, spec=spec.examples):
         return None, SmokeTestResult(
             error=f"{test.name} predicts {outputs.tolist()} for its example, expected "

@@ -132,7 +132,11 @@ def _fit_and_log(
     earlier: list[Run],
     tags: dict[str, str],
 ) -> Run:
-    """Do the work in a new run, or in the one that an attempt before left unfinished."""
+    """
+    Do the work in a new run, or in the one that an attempt before left unfinished.
+
+    An error ends the run as FAILED, and the next attempt continues it.
+    """
     search = workspace.spec.candidates[candidate].search if candidate != BASELINE else None
     start = _champion_params(workspace, candidate, examples) if search else None
     fitted, frame = fit_for(
@@ -162,7 +166,11 @@ def _fit_and_log(
                 },
             )
         )
-        _log_run(workspace, run, saved, rows=len(frame), examples=examples)
+        try:
+            _log_run(workspace, run, saved, rows=len(frame), examples=examples)
+        except BaseException:
+            mlflow_registry.end_failed(workspace.client, run.info.run_id)
+            raise
     return workspace.client.get_run(run.info.run_id)
 
 

@@ -17,6 +17,7 @@ from evergreen.data.window import scoring_day
 from evergreen.monitoring.monitors import MONITORS, monitors_of
 from evergreen.monitoring.retrain_requests import RetrainDecision, consider_retrain
 from evergreen.receipts.monitoring import (
+    SEVERITY_ORDER,
     Colour,
     HealthReceipt,
     MonitorReceipt,
@@ -33,8 +34,6 @@ from evergreen.workspace import Workspace
 
 #: Days before this one that its page shows.
 SHOWN_DAYS = 60
-#: The least colour that holds for the whole day is the first of these that any monitor has.
-SEVERITY_ORDER: tuple[Colour, ...] = ("red", "unknown", "amber", "green")
 
 
 class Report(Frozen):
@@ -83,7 +82,7 @@ class HealthPage(Frozen):
     is_served_online: bool
     has_alerts: bool = True
     report: Report
-    past: tuple[PastDay, ...]
+    past: tuple[PastDay, ...] = ()  # not stored: each day has its own record
 
 
 def assess_health(

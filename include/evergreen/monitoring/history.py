@@ -6,20 +6,20 @@ Every object is read once as long as it does not change, so that two years of ni
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
+from evergreen.errors import ArtifactError
 from evergreen.receipts.monitoring import Colour, Finding
 from evergreen.registry import ledger as ledger_store
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE, HEALTH_DATA, HEALTH_PAGE
-from evergreen.storage.records import FORMAT_KEY
+from evergreen.storage.records import FORMAT_KEY, parse_object
 from evergreen.values import Frozen
 
 T = TypeVar("T")
@@ -101,7 +101,11 @@ class Reader:
         self._ledgers: dict[str, ledger_store.Ledger] = {}
 
     def history(self, spec: ModelSpec) -> ModelHistory:
-        """Return what is known of the model of *spec*."""
+        """
+        Return what is known of the model of *spec*.
+
+        :raises ArtifactError: If a record or an entry of the ledger is damaged.
+        """
         days = self._days.all(layout.all_of("monitoring", spec.model), f"/{HEALTH_DATA}")
         return ModelHistory(
             spec=spec, ledger=self.ledger(spec.model), days=tuple(sorted(days, key=lambda d: d.day))
@@ -130,7 +134,11 @@ class _ParsedObjects(Generic[T]):
         self._known: dict[str, tuple[str, T]] = {}
 
     def all(self, prefix: str, suffix: str, *, newest: int | None = None) -> list[T]:
-        """Return every object below *prefix* that ends in *suffix*, oldest write first."""
+        """
+        Return every object below *prefix* that ends in *suffix*, oldest write first.
+
+        :raises ArtifactError: If one is damaged.
+        """
         heads = [(k, h) for k, h in self.store.heads(prefix) if k.endswith(suffix)]
         heads.sort(key=lambda pair: pair[1].written_at)
         found = []
@@ -138,16 +146,25 @@ class _ParsedObjects(Generic[T]):
             known = self._known.get(key)
             if known is None or known[0] != head.fingerprint:
                 try:
-                    content = json.loads(self.store.get(key))
+                    data = self.store.get(key)
                 except FileNotFoundError:
                     continue  # housekeeping was faster
+                content = parse_object(data, key=key, uri=self.store.uri, expected="record")
                 if content.get(FORMAT_KEY) != Frozen.FORMAT:
                     log.warning("%s was written in another format and is not shown", key)
                     continue
-                parsed = self.parse(key, content)
+                parsed = self._parsed(key, content)
                 known = self._known[key] = (head.fingerprint, parsed)
             found.append(known[1])
         return found
+
+    def _parsed(self, key: str, content: dict[str, Any]) -> T:
+        try:
+            return self.parse(key, content)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"{key} in {self.store.uri} is no such record: {error!r:.300}. {Frozen.REMEDY}"
+            ) from error
 
 
 def _day(key: str, found: Any) -> DayOfHealth:

@@ -7,10 +7,12 @@ the same instant is the same request.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from evergreen.errors import ArtifactError
 from evergreen.receipts.monitoring import RetrainRequest
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry import mlflow_registry
@@ -22,6 +24,9 @@ from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+
+log = logging.getLogger(__name__)
 
 
 class RetrainDecision(Frozen):
@@ -85,11 +90,15 @@ def consider_retrain(
 
 
 def requests(store: ObjectStore, model: str) -> list[RetrainRequest]:
-    """Return every request of *model*, oldest first."""
-    found = [
-        load_document(store, key, RetrainRequest)
-        for key in store.list(layout.all_of("retrain_requests", model))
-    ]
+    """Return every request of *model*, oldest first; a damaged one is left out."""
+    found = []
+    for key in store.list(layout.all_of("retrain_requests", model)):
+        try:
+            found.append(load_document(store, key, RetrainRequest))
+        except ArtifactError as error:
+            log.warning("a request is left out: %s", error)  # check-state names it too
+        except FileNotFoundError:
+            continue  # retention was faster
     return sorted(found, key=lambda request: request.as_of)
 
 

@@ -8,7 +8,6 @@ replay has by then. Nothing is promoted, and the ledger is neither read nor writ
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from evergreen.modeling.metrics import Labels, classes_among
 from evergreen.modeling.prediction import predict
 from evergreen.operations.backtest_plot import plot_backtest
 from evergreen.receipts.common import ObjectRef
+from evergreen.receipts.data import WindowManifest
 from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.operations import BacktestReceipt
 from evergreen.receipts.release import VersionIdentity
@@ -39,7 +39,7 @@ from evergreen.registry.version_record import load_identity, spec_then
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import load_document, put_once, read_object
+from evergreen.storage.records import load_document, put_once, read_document, read_object
 from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -221,10 +221,10 @@ def _labelled_days(
     """Yield each day that a night tested on, with the labels the newest such night knew."""
     last: dict[date, tuple[Night, ObjectRef]] = {}
     for night in nights:
-        for entry in json.loads(read_object(store, night.identity.examples.manifest))["days"]:
-            if entry["segment"] == "test":
-                ref = ObjectRef.model_validate(entry["data"])
-                last[date.fromisoformat(entry["day"])] = (night, ref)
+        manifest = read_document(store, night.identity.examples.manifest, WindowManifest)
+        for entry in manifest.days:
+            if entry.segment == "test":
+                last[entry.day] = (night, entry.data)
     for day, (night, ref) in last.items():
         spec = night.spec.examples
         frame = examples.known(from_parquet(read_object(store, ref)), spec=spec, as_of=night.as_of)

@@ -41,6 +41,13 @@ class Check(Frozen):
     required: str
 
 
+def contradiction(field: str, found: object, derived: object, parts: str) -> ValueError:
+    """Return the error of a verdict that its own parts contradict."""
+    return ValueError(
+        f"{field} is {found!r}, but its {parts} give {derived!r}: one of them was changed"
+    )
+
+
 class StageReceipt(Frozen):
     """The checks of a further stage. The evidence of the version shows them."""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import ClassVar, Self
 
-from evergreen.receipts.common import Check, ObjectRef
+from pydantic import Field, model_validator
+
+from evergreen.receipts.common import Check, ObjectRef, contradiction
 from evergreen.values import Frozen
 
 
@@ -18,8 +21,46 @@ class ExtractionReceipt(Frozen):
     empty: tuple[str, ...]
 
 
+class DayVerdict(Frozen):
+    """
+    What one day of one table held, and which of its rows must not be used.
+
+    ``closed``: the producer says that there was nothing.
+    """
+
+    table: str
+    day: date
+    raw_key: str
+    raw_sha256: str
+    rows: int
+    broken: tuple[int, ...]
+    reasons: dict[str, int]
+    quarantine: ObjectRef | None
+    newest_event: datetime | None
+    columns: dict[str, str] = Field(default_factory=dict)
+    closed: bool = False
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if sum(self.reasons.values()) != len(self.broken):
+            raise contradiction("broken", len(self.broken), sum(self.reasons.values()), "reasons")
+        if len({n for n in self.broken if 0 <= n < self.rows}) != len(self.broken):
+            raise ValueError(f"broken must name rows from 0 to {self.rows - 1}, each once")
+        if (self.quarantine is not None) != bool(self.broken):
+            raise ValueError("quarantine must name the broken rows, and nothing without them")
+        return self
+
+
+class WindowVerdicts(Frozen):
+    """The verdicts on all partitions of a window, under their own digest."""
+
+    FORMAT: ClassVar[int] = 1
+
+    verdicts: tuple[DayVerdict, ...]
+
+
 class ValidationReceipt(Frozen):
-    """Every day of the window was held against the contract."""
+    """Every day of the window was held against the contract, and none broke it."""
 
     model: str
     as_of: datetime
@@ -29,6 +70,13 @@ class ValidationReceipt(Frozen):
     rows: int
     quarantined: int
     checks: tuple[Check, ...]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        failed = [check.name for check in self.checks if check.status == "failed"]
+        if failed:
+            raise ValueError(f"a window that broke its contract is never kept: {', '.join(failed)}")
+        return self
 
 
 class ExamplesReceipt(Frozen):
@@ -43,6 +91,29 @@ class ExamplesReceipt(Frozen):
     rows: int
     labelled: dict[str, int]
     classes: dict[str, dict[str, int]]
+
+
+class ManifestDay(Frozen):
+    """One day of a window: the part of the window it belongs to, and its examples."""
+
+    day: date
+    segment: str
+    data: ObjectRef
+
+
+class WindowManifest(Frozen):
+    """
+    Which objects a window of examples is made of; ``raw`` are digests by key.
+
+    It lies under its own digest, so it has no format number.
+    """
+
+    FORMAT: ClassVar[int] = 1
+
+    as_of: datetime
+    digest: str
+    days: tuple[ManifestDay, ...]
+    raw: dict[str, str]
 
 
 class Quarantined(Frozen):

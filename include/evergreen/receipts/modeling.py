@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Self
 
-from evergreen.receipts.common import Check, ObjectRef
+from pydantic import model_validator
+
+from evergreen.receipts.common import Check, ObjectRef, contradiction
 from evergreen.values import Frozen
 
 #: Parameters of a pipeline, by scikit-learn's names.
@@ -116,7 +119,8 @@ class EvaluationReceipt(Frozen):
 
     ``predict_ms_per_row`` is measured on all test rows at once, ``predict_ms_per_call`` on calls of
     ten rows; None if an older release evaluated it. ``failed_candidates`` were to be fitted by the
-    run that asked, and failed.
+    run that asked, and failed. ``passed`` must be what ``gates`` say: a receipt that contradicts
+    itself is refused.
     """
 
     model: str
@@ -133,3 +137,10 @@ class EvaluationReceipt(Frozen):
     predict_ms_per_row: float | None = None
     predict_ms_per_call: float | None = None
     failed_candidates: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        derived = all(gate.status != "failed" for gate in self.gates)
+        if self.passed != derived:
+            raise contradiction("passed", self.passed, derived, "gates")
+        return self

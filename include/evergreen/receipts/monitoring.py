@@ -10,6 +10,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Literal
 
+from pydantic import AwareDatetime
+
 from evergreen.receipts.common import Check, ObjectRef
 from evergreen.values import Frozen
 
@@ -39,6 +41,8 @@ class DriftReceipt(Frozen):
 
 
 Colour = Literal["green", "amber", "red", "unknown"]
+#: The colour of a whole day is the first of these that any monitor has.
+SEVERITY_ORDER: tuple[Colour, ...] = ("red", "unknown", "amber", "green")
 
 
 class MonitorReceipt(Frozen):
@@ -267,11 +271,11 @@ class RetrainRequest(Frozen):
     """A retrain that monitor requested; ``is_replay``: in a replayed past, so no alert was sent."""
 
     model: str
-    as_of: datetime
+    as_of: AwareDatetime
     reason: str
     version: str
     is_replay: bool
-    recorded_at: datetime
+    recorded_at: AwareDatetime
 
 
 class HealthReceipt(Frozen):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Self
 
-from evergreen.receipts.common import Check, ObjectRef
+from pydantic import model_validator
+
+from evergreen.receipts.common import Check, ObjectRef, contradiction
 from evergreen.values import Frozen
 
 
@@ -16,6 +19,13 @@ class ReproductionReceipt(Frozen):
     version: str
     is_identical: bool
     checks: tuple[Check, ...]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        derived = all(check.status != "failed" for check in self.checks)
+        if self.is_identical != derived:
+            raise contradiction("is_identical", self.is_identical, derived, "checks")
+        return self
 
 
 class BacktestReceipt(Frozen):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
-from evergreen.receipts.common import Check, StageReceipt
+from evergreen.receipts.common import Check, StageReceipt, contradiction
 from evergreen.receipts.data import ExamplesReceipt, ValidationReceipt
 from evergreen.receipts.modeling import CandidateReceipt, EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
@@ -51,6 +51,13 @@ class TestScore(Frozen):
 
     sections: tuple[ScoredSection, ...]
     total: float
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        derived = min((section.total for section in self.sections), default=self.total)
+        if self.total != derived:
+            raise contradiction("total", self.total, derived, "sections")
+        return self
 
     @property
     def meaning(self) -> str:
@@ -129,6 +136,12 @@ class ApprovalReceipt(Frozen):
     actor: str
     message: str
 
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.approved and not self.asked:
+            raise contradiction("approved", self.approved, False, "asked")
+        return self
+
 
 class DeploymentReceipt(Frozen):
     """
@@ -162,6 +175,13 @@ class PromotionReceipt(Frozen):
     test_rows: int
     gates: tuple[Check, ...]
     registration: RegistrationReceipt | None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        derived = all(gate.status != "failed" for gate in self.gates)
+        if self.passed != derived:
+            raise contradiction("passed", self.passed, derived, "gates")
+        return self
 
 
 def registration_in(receipt: dict[str, Any]) -> RegistrationReceipt | None:

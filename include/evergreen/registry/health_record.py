@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, datetime, timedelta
+from typing import Self
+
+from pydantic import ConfigDict, model_validator
 
 from evergreen.data.window import scoring_day
-from evergreen.receipts.monitoring import Colour, VersionQuality
+from evergreen.receipts.common import contradiction
+from evergreen.receipts.monitoring import SEVERITY_ORDER, Colour, VersionQuality
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
+from evergreen.storage.records import find_document, load_document
 from evergreen.values import Frozen
 
 #: An older record says nothing of today.
@@ -36,14 +40,65 @@ class MonitorResults(Frozen):
     versions: tuple[VersionQuality, ...]
 
 
+class _Result(Frozen):
+    model_config = ConfigDict(extra="ignore")
+
+    colour: Colour
+    reasons: tuple[str, ...]
+    versions: tuple[VersionQuality, ...] = ()
+
+
+class _Report(Frozen):
+    model_config = ConfigDict(extra="ignore")
+
+    results: dict[str, _Result | None]
+
+    @property
+    def found(self) -> dict[str, _Result]:
+        return {name: one for name, one in self.results.items() if one is not None}
+
+
+class _Instant(Frozen):
+    """The part of a stored health page that says when it was made."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    as_of: datetime
+
+
+class _HealthRecord(Frozen):
+    """
+    The part of a stored health page that decides: a monitor may add fields of its own.
+
+    The colour of a day is never milder than that of one of its monitors.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    day: date
+    colour: Colour
+    reasons: tuple[str, ...]
+    report: _Report = _Report(results={})
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        colours = [self.colour, *(one.colour for one in self.report.found.values())]
+        worst = min(colours, key=SEVERITY_ORDER.index)
+        if worst != self.colour:
+            raise contradiction("colour", self.colour, worst, "monitors")
+        return self
+
+
 def find_health(store: ObjectStore, model: str, day: date) -> DayHealth | None:
-    """Return what monitor found on *day*; None if it was not assessed."""
-    try:
-        found = json.loads(store.get(layout.health_record(model, day)))
-    except FileNotFoundError:
+    """
+    Return what monitor found on *day*; None if it was not assessed.
+
+    :raises ArtifactError: If the record is damaged, or contradicts itself.
+    """
+    found = find_document(store, layout.health_record(model, day), _HealthRecord)
+    if found is None:
         return None
-    kept = {name: found[name] for name in ("day", "colour", "reasons")}
-    return DayHealth.model_validate_json(json.dumps(kept))
+    return DayHealth(day=found.day, colour=found.colour, reasons=found.reasons)
 
 
 def monitored_keys(store: ObjectStore, model: str) -> list[str]:
@@ -57,19 +112,23 @@ def last_monitored(store: ObjectStore, model: str) -> datetime | None:
     if not keys:
         return None
     newest = max(keys, key=layout.day_of)
-    return datetime.fromisoformat(json.loads(store.get(newest))["as_of"])
+    return load_document(store, newest, _Instant).as_of
 
 
 def monitor_results(store: ObjectStore, key: str) -> MonitorResults:
-    """Return what the monitors of one day found, by the key of its health record."""
-    found = json.loads(store.get(key))
-    results = {name: one for name, one in found["report"]["results"].items() if one is not None}
-    versions = results.get("quality", {}).get("versions", ())
+    """
+    Return what the monitors of one day found, by the key of its health record.
+
+    :raises ArtifactError: If the record is damaged, or contradicts itself.
+    """
+    record = load_document(store, key, _HealthRecord)
+    found = record.report.found
+    quality = found.get("quality")
     return MonitorResults(
-        day=found["day"],
-        colours={name: one["colour"] for name, one in results.items()},
-        reasons={name: tuple(one["reasons"]) for name, one in results.items()},
-        versions=tuple(VersionQuality.model_validate(one) for one in versions),
+        day=record.day,
+        colours={name: one.colour for name, one in found.items()},
+        reasons={name: one.reasons for name, one in found.items()},
+        versions=quality.versions if quality else (),
     )
 
 

@@ -5,6 +5,7 @@ One immutable object per entry, numbered without gaps. A number belongs to whoev
 so the ledger is also the lock of the champion alias: an *intent* is a decision that anybody may
 finish, its *outcome* says that it is done.
 
+Each entry has the digest of the one before it, so that a damaged ledger is refused, not believed.
 Every hundred entries are kept once more in one object, a checkpoint, so that a long ledger is read
 in few requests. It only repeats them: without it, they are read one by one.
 
@@ -14,60 +15,46 @@ version starts to serve in the time of the runs: a replayed night of last June p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
 
 from evergreen.errors import ArtifactError
+from evergreen.registry.ledger_entries import (
+    Checkpoint,
+    LedgerEntry,
+    Step,
+    WrittenEntry,
+    entry_keys,
+    numbered_keys,
+    read_checkpoint,
+    read_entries,
+    written_entry,
+)
 from evergreen.spec.release import RolloutStage
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import document_bytes, find_document, load_document
-from evergreen.values import Frozen
+from evergreen.storage.records import document_bytes
 
 #: Entries in a checkpoint.
 CHECKPOINT_EVERY = 100
 
-Step = Literal[
-    "intent", "outcome", "abandoned", "refused", "stage", "backed_out", "stopped", "sent"
+#: Others may write at the same time; each time it is read again, up to this often.
+MAX_TRIES = 20
+
+__all__ = [
+    "Ledger",
+    "LedgerConflictError",
+    "LedgerEntry",
+    "Rollout",
+    "Step",
+    "append",
+    "append_once",
+    "changed_meanwhile",
+    "is_newest",
+    "read_again",
+    "read_ledger",
 ]
-
-
-class LedgerEntry(Frozen):
-    """
-    One step of a change of champion.
-
-    ``intent``: it is decided and checked. ``outcome``: the alias has moved. ``abandoned``: it can
-    never move, because the version is gone. ``refused``: a person rejected it; nothing changed.
-    ``sent``: the version was copied to another environment; here nothing changes.
-
-    On its way to the callers a version goes from ``stage`` to ``stage``, which model servers
-    follow. It ends with an outcome, ``backed_out``: it was measured and found bad, or ``stopped``:
-    it could not be measured, or something else was decided. ``as_of`` is what the version knows up
-    to.
-
-    ``run`` names the run that decided. A later try of the same run finds its decision by it.
-    """
-
-    step: Step
-    action: Literal["promote", "rollback"]
-    model: str
-    version: str
-    previous: str | None
-    as_of: datetime
-    serves_from: datetime
-    artifact_sha256: str
-    actor: str
-    reason: str
-    recorded_at: datetime
-    stage: RolloutStage | None = None
-    run: str | None = None
-
-
-class _Checkpoint(Frozen):
-    entries: tuple[LedgerEntry, ...]
 
 
 class LedgerConflictError(Exception):
@@ -88,7 +75,12 @@ class Ledger:
     """The whole ledger of one model, oldest entry first, as it was when it was read."""
 
     model: str
-    entries: tuple[LedgerEntry, ...]
+    written: tuple[WrittenEntry, ...]
+
+    @cached_property
+    def entries(self) -> tuple[LedgerEntry, ...]:
+        """The entries without their numbers and digests."""
+        return tuple(one.entry for one in self.written)
 
     @property
     def pending(self) -> LedgerEntry | None:
@@ -177,39 +169,43 @@ class Ledger:
 
 
 def read_ledger(store: ObjectStore, model: str) -> Ledger:
-    """Return the ledger of *model*."""
-    keys = entry_keys(store, model)
-    entries = list[LedgerEntry]()
-    for start in range(0, len(keys), CHECKPOINT_EVERY):
-        part = keys[start : start + CHECKPOINT_EVERY]
-        is_full = len(part) == CHECKPOINT_EVERY
-        kept = read_checkpoint(store, model, start + CHECKPOINT_EVERY) if is_full else ()
-        entries += kept or read_entries(store, part)
-    return Ledger(model=model, entries=tuple(entries))
+    """
+    Return the ledger of *model*.
 
+    Checkpoints are used where they are whole and their chain of digests goes on in the entries
+    after them; otherwise every entry is read.
 
-def entry_keys(store: ObjectStore, model: str) -> list[str]:
-    """Return the keys of the entries of *model*, oldest first."""
-    return list(store.list(layout.all_of("ledger", model)))
-
-
-def read_entries(store: ObjectStore, keys: Sequence[str]) -> tuple[LedgerEntry, ...]:
-    """Return the entries under *keys*, one request each."""
-    return tuple(load_document(store, key, LedgerEntry) for key in keys)
-
-
-def read_checkpoint(store: ObjectStore, model: str, number: int) -> tuple[LedgerEntry, ...]:
-    """Return the entries up to *number* that its checkpoint repeats, none if it is of no use."""
+    :raises ArtifactError: If an entry is missing, damaged, of another model or was replaced.
+    """
+    keys = numbered_keys(store, model)
     try:
-        found = find_document(store, layout.ledger_checkpoint(model, number), _Checkpoint)
+        found = _read(store, model, keys, use_checkpoints=True)
     except ArtifactError:
-        return ()
-    return found.entries if found else ()
+        if len(keys) < CHECKPOINT_EVERY:
+            raise
+        found = _read(store, model, keys, use_checkpoints=False)
+    return Ledger(model=model, written=tuple(found))
+
+
+def _read(
+    store: ObjectStore, model: str, keys: list[str], *, use_checkpoints: bool
+) -> list[WrittenEntry]:
+    found = list[WrittenEntry]()
+    size = CHECKPOINT_EVERY
+    for start in range(0, len(keys), size):
+        part, after = keys[start : start + size], found[-1] if found else None
+        repeated = (
+            read_checkpoint(store, model, start + size, size=size, after=after)
+            if use_checkpoints and len(part) == size
+            else []
+        )
+        found += repeated or read_entries(store, part, model=model, after=after)
+    return found
 
 
 def is_newest(store: ObjectStore, ledger: Ledger) -> bool:
     """Return whether nothing was written since *ledger* was read."""
-    return len(entry_keys(store, ledger.model)) == len(ledger.entries)
+    return len(entry_keys(store, ledger.model)) == len(ledger.written)
 
 
 def read_again(store: ObjectStore, model: str, known: Ledger | None) -> Ledger:
@@ -222,20 +218,31 @@ def append(store: ObjectStore, ledger: Ledger, entry: LedgerEntry) -> Ledger:
     Return *ledger* with *entry* written under the next number.
 
     :raises LedgerConflictError: If somebody wrote that number since *ledger* was read.
+    :raises ArtifactError: If the number is taken by something that is no entry.
     """
-    key = layout.ledger_entry(entry.model, len(ledger.entries) + 1)
-    if not store.put_if_absent(key, document_bytes(entry)):
+    last = ledger.written[-1] if ledger.written else None
+    new = written_entry(
+        entry, number=len(ledger.written) + 1, previous_digest=last.digest if last else ""
+    )
+    key = layout.ledger_entry(entry.model, new.number)
+    if not store.put_if_absent(key, document_bytes(new)):
+        if is_newest(store, ledger):
+            raise ArtifactError(
+                f"{key} in {store.uri} exists, but is no entry of the ledger, so entry "
+                f"{new.number} of {entry.model} cannot be written. Nothing was changed. Remove "
+                "what lies there, and clear the task."
+            )
         raise LedgerConflictError(key)
-    longer = Ledger(model=ledger.model, entries=(*ledger.entries, entry))
+    longer = Ledger(model=ledger.model, written=(*ledger.written, new))
     _keep_checkpoint(store, longer)
     return longer
 
 
 def _keep_checkpoint(store: ObjectStore, ledger: Ledger) -> None:
     """Keep the newest full checkpoint, which whoever wrote its last entry may have died before."""
-    number = len(ledger.entries) - len(ledger.entries) % CHECKPOINT_EVERY
+    number = len(ledger.written) - len(ledger.written) % CHECKPOINT_EVERY
     if number:
-        repeated = _Checkpoint(entries=ledger.entries[number - CHECKPOINT_EVERY : number])
+        repeated = Checkpoint(entries=ledger.written[number - CHECKPOINT_EVERY : number])
         key = layout.ledger_checkpoint(ledger.model, number)
         store.put_if_absent(key, document_bytes(repeated))
 
@@ -244,11 +251,13 @@ def append_once(store: ObjectStore, entry: LedgerEntry) -> Ledger:
     """
     Append *entry* unless the ledger says the same already, whoever else writes meanwhile.
 
-    :raises RuntimeError: If a move is under way; it is worth another try.
+    :raises RuntimeError: If a move is under way, or others write all the time; it is worth another
+        try.
+    :raises ArtifactError: If the ledger cannot be read or written.
     """
     same = {"step", "version", "actor", "reason"}
     wanted = entry.model_dump(include=same)
-    while True:
+    for _ in range(MAX_TRIES):
         ledger = read_ledger(store, entry.model)
         if any(one.model_dump(include=same) == wanted for one in ledger.entries):
             return ledger
@@ -261,6 +270,15 @@ def append_once(store: ObjectStore, entry: LedgerEntry) -> Ledger:
             return append(store, ledger, entry)
         except LedgerConflictError:
             continue
+    raise changed_meanwhile(entry.model)
+
+
+def changed_meanwhile(model: str) -> RuntimeError:
+    """Return the error of a writer that others were faster than each time; worth another try."""
+    return RuntimeError(
+        f"The ledger of {model} changed {MAX_TRIES} times while this task was writing to it. "
+        "Nothing was written; this task will try again."
+    )
 
 
 def _active_champions(

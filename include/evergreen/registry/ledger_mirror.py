@@ -37,6 +37,12 @@ def mirror_ledger(client: MlflowClient, ledger: Ledger) -> None:
         client.set_experiment_tag(experiment_id, TAG_MIRRORED, str(len(ledger.entries)))
 
 
+def shown_entries(client: MlflowClient, model: str) -> int:
+    """Return how many entries of the ledger of *model* MLflow shows."""
+    found = client.get_experiment_by_name(f"{model}.ledger")
+    return int(found.tags.get(TAG_MIRRORED, "0")) if found else 0
+
+
 def _headline(number: int, entry: LedgerEntry) -> str:
     before = f" (was {entry.previous})" if entry.previous else ""
     return f"{number:04d} {entry.action} version {entry.version}{before}: {entry.step}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
+log = logging.getLogger(__name__)
+
 CHAMPION = "champion"
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ TAG_CANDIDATE = "evergreen.candidate"
 TAG_SHA256 = "evergreen.artifact_sha256"
 TAG_PASSED = "evergreen.gates"
 TAG_EVALUATION = "evergreen.evaluation"
+TAG_EVALUATION_DIGEST = "evergreen.evaluation_digest"
 TAG_MODEL_ID = "evergreen.model_id"
 TAG_BYTES = "evergreen.artifact_bytes"
 TAG_PARAMS = "evergreen.params"
@@ -101,6 +104,14 @@ def running_since(client: MlflowClient, model: str, *, before: datetime) -> list
     condition = f"attributes.status = 'RUNNING' and attributes.start_time < {milliseconds}"
     found = client.search_runs([experiment.experiment_id], condition)
     return [str(run.info.run_id) for run in found]
+
+
+def end_failed(client: MlflowClient, run_id: str) -> None:
+    """End a run as FAILED; an error of that is logged, because another is on its way already."""
+    try:
+        client.set_terminated(run_id, "FAILED")
+    except Exception:
+        log.exception("run %s could not be ended; housekeeping removes it after a day", run_id)
 
 
 def is_whole(run: Run) -> bool:
@@ -237,9 +248,21 @@ def as_of_of(version: ModelVersion) -> datetime:
     """
     Return the instant up to which *version* knows the world.
 
-    :raises ArtifactError: If it was not registered by Evergreen.
+    :raises ArtifactError: If it was not registered by Evergreen, or the tag was changed since.
     """
-    return datetime.fromisoformat(tag(version, TAG_AS_OF))
+    text = tag(version, TAG_AS_OF)
+    found: datetime | None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ArtifactError(
+            f"The tag {TAG_AS_OF} of {version.name} version {version.version} is {text!r:.99}, "
+            "expected an instant with a time zone. The version was not used. Set the tag in MLflow "
+            "to the as_of in its description."
+        )
+    return found
 
 
 def tag(version: ModelVersion, name: str) -> str:

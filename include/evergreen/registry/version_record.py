@@ -8,12 +8,13 @@ from pydantic import ValidationError
 
 from evergreen.digests import is_commit_known
 from evergreen.errors import ArtifactError
+from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.release import VersionIdentity
 from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
-from evergreen.storage.records import load_document
+from evergreen.storage.records import content_digest, load_document
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -35,6 +36,24 @@ def load_identity(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
             f"{key} is gone from {store.uri}, so it is not known what made version "
             f"{version.version} of {version.name}. Restore it from a backup."
         ) from None
+
+
+def require_recorded(version: ModelVersion, evaluation: EvaluationReceipt) -> None:
+    """
+    Hold a stored evaluation against the digest that *version* was registered with.
+
+    A version of an older release has no such digest.
+
+    :raises ArtifactError: If the evaluation was changed since.
+    """
+    recorded = version.tags.get(mlflow_registry.TAG_EVALUATION_DIGEST)
+    found = content_digest(evaluation)
+    if recorded is not None and recorded != found:
+        raise ArtifactError(
+            f"{evaluation.record_key} was changed after version {version.version} of "
+            f"{version.name} was registered with it: found digest {found}, expected {recorded}. "
+            "Nothing was decided. Restore it from a backup."
+        )
 
 
 def spec_then(identity: VersionIdentity) -> ModelSpec:

@@ -55,8 +55,11 @@ def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: dateti
 
     Alias and ledger are looked at while no move is under way, so that a difference between them is
     real: somebody moved the alias by hand.
+
+    :raises RuntimeError: If others change the champion all the time; it is worth another try.
+    :raises ArtifactError: If the ledger cannot be read, or the unfinished change cannot be closed.
     """
-    while True:
+    for _ in range(ledger_store.MAX_TRIES):
         ledger = ledger_store.read_ledger(store, model)
         if ledger.pending is not None:
             log.warning(
@@ -77,6 +80,7 @@ def observe(store: ObjectStore, client: MlflowClient, model: str, *, now: dateti
                 and by_ledger is not None
                 and mlflow_registry.find_version(client, model, by_ledger) is None,
             )
+    raise ledger_store.changed_meanwhile(model)
 
 
 def entry_of(

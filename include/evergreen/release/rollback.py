@@ -57,7 +57,7 @@ def roll_back_model(
     :raises ArtifactError: If the target cannot be loaded or does not predict.
     """
     decision = find_decision(workspace.store, workspace.spec.model, run)
-    while True:
+    for _ in range(ledger_store.MAX_TRIES):
         serving = observe(workspace.store, workspace.client, workspace.spec.model, now=now)
         if (done := serving.ledger.decision_of(run)) is not None:
             return _done_before(done, serving)
@@ -92,6 +92,7 @@ def roll_back_model(
             workspace.store, workspace.client, serving.ledger, entry
         ):
             return receipt
+    raise ledger_store.changed_meanwhile(workspace.spec.model)
 
 
 def _receipt(

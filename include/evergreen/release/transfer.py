@@ -6,7 +6,6 @@ The artifact, the identity and everything that the identity names keep the diges
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from evergreen.errors import ArtifactError
 from evergreen.modeling.artifacts import ARTIFACT
@@ -24,7 +23,7 @@ from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore, sha256_of
-from evergreen.storage.records import read_object
+from evergreen.storage.records import parse_object, read_object
 from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ def copy_objects(
     """
     refs = list(_named_objects(here.store, identity.model_dump(mode="json")))
     for number, ref in enumerate(refs, start=1):
+        if layout.kind_of(ref.key) == "quarantine" and here.store.head(ref.key) is None:
+            continue  # no work reads it; retention removes it by age
         if there.store.head(ref.key) is None:
             there.store.put_if_absent(ref.key, read_object(here.store, ref))
         if number % 20 == 0:
@@ -146,13 +147,25 @@ def _named_objects(store: ObjectStore, content: JsonValue) -> Iterator[ObjectRef
         for one in content:
             yield from _named_objects(store, one)
     elif isinstance(content, dict) and set(content) == set(ObjectRef.model_fields):
-        ref = ObjectRef.model_validate(content)
+        ref = _checked(store, content)
         if ref.key.endswith(".json"):
-            yield from _named_objects(store, json.loads(read_object(store, ref)))
+            data = read_object(store, ref)
+            named = parse_object(data, key=ref.key, uri=store.uri, expected="record")
+            yield from _named_objects(store, named)
         yield ref
     elif isinstance(content, dict):
         for one in content.values():
             yield from _named_objects(store, one)
+
+
+def _checked(store: ObjectStore, content: dict[str, JsonValue]) -> ObjectRef:
+    try:
+        return ObjectRef.model_validate(content)
+    except ValidationError as error:
+        raise ArtifactError(
+            f"A record in {store.uri} names an object as {content!r:.200}, expected key, sha256 "
+            "and size. Nothing was copied. Restore the record from a backup."
+        ) from error
 
 
 def _downloaded(here: Environment, version: ModelVersion, folder: Path) -> Path:

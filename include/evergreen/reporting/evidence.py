@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
-from evergreen.receipts.common import Check, StageReceipt
+from evergreen.errors import ArtifactError
+from evergreen.receipts.common import Check, StageReceipt, contradiction
 from evergreen.receipts.comparisons import VersionComparisons
 from evergreen.receipts.data import ValidationReceipt
 from evergreen.receipts.modeling import (
@@ -80,6 +82,17 @@ class EvidencePack(Frozen):
     identity: dict[str, JsonValue]
     card: ModelCard
 
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        gates = [gate.name for gate in self.gates if gate.status == "failed"]
+        checks = [check for stage in self.stages.values() for check in stage.checks]
+        derived = (*gates, *(check.name for check in checks if check.status != "passed"))
+        if self.missed != derived:
+            raise contradiction("missed", self.missed, derived, "gates and stages")
+        if self.passed != (not derived):
+            raise contradiction("passed", self.passed, not derived, "gates and stages")
+        return self
+
     @property
     def verdict(self) -> str:
         """What the gates say, in a word."""
@@ -101,6 +114,7 @@ def keep_evidence(
     ``evidence.json`` beside the page holds the same for programs.
 
     :param compare: Compares the version with those before it; called for a new page only.
+    :raises ArtifactError: If the kept content contradicts *evaluation* or *identity*.
     """
     against = evaluation.champion_version or "none"
     folder = layout.evidence_folder(spec.model, identity.key, against)
@@ -110,6 +124,12 @@ def keep_evidence(
         EvidencePack,
         lambda: _collect(store, spec, version, evaluation, identity, comparisons=compare()),
     )
+    if pack.gates != evaluation.gates or pack.stages != identity.stages:
+        raise ArtifactError(
+            f"{folder}/{EVIDENCE_DATA} in {store.uri} shows other gates or stages than "
+            f"{evaluation.record_key} and the record of the version: one of them was changed after "
+            "it was written. Nothing was decided. Restore the one that was changed from a backup."
+        )
     store.put_if_absent(f"{folder}/{EVIDENCE_PAGE}", render_evidence(pack).encode())
     return f"{folder}/{EVIDENCE_PAGE}", pack
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import bisect
+import logging
 import math
 from datetime import datetime, timedelta
 from typing import Literal
 
+from pydantic import AwareDatetime
+
+from evergreen.errors import ArtifactError
 from evergreen.registry import ledger as ledger_store
 from evergreen.spec.release import RolloutLimits
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
 from evergreen.storage.records import load_document, put_document
 from evergreen.values import Frozen
+
+log = logging.getLogger(__name__)
 
 #: Upper bounds in which answering times are counted, in ms: 0.5 ms to 2 minutes, each 15 % wider.
 BOUNDS_MS = tuple(0.5 * 1.15**n for n in range(89))
@@ -99,7 +105,7 @@ class Heartbeat(Frozen):
     """One running server, and the version of each model it answers with."""
 
     replica: str
-    recorded_at: datetime
+    recorded_at: AwareDatetime
     url: str
     models: dict[str, str]
 
@@ -117,13 +123,16 @@ def observations(store: ObjectStore, model: str, number: int) -> list[Observatio
 
 
 def live_servers(store: ObjectStore, *, now: datetime) -> list[Heartbeat]:
-    """Return every model server with a recent heartbeat."""
+    """Return every model server with a recent heartbeat; a damaged one is left out."""
     found = []
     for key in store.list(layout.heartbeat()):
         try:
             beat = load_document(store, key, Heartbeat)
         except FileNotFoundError:
             continue  # it stopped since
+        except ArtifactError as error:
+            log.warning("a heartbeat is left out: %s", error)  # check-state names it too
+            continue
         if now - beat.recorded_at < SILENT:
             found.append(beat)
     return found

@@ -18,6 +18,8 @@ Document = TypeVar("Document", bound=Frozen)
 
 #: The field that says in which format a document is written, and the format of those without it.
 FORMAT_KEY, OLDEST_FORMAT = "format_version", 1
+#: The field with the digest of all others; a document of an older release has none.
+DIGEST_KEY = "content_digest"
 
 
 def read_object(store: ObjectStore, ref: ObjectRef) -> bytes:
@@ -123,9 +125,9 @@ def find_or_make(
 
 
 def document_bytes(document: Frozen, *, exclude: set[str] | None = None) -> bytes:
-    """Return *document* as it is stored: its fields and the format they are written in."""
-    content = document.model_dump(mode="json", exclude=exclude)
-    return canonical_json({FORMAT_KEY: document.FORMAT} | content)
+    """Return *document* as it is stored: its fields, their format and the digest of both."""
+    content = {FORMAT_KEY: document.FORMAT, **document.model_dump(mode="json", exclude=exclude)}
+    return canonical_json(content | {DIGEST_KEY: digest_of(canonical_json(content))})
 
 
 def read_document(store: ObjectStore, ref: ObjectRef, kind: type[Document]) -> Document:
@@ -138,36 +140,81 @@ def read_document(store: ObjectStore, ref: ObjectRef, kind: type[Document]) -> D
 
 
 def _parsed(data: bytes, kind: type[Document], *, key: str, uri: str) -> Document:
-    try:
-        content = json.loads(data)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise ArtifactError(
-            f"{key} in {uri} is no JSON object, expected a {kind.__name__}. Nothing was read from "
-            "it. Restore it from a backup, or delete it and clear the task that writes it."
-        )
+    content = parse_object(data, key=key, uri=uri, expected=kind.__name__, remedy=kind.REMEDY)
     written = content.pop(FORMAT_KEY, OLDEST_FORMAT)
     if written != kind.FORMAT:
         raise ArtifactError(
             f"{key} in {uri} was written in format {written} by another release; this one reads "
-            f"format {kind.FORMAT}. Nothing was read from it. Run the release that wrote it, or "
-            f"delete all records of another format with 'python -m evergreen discard-records {uri}'"
-            " and trigger the DAG that writes them: retrain for a model that has no champion then."
+            f"format {kind.FORMAT}. Nothing was read from it. {kind.OUTDATED.format(uri=uri)}"
+        )
+    if _digest_of_object(content) is None:
+        raise ArtifactError(
+            f"{key} in {uri} holds a number or a text that no {kind.__name__} can hold, such as "
+            f"NaN or half of a character. {kind.REMEDY}"
         )
     try:
         return kind.model_validate(content)
-    except ValidationError as error:
+    except (ValidationError, RecursionError) as error:
         raise ArtifactError(
-            f"{key} in {uri} is no {kind.__name__}: {error}. Restore it from a backup, or delete "
-            "it and clear the task that writes it."
+            f"{key} in {uri} is no {kind.__name__}: {_short(error)}. {kind.REMEDY}"
         ) from error
+
+
+def parse_object(
+    data: bytes, *, key: str, uri: str, expected: str, remedy: str = Frozen.REMEDY
+) -> dict[str, Any]:
+    """
+    Return the JSON object that *data* holds.
+
+    :param key: Where *data* was read, in the store *uri*.
+    :param expected: What should be there, for the message.
+    :raises ArtifactError: If it is no JSON object, is nested too deeply to be read, or differs
+        from the digest in it.
+    """
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ArtifactError(
+            f"{key} in {uri} is no JSON object, expected a {expected}. Nothing was read from it. "
+            f"{remedy}"
+        )
+    recorded = content.pop(DIGEST_KEY, None)
+    if recorded is not None and recorded != _digest_of_object(content):
+        raise ArtifactError(
+            f"{key} in {uri} was changed after it was written: its digest is not {recorded!r:.99}. "
+            f"Nothing was read from it. {remedy}"
+        )
+    return content
+
+
+def _digest_of_object(content: dict[str, Any]) -> str | None:
+    """Return the digest of *content*; None if no document can hold it, such as NaN."""
+    try:
+        return digest_of(canonical_json(content))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _short(error: Exception) -> str:
+    """Return one line per fault of *error*, without the input, which may be long."""
+    if not isinstance(error, ValidationError):
+        return "it is nested too deeply"
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    text = "; ".join(f"{'.'.join(map(str, f['loc'])) or 'it'}: {f['msg']}" for f in faults[:5])
+    return text.encode(errors="backslashreplace").decode()
 
 
 def canonical_json(content: Any) -> bytes:
     """Return the one JSON text of *content*: sorted keys, no NaN, a newline at the end."""
     text = json.dumps(content, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False)
     return text.encode() + b"\n"
+
+
+def content_digest(document: Frozen) -> str:
+    """Return the digest of *document*; a field that a later release adds does not change it."""
+    return digest_of(canonical_json(document.model_dump(mode="json", exclude_defaults=True)))
 
 
 def digest_of(*parts: bytes | str) -> str:

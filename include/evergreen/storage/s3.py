@@ -164,10 +164,12 @@ class BucketStore(ObjectStore):
 
     @override
     def unfinished(self) -> Iterator[tuple[str, datetime]]:
+        """Leave out an upload without a time: it could be one that is still written."""
         for page in self._pages("list_multipart_uploads", ""):
             for found in page.get("Uploads", ()):
                 key = found["Key"].removeprefix(self._prefix)
-                yield f"{key}?{found['UploadId']}", found["Initiated"]
+                if (begun := found.get("Initiated")) is not None:  # SeaweedFS leaves it out
+                    yield f"{key}?{found['UploadId']}", begun
 
     @override
     def discard(self, name: str) -> None:

@@ -19,7 +19,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from evergreen.errors import StackError
 from evergreen_airflow.embedded import database
-from evergreen_airflow.embedded.settings import MARK, Settings
+from evergreen_airflow.embedded.settings import MARK, Settings, write_private
 from evergreen_airflow.warm_workers import MODULES
 
 #: Programs that are started once Airflow's database is ready, in this order.
@@ -45,7 +45,9 @@ def start(settings: Settings, env: Mapping[str, str], chosen: database.Database)
             f"The path {socket} has {len(str(socket))} characters, a socket's may have "
             f"{MAX_SOCKET_PATH}. Set EVERGREEN_HOME to a shorter folder."
         )
-    socket.unlink(missing_ok=True)
+    # What a power loss left behind names processes that are gone, or by now those of a stranger.
+    for left in (socket, _pid_file(settings), _session_file(settings)):
+        left.unlink(missing_ok=True)
     settings.logs.mkdir(parents=True, exist_ok=True)
     config = settings.home / "supervisord.conf"
     config.write_text(_config(settings, chosen))
@@ -53,7 +55,7 @@ def start(settings: Settings, env: Mapping[str, str], chosen: database.Database)
     done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
     if done.returncode:
         raise StackError(f"supervisord did not start:\n{done.stdout}{done.stderr}")
-    _remember_session(settings)
+    _remember_session(settings, config)
 
 
 def start_services(settings: Settings) -> None:
@@ -115,29 +117,54 @@ def log_tail(settings: Settings, program: str, *, lines: int = 15) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def _remember_session(settings: Settings) -> None:
+def _remember_session(settings: Settings, config: Path) -> None:
     """Write down supervisord's session: every process of the stack is born into it."""
-    pid_file, give_up = settings.home / "supervisord.pid", time.monotonic() + 10
-    while not (pid_file.exists() and pid_file.read_text().strip()):
+    give_up = time.monotonic() + 10
+    while (leader := _supervisord(settings, config)) is None:
         if time.monotonic() > give_up:
-            raise StackError(f"supervisord wrote no {pid_file}; see {settings.logs}.")
+            raise StackError(
+                f"supervisord wrote no number of its own to {_pid_file(settings)}; see "
+                f"{settings.logs}."
+            )
         time.sleep(0.05)
-    leader = psutil.Process(int(pid_file.read_text()))
     found = {"session": os.getsid(leader.pid), "created": leader.create_time()}
-    (settings.home / "session.json").write_text(json.dumps(found))
+    write_private(_session_file(settings), json.dumps(found))
+
+
+def _supervisord(settings: Settings, config: Path) -> psutil.Process | None:
+    """Return the process that the pid file names, if it is supervisord with our *config*."""
+    try:
+        leader = psutil.Process(int(_pid_file(settings).read_text()))
+        return leader if str(config) in leader.cmdline() else None
+    except (OSError, ValueError, psutil.Error):
+        return None
 
 
 def _session(settings: Settings) -> int | None:
-    """Return the remembered session, unless its number has gone to somebody else by now."""
-    path = settings.home / "session.json"
-    if not path.exists():
-        return None
-    found = json.loads(path.read_text())
+    """
+    Return the remembered session, unless its number has gone to somebody else by now.
+
+    A file that cannot be read names none; the mark in the environment still finds our processes.
+    """
     try:
-        is_ours = psutil.Process(found["session"]).create_time() == found["created"]
-    except psutil.NoSuchProcess:  # no number is given out again while its session has members
-        is_ours = psutil.boot_time() < found["created"]
-    return int(found["session"]) if is_ours else None
+        found = json.loads(_session_file(settings).read_text())
+        session, created = int(found["session"]), float(found["created"])
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
+    try:
+        is_ours = psutil.Process(session).create_time() == created
+    except (psutil.Error, ValueError, OverflowError):
+        # no number is given out again while its session has members
+        is_ours = session > 0 and psutil.boot_time() < created
+    return session if is_ours else None
+
+
+def _pid_file(settings: Settings) -> Path:
+    return settings.home / "supervisord.pid"
+
+
+def _session_file(settings: Settings) -> Path:
+    return settings.home / "session.json"
 
 
 def _signal(process: psutil.Process, ask: signal.Signals) -> None:

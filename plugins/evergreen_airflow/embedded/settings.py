@@ -146,9 +146,13 @@ def read_stack_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def ensure_secrets(settings: Settings) -> tuple[dict[str, str], bool]:
-    """Return the stack's secrets, made at random the first time, and whether this was it."""
+    """
+    Return the stack's secrets, made at random the first time, and whether this was it.
+
+    :raises StackError: If the file with them cannot be read.
+    """
     is_first = not settings.secrets_file.exists()
-    found: dict[str, str] = {} if is_first else json.loads(settings.secrets_file.read_text())
+    found = {} if is_first else _read_secrets(settings.secrets_file)
     made = {
         "admin_password": secrets.token_urlsafe(18),
         "database_password": secrets.token_urlsafe(32),
@@ -163,6 +167,20 @@ def ensure_secrets(settings: Settings) -> tuple[dict[str, str], bool]:
     return found, is_first
 
 
+def _read_secrets(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        found = error
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        raise StackError(
+            f"{path} holds no JSON object of secrets. Nothing was started. Restore it from a "
+            "backup: Airflow's connections and the private database can only be opened with it. "
+            "Without a backup, move the folder of the stack away and run 'make up' again."
+        )
+    return found
+
+
 def write_private(path: Path, text: str) -> None:
     """Write *text* to a file that only its owner can read, complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -171,6 +189,8 @@ def write_private(path: Path, text: str) -> None:
     handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # else a power loss may leave the new name with nothing in it
     staged.replace(path)
 
 

@@ -151,7 +151,8 @@ def _wait_until_healthy(settings: Settings, *, report: Callable[[str], None]) ->
         if time.monotonic() > give_up:
             raise StackError(
                 f"Not healthy after {HEALTHY_WITHIN_S} s: {', '.join(waiting)}. Logs are in "
-                f"{settings.logs}; make down stops what was started."
+                f"{settings.logs}. What was started goes on: make up again waits for the rest, "
+                "make down stops it."
             )
         time.sleep(1)
     # The first request builds the execution API; better now than in the first task.

@@ -6,6 +6,7 @@ the API server has are imported here, so this one must be imported nowhere else.
 """
 # No postponed annotations: FastAPI would take Airflow's dependencies for query parameters (FACTS).
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.util import find_spec
@@ -21,13 +22,19 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from evergreen.data.validation import load_verdicts
-from evergreen.errors import SpecError
+from evergreen.errors import EvergreenError, SpecError
 from evergreen.monitoring.history import Reader
 from evergreen.receipts.data import ValidationReceipt
-from evergreen.spec import find_specs, load_spec
+from evergreen.spec import ModelSpec, find_specs, load_spec
 from evergreen_airflow.hooks.storage import ObjectStoreHook, store_of
 from evergreen_airflow.ui import pages
-from evergreen_airflow.ui.airflow_state import questions, receipt, runs_of_dags, states_of_dags
+from evergreen_airflow.ui.airflow_state import (
+    DagState,
+    questions,
+    receipt,
+    runs_of_dags,
+    states_of_dags,
+)
 from evergreen_airflow.ui.reports import (
     CONTRACT,
     PAGES,
@@ -110,15 +117,7 @@ def models(user: GetUserDep, session: SessionDep) -> HTMLResponse:
     visible = [spec for spec in specs if f"{spec.model}__retrain" in allowed]
     now, sees_all = datetime.now(UTC), len(visible) == len(specs)
     states = states_of_dags(session, {f"{s.model}__{w}" for s in visible for w in WATCHED})
-    rows = [
-        pages.row(
-            reader().history(spec),
-            runs_of_dags(session, f"{spec.model}__retrain"),
-            {workflow: states[f"{spec.model}__{workflow}"] for workflow in WATCHED},
-            now=now,
-        )
-        for spec in visible
-    ]
+    rows = [_row(spec, session, states, now=now) for spec in visible]
     asking = {f"{spec.model}__{workflow}" for spec in visible for workflow in ASKING}
     waiting = questions(session, asking & set(allowed))
     removed = visible_removed(
@@ -126,6 +125,18 @@ def models(user: GetUserDep, session: SessionDep) -> HTMLResponse:
     )
     problems = [str(error) for error in errors] if sees_all else []
     return _page(pages.models(rows, waiting=waiting, problems=problems, removed=removed, now=now))
+
+
+def _row(
+    spec: ModelSpec, session: Any, states: Mapping[str, DagState], *, now: datetime
+) -> pages.ModelOverviewRow:
+    """Return the row of one model; one that cannot be read shows why, and the others go on."""
+    runs = runs_of_dags(session, f"{spec.model}__retrain")
+    mine = {workflow: states[f"{spec.model}__{workflow}"] for workflow in WATCHED}
+    try:
+        return pages.row(reader().history(spec), runs, mine, now=now)
+    except EvergreenError as error:
+        return pages.unreadable_row(spec, runs, str(error))
 
 
 @app.get("/model/{dag_id}", dependencies=[READ_RUN])
@@ -138,7 +149,10 @@ def model(dag_id: str, session: SessionDep) -> HTMLResponse:
         spec = None
     if spec is None:
         return _page(pages.nothing(f"{dag_id} is not a DAG of a model."))
-    history, found = reader().history(spec), reader().versions(name)
+    try:
+        history, found = reader().history(spec), reader().versions(name)
+    except EvergreenError as error:
+        return _page(pages.nothing(str(error)))
     runs = runs_of_dags(session, f"{name}__retrain")
     return _page(pages.model(history, found, runs, now=datetime.now(UTC)))
 
@@ -214,8 +228,8 @@ def _contract(session: Any, dag_id: str, run_id: str) -> Response:
     validation = ValidationReceipt.model_validate(found)
     try:
         verdicts = load_verdicts(reader().store, validation)
-    except FileNotFoundError:
-        return _page(pages.nothing(NOT_KEPT.format(validation.record.key)))
+    except EvergreenError as error:
+        return _page(pages.nothing(str(error)))
     return _page(pages.contract(validation, list(verdicts.values())))
 
 

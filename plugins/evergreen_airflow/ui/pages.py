@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evergreen.data.validation import quarantine_reasons
-from evergreen.monitoring.health import SEVERITY_ORDER
-from evergreen.receipts.monitoring import Colour
+from evergreen.receipts.monitoring import SEVERITY_ORDER, Colour
 from evergreen.reporting.templates import page_template
 from evergreen.values import Frozen
 from evergreen_airflow.ui.watching import not_watched
 
 if TYPE_CHECKING:
-    from evergreen.data.day_validation import DayVerdict
     from evergreen.monitoring.history import DayOfHealth, ModelHistory, VersionCard
-    from evergreen.receipts.data import ValidationReceipt
+    from evergreen.receipts.data import DayVerdict, ValidationReceipt
+    from evergreen.spec import ModelSpec
     from evergreen_airflow.ui.airflow_state import DagState, OpenApproval, Runs
 
 #: Days of the small lines in the list of models.
@@ -34,23 +33,23 @@ class ModelOverviewRow(Frozen):
     owner: str
     colour: Colour
     reason: str
-    day: date | None
-    champion: str | None
-    champion_days: float | None
-    data_days: float | None
+    day: date | None = None
+    champion: str | None = None
+    champion_days: float | None = None
+    data_days: float | None = None
     last_run: str | None
     last_state: str | None
     verdict: str | None
     next_run: datetime | None
     is_paused: bool
-    metric: str | None
-    quality: float | None
-    quality_line: str
-    drift_line: str
-    p95_ms: float | None
-    p95_line: str
-    others: tuple[tuple[str, str, str], ...]
-    has_alerts: bool
+    metric: str | None = None
+    quality: float | None = None
+    quality_line: str = ""
+    drift_line: str = ""
+    p95_ms: float | None = None
+    p95_line: str = ""
+    others: tuple[tuple[str, str, str], ...] = ()
+    has_alerts: bool = True
 
 
 def row(
@@ -91,6 +90,22 @@ def row(
             if one.last_run_id is not None and one.last_state is not None
         ),
         has_alerts=bool(history.spec.alerts.connections),
+    )
+
+
+def unreadable_row(spec: ModelSpec, runs: Runs, reason: str) -> ModelOverviewRow:
+    """Return the row of a model whose history cannot be read: its runs, and the reason."""
+    return ModelOverviewRow(
+        model=spec.model,
+        description=spec.description,
+        owner=spec.owner,
+        colour="unknown",
+        reason=reason,
+        last_run=runs.last_run_id,
+        last_state=runs.last_state,
+        verdict=runs.verdict,
+        next_run=runs.next_run,
+        is_paused=runs.is_paused,
     )
 
 

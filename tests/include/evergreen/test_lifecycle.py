@@ -455,3 +455,18 @@ def test_killed_in_a_search_its_trials_are_shown_once(trained):
         assert {run.info.status for run in children_of(nights[-1], again)} == {"FINISHED"}
         if k >= 6:  # the run, its numbers, and the first two trials with theirs
             break
+
+
+def test_an_error_after_the_run_began_ends_it_as_failed_and_a_retry_finishes_it(night, monkeypatch):
+    examples = night.examples()
+    with monkeypatch.context() as patched:
+        patched.setattr("evergreen.modeling.training.save_model", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            night.candidates(examples)
+    (failed,) = night.runs()
+    assert failed.info.status == "FAILED"
+
+    night.candidates(examples)
+
+    assert {run.info.status for run in night.runs()} == {"FINISHED"}
+    assert failed.info.run_id in {run.info.run_id for run in night.runs()}

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from evergreen.cli import app
 from evergreen.operations.record_formats import discard_records, outdated_records
+from evergreen.registry.ledger_entries import WrittenEntry
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.records import FORMAT_KEY, document_bytes, put_once
 from evergreen.values import Frozen
@@ -29,7 +30,10 @@ def store(tmp_path) -> FolderStore:
     store = FolderStore(tmp_path)
     for key, data in {
         "ledger/m/00000001.json": OLD,
-        "ledger/n/00000001.json": NEW,
+        "ledger/n/00000001.json": json.dumps({FORMAT_KEY: WrittenEntry.FORMAT}).encode(),
+        "candidates/m/cut.json": NEW[:9],
+        "candidates/m/deep.json": b"[" * 100_000,
+        "candidates/m/other.json": b'{"format_version": [1]}',
         "candidates/m/a.json": OLD,
         "candidates/m/b.json": NEWER,
         "candidates/m/c.json": NEW,

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from tests.conftest import AS_OF
 
-from evergreen.registry.health_record import red_day, why_held
+from evergreen.errors import ArtifactError
+from evergreen.registry.health_record import monitor_results, red_day, why_held
 from evergreen.spec.release import Deployment
 from evergreen.storage import layout
 from evergreen.storage.folder import FolderStore
@@ -22,9 +23,32 @@ def record():
 
     def write(store, model: str, colour: str, *, day=DAY, reasons=("quality: roc_auc fell",)):
         content = {"day": str(day), "colour": colour, "reasons": list(reasons), "more": 1}
+        content |= {"format_version": 2, "report": {"results": {}}}
         store.put(layout.health_record(model, day), json.dumps(content).encode())
 
     return write
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[]",
+        b'{"format_version": 2, "day": "2013-01-01"}',
+        b'{"format_version": 2, "day": "2013-01-01", "colour": "violet", "reasons": []}',
+        b'{"format_version": 2, "day": "2013-01-01", "colour": "green", "reasons": [], "report": '
+        b'{"results": {"quality": {"colour": "red", "reasons": []}}}}',
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path, content):
+    """The last of them: a red monitor in a green day."""
+    store, key = FolderStore(tmp_path), layout.health_record("m", DAY)
+    store.put(key, content)
+
+    with pytest.raises(ArtifactError, match=key):
+        red_day(store, "m", as_of=AS_OF)
+    with pytest.raises(ArtifactError, match=key):
+        monitor_results(store, key)
 
 
 @pytest.mark.parametrize("colour", ["green", "amber", "unknown"])

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from evergreen.registry import ledger as ledger_store
 from evergreen.registry.ledger import Ledger, LedgerConflictError, LedgerEntry
+from evergreen.registry.ledger_entries import Checkpoint, WrittenEntry, written_entry
 from evergreen.storage.folder import FolderStore
+from evergreen.storage.records import load_document
 
 DAY = datetime(2013, 7, 1, tzinfo=UTC)
 
@@ -35,8 +37,16 @@ def entry(version: int, day: int, *, action="promote", at: int | None = None, st
     )
 
 
+def chain(*entries: LedgerEntry) -> tuple[WrittenEntry, ...]:
+    found: list[WrittenEntry] = []
+    for number, one in enumerate(entries, start=1):
+        digest = found[-1].digest if found else ""
+        found.append(written_entry(one, number=number, previous_digest=digest))
+    return tuple(found)
+
+
 def ledger(*entries: LedgerEntry) -> Ledger:
-    return Ledger(model="m", entries=entries)
+    return Ledger(model="m", written=chain(*entries))
 
 
 #: v1 promoted, v2 lost and is nowhere here, v3 promoted, then back to v1 on day 8.
@@ -168,7 +178,8 @@ def test_a_checkpoint_that_a_crash_left_out_is_made_by_the_next_entry(long):
 
     ledger_store.append(long, ledger_store.read_ledger(long, "m"), entry(8, 8))
 
-    assert ledger_store.read_checkpoint(long, "m", 6) == tuple(entry(n, n) for n in (4, 5, 6))
+    repeated = load_document(long, "ledger_checkpoints/m/00000006.json", Checkpoint).entries
+    assert repeated == ledger_store.read_ledger(long, "m").written[3:6]
 
 
 moves = st.lists(st.tuples(st.booleans(), st.integers(1, 6)), max_size=12)

@@ -7,10 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from evergreen.errors import ArtifactError
 from evergreen.storage.folder import FolderStore
 from evergreen.storage.records import (
+    DIGEST_KEY,
     FORMAT_KEY,
     document_bytes,
     find_document,
@@ -72,7 +75,57 @@ def test_the_second_writer_gets_the_first_document(store):
 def test_a_document_says_its_format(store):
     put_document(store, "notes/a.json", Note(text="one"))
 
-    assert json.loads(store.get("notes/a.json")) == {FORMAT_KEY: Note.FORMAT, "text": "one"}
+    content = json.loads(store.get("notes/a.json"))
+    assert content.pop(DIGEST_KEY)
+    assert content == {FORMAT_KEY: Note.FORMAT, "text": "one"}
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), cut=st.booleans())
+def test_a_changed_document_is_refused_or_says_the_same(store, place, bit, cut):
+    """300 generated damages: one bit flipped, or the end cut off."""
+    data = bytearray(document_bytes(Note(text="some text of a note")))
+    at = int(place * len(data))
+    if cut:
+        del data[at:]
+    else:
+        data[at] ^= 1 << bit
+    store.put("notes/a.json", bytes(data))
+
+    assert _outcome(store) in ("refused", Note(text="some text of a note"))
+
+
+def _outcome(store) -> Note | str:
+    try:
+        return load_document(store, "notes/a.json", Note)
+    except ArtifactError as error:
+        return "refused" if "notes/a.json" in str(error) else str(error)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * 200_000,
+        b'{"text": ' * 200_000,
+        b'{"format_version": [2], "text": "a"}',
+        b'{"format_version": 2, "text": NaN}',
+        b'{"format_version": 2, "text": "\\ud800"}',
+        b'{"format_version": ' + b"9" * 5000 + b"}",
+        b'{"content_digest": 7, "format_version": 2, "text": "a"}',
+    ],
+)
+def test_json_that_is_hostile_is_refused(store, data):
+    store.put("notes/a.json", data)
+
+    with pytest.raises(ArtifactError, match=r"notes/a\.json"):
+        load_document(store, "notes/a.json", Note)
+
+
+def test_a_document_without_a_digest_is_one_of_an_older_release(store):
+    content = {FORMAT_KEY: Note.FORMAT, "text": "one"}
+    store.put("notes/a.json", json.dumps(content).encode())
+
+    assert load_document(store, "notes/a.json", Note) == Note(text="one")
 
 
 @pytest.mark.parametrize("written", [None, 1, Note.FORMAT + 1])
@@ -102,7 +155,8 @@ def test_what_is_no_document_is_refused(store, data):
 
 
 def test_another_document_is_refused(store):
-    store.put("notes/a.json", document_bytes(Note(text="one")).replace(b"text", b"word"))
+    content = {FORMAT_KEY: Note.FORMAT, "word": "one"}
+    store.put("notes/a.json", json.dumps(content).encode())
 
     with pytest.raises(ArtifactError, match=r"is no Note"):
         load_document(store, "notes/a.json", Note)

@@ -100,6 +100,14 @@ def test_what_a_killed_writer_left_is_listed_and_removed(store):
     store.discard(left[0])  # gone already
 
 
+def test_an_unfinished_write_without_a_time_is_left_alone(store, monkeypatch):
+    """SeaweedFS lists them so; it could be a write that is still under way."""
+    pages = [{"Uploads": [{"Key": "dev/half", "UploadId": "u"}]}]
+    monkeypatch.setattr(store, "_pages", lambda *_: pages)
+
+    assert list(store.unfinished()) == []
+
+
 def test_a_prefix_sees_nothing_of_its_neighbour(s3):
     one, other = bucket_at(s3, "shared", "dev"), bucket_at(s3, "shared", "dev2")
     other.put("k", b"x")
