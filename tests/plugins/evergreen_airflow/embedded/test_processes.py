@@ -56,10 +56,11 @@ def test_a_number_that_a_stranger_has_now_names_none(stack):
     assert processes._session(stack) is None
 
 
-@pytest.mark.parametrize("text", ["", "junk", "999999999", "-1", str(os.getpid())])
+@pytest.mark.parametrize("text", ["", "junk", "999999999", "-1", "a stranger"])
 def test_a_pid_file_names_supervisord_only_if_it_runs_with_our_config(stack, text):
-    """The last is the number of a stranger: this test."""
-    (stack.home / "supervisord.pid").write_text(text)
+    """The stranger is this test."""
+    number = str(os.getpid()) if text == "a stranger" else text
+    (stack.home / "supervisord.pid").write_text(number)
 
     assert processes._supervisord(stack, stack.home / "supervisord.conf") is None
 
