@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from evergreen.data.window import DayRange, scoring_day, training_window
@@ -18,6 +18,24 @@ if TYPE_CHECKING:
 
 #: A key of a Parquet file's metadata: the file has no row because nothing happened on its day.
 CLOSED_MARK = b"evergreen.closed"
+#: The last bytes of each whole Parquet file, encrypted ones too.
+PARQUET_END = (b"PAR1", b"PARE")
+SETTLED_AFTER = timedelta(minutes=1)
+#: How other files than Parquet begin, and what they are.
+OTHER_FILES = (
+    (b"PARE", "Parquet with an encrypted footer, which cannot be read without its key"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"PK\x03\x04", "a zip archive, as a spreadsheet is one"),
+    (b"ARROW1", "an Arrow or Feather file"),
+    (b"FEA1", "a Feather file"),
+    (b"ORC", "an ORC file"),
+    (b"Obj\x01", "an Avro file"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file that it stands for"),
+    (b"<", "HTML or XML, perhaps the error page of a server"),
+    (b"{", "JSON"),
+    (b"[", "JSON"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +70,22 @@ def needed(spec: ModelSpec, *, days: DayRange) -> list[Partition]:
 
 def missing(store: ObjectStore, partitions: list[Partition]) -> Iterator[Partition]:
     """Yield the partitions that have not landed."""
-    return (p for p in partitions if store.head(p.key) is None)
+    return (p for p in partitions if not has_landed(store, p.key))
+
+
+def has_landed(store: ObjectStore, key: str) -> bool:
+    """
+    Return whether the object at *key* is there, and no producer still writes it.
+
+    A folder shows a file from its first byte on. One that was written lately and does not end as
+    Parquet does is looked at again; after :data:`SETTLED_AFTER` it is what its producer meant.
+    """
+    head = store.head(key)
+    if head is None or layout.is_manifest(key):
+        return head is not None
+    if datetime.now(UTC) - head.written_at > SETTLED_AFTER:
+        return True
+    return store.get(key).endswith(PARQUET_END)
 
 
 def explain_missing(
@@ -123,10 +156,11 @@ def open_partition(part: Partition, data: bytes) -> pa.Table:
 
     try:
         table = read_table(data)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataContractError(
-            f"{part} cannot be read: found {len(data)} bytes that are not a whole Parquet file "
-            f"({error}). Land the day again, then clear this task."
+            f"{part} cannot be read: found {len(data)} bytes that are not a whole Parquet file, "
+            f"but {kind_of_file(data)} ({error}). Write Parquet, land the day again, then clear "
+            "this task."
         ) from error
     if table.num_rows == 0 and not is_closed(table):
         raise DataContractError(
@@ -136,6 +170,24 @@ def open_partition(part: Partition, data: bytes) -> pa.Table:
             f"{CLOSED_MARK.decode()} into the file's metadata. Then clear this task."
         )
     return table
+
+
+def kind_of_file(data: bytes) -> str:
+    """Return what *data*, which is no Parquet file, seems to be."""
+    if not data:
+        return "an empty file"
+    if data.startswith(b"PAR1"):
+        end = "its end is damaged" if data.endswith(b"PAR1") else "it was cut short"
+        return f"the beginning of one: {end}"
+    for begin, kind in OTHER_FILES:
+        if data.startswith(begin):
+            return kind
+    try:
+        first = data[:4096].decode("utf-8-sig").splitlines()[0]
+    except (UnicodeDecodeError, IndexError):
+        return "a file of another format"
+    marks = [mark for mark in ",;\t|" if mark in first]
+    return "text with separated values, such as CSV" if marks else "text"
 
 
 def is_closed(table: pa.Table) -> bool:

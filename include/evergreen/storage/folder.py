@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from evergreen.errors import ArtifactError
 from evergreen.keys import STAGING, checked_key
 from evergreen.receipts.common import ObjectRef
 from evergreen.storage.base import ByteCounts, ObjectHead, ObjectStore, ref_of
@@ -25,9 +27,8 @@ class FolderStore(ObjectStore):
 
     @override
     def head(self, key: str) -> ObjectHead | None:
-        try:
-            found = self._path(key).stat()
-        except (FileNotFoundError, NotADirectoryError):
+        found = _regular(self._path(key))
+        if found is None:
             return None
         return ObjectHead(
             size=found.st_size,
@@ -37,7 +38,9 @@ class FolderStore(ObjectStore):
 
     @override
     def get(self, key: str) -> bytes:
-        data = self._path(key).read_bytes()
+        path = self._path(key)
+        _regular(path)
+        data = path.read_bytes()
         self.traffic.read += len(data)
         return data
 
@@ -51,7 +54,7 @@ class FolderStore(ObjectStore):
     @override
     def put_if_absent(self, key: str, data: bytes) -> bool:
         target = self._path(key)
-        if target.exists():
+        if _regular(target) is not None:
             return False
         staged = self._staged(data)
         try:
@@ -104,6 +107,31 @@ class FolderStore(ObjectStore):
 
     def _path(self, key: str) -> Path:
         return self.root.joinpath(*checked_key(key).split("/"))
+
+
+def _regular(path: Path) -> os.stat_result | None:
+    """
+    Return what is known of the file at *path*, None if nothing is there.
+
+    :raises ArtifactError: If something else is there, which could not be read, or never to its end.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        if not path.is_symlink():
+            return None
+        what = "a link to nothing"
+    except OSError as error:
+        what = f"something that cannot be looked at ({error.strerror})"
+    else:
+        if stat.S_ISREG(found.st_mode):
+            return found
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        what = kinds.get(stat.S_IFMT(found.st_mode), "a device")
+    raise ArtifactError(
+        f"Found {what} at {path}, expected a file. Nothing was read from it. Move it away and put "
+        "the file in its place, then clear this task."
+    )
 
 
 def _with_parents(path: Path) -> Path:

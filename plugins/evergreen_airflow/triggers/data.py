@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from evergreen.data.partitions import has_landed
 from evergreen_airflow.hooks.storage import ObjectStoreHook
 
 
@@ -50,7 +51,7 @@ class PartitionsTrigger(BaseTrigger):
         deadline = datetime.fromisoformat(self.deadline)
         while True:
             absent = await asyncio.to_thread(
-                lambda keys: [key for key in keys if store.head(key) is None], absent
+                lambda keys: [key for key in keys if not has_landed(store, key)], absent
             )
             if not absent:
                 yield TriggerEvent({"landed": True})  # type: ignore[no-untyped-call]
