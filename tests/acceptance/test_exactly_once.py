@@ -63,7 +63,7 @@ def test_killed_anywhere_in_training_there_is_one_run_and_none_unfinished(traine
         )
 
     def next_work():
-        attempts.append(night.at(AS_OF, description=f"Work {step}, {len(attempts)}."))
+        attempts.append(night.at(AS_OF, seed=100 * step + len(attempts)))
         return lambda: train(attempts[-1])
 
     for _ in killed_after_each_effect(next_work, step=step):
