@@ -445,7 +445,7 @@ def test_killed_in_a_search_its_trials_are_shown_once(trained):
         )
 
     def next_search():
-        nights.append(searched(shared, description=f"Search {len(nights)}."))
+        nights.append(searched(shared, seed=2000 + len(nights)))
         return lambda: train(nights[-1])
 
     for k in killed_after_each_effect(next_search):
