@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -37,7 +37,7 @@ class Alerts(Frozen):
     spec gives people and stages to answer is not counted against it.
     """
 
-    connections: tuple[ConnectionId, ...] = ()
+    connections: Annotated[tuple[ConnectionId, ...], Field(max_length=100)] = ()
     late_after_hours: float = Field(default=4, gt=0, le=240)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 
 import pytest
 import yaml
@@ -170,3 +171,39 @@ def test_a_spec_that_was_stored_whole_is_read_again(setting, needed, named):
     spec = ModelSpec.model_validate(merged(setting, needed))
 
     assert ModelSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+MANY = [f"n{n}" for n in range(30_000)]
+LISTS = {
+    "candidates": MANY,
+    "tags": MANY,
+    "limits": MANY,
+    "examples.numeric": MANY,
+    "examples.categorical": MANY,
+    "examples.entity_key": MANY,
+    "examples.constant_allowed": MANY,
+    "gates.slices.columns": MANY,
+    "drift.columns": MANY,
+    "contract.orders.columns": {name: {"type": "string"} for name in MANY},
+    "contract.orders.duplicate_key": MANY,
+    "inputs.all.columns": MANY,
+    "deployment.approval.users": MANY,
+    "alerts.connections": MANY,
+    "source.closed.dates": ["2026-01-01"] * 30_000,
+}
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_a_list_of_any_length_is_refused_soon(key):
+    """Checks that compare each name with each other took minutes, and with them all DAGs."""
+    value = LISTS[key]
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    spec = merged(yaml.safe_dump({"gates": {}}))
+    _lay(spec, value)
+    started = time.process_time()
+
+    with pytest.raises(ValidationError):
+        ModelSpec.model_validate(spec)
+
+    assert time.process_time() - started < 5
