@@ -169,7 +169,8 @@ def test_below_the_baselines_nothing_is_promoted_not_even_first(new_model):
 
 
 def test_a_challenger_that_gives_no_number_is_never_registered(new_model):
-    broken = new_model("broken").at(MARCH, **only("broken"))
+    own_type = {"trusted_types": ("models.broken.pipeline.NoNumber",)}
+    broken = new_model("broken").at(MARCH, **only("broken"), **own_type)
 
     with pytest.raises(CandidateError, match="not finite"):
         broken.deployment()

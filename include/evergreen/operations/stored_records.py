@@ -62,6 +62,7 @@ RECORDS: Mapping[layout.Kind, Mapping[str, tuple[type[Frozen], ...]]] = {
     },
     "evidence": {f"*/{layout.EVIDENCE_DATA}": (EvidencePack,)},
     "examples": {"windows/*.json": (), "*.json": (PreparedDay,)},
+    "extractions": {},
     "housekeeping": {},
     "identities": {"*.json": (VersionIdentity,)},
     "ledger": {"*.json": (WrittenEntry,)},
@@ -83,6 +84,8 @@ RECORDS: Mapping[layout.Kind, Mapping[str, tuple[type[Frozen], ...]]] = {
 }
 #: Kinds that have checks of their own.
 CHECKED_APART: tuple[layout.Kind, ...] = ("doctor", "ledger", "ledger_checkpoints")
+#: Kinds whose objects are empty: what they say is their key.
+WITHOUT_CONTENT: tuple[layout.Kind, ...] = ("extractions",)
 #: Kinds whose keys name no model.
 OF_ALL_MODELS: tuple[layout.Kind, ...] = ("ci", "servers")
 #: How the names of objects end; whatever ends differently was not written by Evergreen.
@@ -111,7 +114,7 @@ def scan_records(store: ObjectStore, model: str) -> RecordScan:
         prefix = f"{kind}/" if kind in OF_ALL_MODELS else layout.all_of(kind, model)
         for key, head in store.heads(prefix):
             scan.sizes[key] = head.size
-            if kind not in CHECKED_APART:
+            if kind not in (*CHECKED_APART, *WITHOUT_CONTENT):
                 _scan_object(store, kind, key, prefix=prefix, scan=scan)
     return scan
 
@@ -127,7 +130,7 @@ def _scan_object(
     try:
         data = store.get(key)
         content = parse_object(data, key=key, uri=store.uri, expected="record")
-        if PurePosixPath(key).stem != name_by_content(data):
+        if PurePosixPath(key).name.partition(".")[0] != name_by_content(data):
             _require_record(store, kind, key, rest=key.removeprefix(prefix))
         scan.named[key] = list(named_objects(content))
     except FileNotFoundError:
