@@ -110,7 +110,7 @@ class _State(Collector):
         yield removed
         monitored = GaugeMetricFamily(
             "evergreen_model_monitored_timestamp_seconds",
-            "Instant of the newest day that monitor assessed; 0 if there is none.",
+            "Up to when the model is watched: a day before the next run is due; 0 if never.",
             labels=["model"],
         )
         for model, at in list(self.watched.instants.items()):

@@ -36,7 +36,7 @@ class ServedModels:
         #: Models that were served since the start and are no more, and since when.
         self.removed: dict[str, datetime] = {}
         #: Every model that has a valid spec, served here or not.
-        self.known: tuple[str, ...] = ()
+        self.known: dict[str, ModelSpec] = {}
         self._missing: set[str] = set()
         self._refused: dict[str, tuple[ModelSpec, str | None]] = {}
         self._errors: set[str] = set()
@@ -49,7 +49,7 @@ class ServedModels:
             if str(error) not in self._errors:
                 self._errors.add(str(error))
                 log.warning("%s", error)
-        self.known = tuple(spec.model for spec in specs)
+        self.known = {spec.model: spec for spec in specs}
         ours = {spec.model: spec for spec in specs if self.is_ours(spec)}
         await self._remove_missing(ours, others={spec.model for spec in specs} - set(ours))
         changed = []

@@ -81,14 +81,14 @@ def checked_schedule(schedule: str) -> str:
 
 
 @lru_cache(maxsize=1_000)
-def least_hours_between(schedule: str) -> float:
-    """Return the least number of hours between the next 60 runs of a checked *schedule*."""
+def hours_between(schedule: str) -> tuple[float, float]:
+    """Return the least and the most hours between the next 60 runs of a checked *schedule*."""
     fields = PRESETS.get(schedule, schedule).split(" ")
     if fields[2:] == ["*", "*", "*"]:
-        return 24.0
+        return 24.0, 24.0
     due = list(islice(croniter(" ".join(fields), _SOME_INSTANT).all_next(datetime), 60))
     gaps = [(later - earlier).total_seconds() / 3600 for earlier, later in pairwise(due)]
-    return min(gaps, default=24.0 * 366)
+    return min(gaps, default=24.0 * 366), max(gaps, default=24.0 * 366)
 
 
 def _is_cron(expression: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from evergreen.spec.checks import least_hours_between
+from evergreen.spec.checks import hours_between
 
 #: A ``ModelSpec``, whose module imports this one.
 ModelSpec = Any
@@ -108,7 +108,7 @@ def _differs(section: Any, name: str) -> bool:
 
 def _impossible(spec: ModelSpec) -> Iterator[str]:
     schedule = spec.schedule_of("retrain")
-    if spec.deployment.answer_hours > (least := least_hours_between(schedule)):
+    if spec.deployment.answer_hours > (least := hours_between(schedule)[0]):
         yield (
             f"deployment: people and stages may take {spec.deployment.answer_hours:g} hours, and "
             f"the next run of schedule {schedule!r}, which waits for them, begins after "

@@ -26,7 +26,7 @@ def not_watched(history: ModelHistory, monitor: DagState, *, now: datetime) -> s
     Return why the newest health record says nothing of today; None if no newer one is due.
 
     A record is due when a scheduled monitor run has ended, or should have ended by the hours that
-    the spec allows it. Before the first champion nothing is monitored.
+    the spec allows it. Closed days have none. Before the first champion nothing is monitored.
     """
     champion = history.ledger.champion
     if champion is None:
@@ -35,7 +35,10 @@ def not_watched(history: ModelHistory, monitor: DagState, *, now: datetime) -> s
     if due is None or due <= champion.serves_from:
         return None
     newest = history.newest.day if history.newest else None
-    if newest is not None and newest >= scoring_day(due):
+    closed, wanted = history.spec.source.closed, scoring_day(due)
+    while wanted in closed and (newest is None or wanted > newest):
+        wanted -= timedelta(days=1)
+    if newest is not None and newest >= wanted:
         return None
     since = f"since {newest}" if newest else "at all"
     return f"not watched {since}: the monitor run of {due:%Y-%m-%d %H:%M} UTC left no record"
