@@ -20,7 +20,9 @@ SPEC = load_spec("flight_delay")
 
 
 def keep(store: FolderStore, model: str, day: date, as_of: str) -> None:
-    store.put(layout.health_record(model, day), json.dumps({"as_of": as_of}).encode())
+    store.put(
+        layout.health_record(model, day), json.dumps({"as_of": as_of, "format_version": 2}).encode()
+    )
 
 
 def test_the_newest_day_of_each_model_counts_and_a_damaged_record_hides_no_other(tmp_path):
