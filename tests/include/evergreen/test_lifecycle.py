@@ -113,7 +113,7 @@ def test_a_crash_before_the_run_was_whole_is_continued(night, monkeypatch):
         patch.setattr(type(night.client), "finalize_logged_model", _die)
         with pytest.raises(KeyboardInterrupt):
             night.candidates(examples)
-    assert [run.info.status for run in night.runs()] == ["RUNNING"]
+    assert [run.info.status for run in night.runs()] == ["FAILED"]
 
     night.candidates(examples)
 

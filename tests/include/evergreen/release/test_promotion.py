@@ -330,14 +330,20 @@ def test_an_older_one_is_history_there_and_does_not_serve(history, here, there):
     assert champion_of(there, history.spec) == newest.registration.version
 
 
-def test_a_champion_there_that_cannot_be_loaded_is_named_and_stays(history, here, there):
+def test_a_champion_there_that_is_lost_holds_the_version_and_is_named(history, here, there):
     receipt = promote(here, there, history.spec)
     serve(there, history.spec, receipt)
-    there.client.delete_model_version(history.spec.model, receipt.registration.version)
+    lost = receipt.registration.version
+    there.client.delete_model_version(history.spec.model, lost)
     newer = history.version(2)
 
-    with pytest.raises(ArtifactError, match="nothing can be compared with"):
-        promote(here, there, history.spec, version=newer.version, force=True)
+    held = promote(here, there, history.spec, version=newer.version, force=True)
+
+    gate = next(g for g in held.gates if g.name == "roc_auc over the champion")
+    assert gate.status == "failed"
+    problem = f"Version {lost} of {history.spec.model}, the champion, is not in MLflow"
+    assert problem in gate.measured
+    assert not held.registration.passed
 
 
 def test_one_place_is_no_second_environment(history, here):
