@@ -460,7 +460,7 @@ def test_killed_in_a_search_its_trials_are_shown_once(trained):
 def test_an_error_after_the_run_began_ends_it_as_failed_and_a_retry_finishes_it(night, monkeypatch):
     examples = night.examples()
     with monkeypatch.context() as patched:
-        patched.setattr("evergreen.modeling.training.save_model", lambda *_, **__: 1 / 0)
+        patched.setattr(type(night.client), "finalize_logged_model", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             night.candidates(examples)
     (failed,) = night.runs()

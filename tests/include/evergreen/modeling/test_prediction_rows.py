@@ -113,7 +113,11 @@ BAD = {
         "The metric is accuracy; expected one of a binary problem: roc_auc, average_precision, br",
     ),
     "unknown problem": (both(), {"problem": "x"}, "expected one of binary, multiclass, regression"),
-    "confidence": (both(), {"confidence": 97.5}, "confidence is 97.5: Input should be less than 1"),
+    "confidence": (
+        both(),
+        {"confidence": 97.5},
+        "confidence is 97.5: Input should be less than or equal to 0.9999",
+    ),
     "margin": (both(), {"margin": math.nan}, "margin is nan: "),
     "no probabilities": (
         champion(prediction=1.5),
