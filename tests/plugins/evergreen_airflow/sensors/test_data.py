@@ -127,9 +127,13 @@ def fire(store, keys, *, seconds: float, meanwhile=None):
     return asyncio.run(first_event()).payload
 
 
+#: Ends as each whole Parquet file does.
+PARQUET = b"PAR1 and PAR1"
+
+
 def test_the_trigger_fires_when_the_last_key_lands(store, sensor):
     payload = fire(
-        store, ["a", "b"], seconds=30, meanwhile=lambda: [store.put(k, b"x") for k in "ab"]
+        store, ["a", "b"], seconds=30, meanwhile=lambda: [store.put(k, PARQUET) for k in "ab"]
     )
 
     assert payload == {"landed": True}
