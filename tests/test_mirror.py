@@ -31,7 +31,6 @@ TESTED_BY = {
     f"{CORE}/data/day_validation.py": f"{UNIT}/data/test_validation.py",
     f"{CORE}/data/examples.py": f"{UNIT}/data/test_preparation.py",
     f"{CORE}/data/parquet.py": f"{UNIT}/data/test_preparation.py",
-    f"{CORE}/data/partitions.py": f"{PLUGINS}/sensors/test_data.py",
     f"{CORE}/data/prepared_days.py": f"{UNIT}/data/test_preparation.py",
     f"{CORE}/data/sources/sql.py": f"{UNIT}/data/test_extraction.py",
     f"{CORE}/modeling/artifacts.py": f"{UNIT}/modeling/test_smoke_test.py",

@@ -18,18 +18,14 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from evergreen.errors import (
-    CiReceiptError,
-    ComparisonError,
-    EvergreenError,
-    ExplanationError,
-)
+from evergreen.errors import CiReceiptError, ComparisonError, EvergreenError, ExplanationError
 
 if TYPE_CHECKING:
     from typer._click import Context  # typer bundles its own copy of click
 
 #: Where the commands of this module stand in ``--help``.
 PANEL = "Commands without Airflow"
+StoreAddress = Annotated[str, typer.Argument(help="file:///folder or s3://bucket/prefix (AWS_*).")]
 
 ModelOption = Annotated[str, typer.Option(help="Name of the model, a folder of include/models.")]
 StoreOption = Annotated[str, typer.Option(help="file:///folder or s3://bucket/prefix.")]
@@ -71,7 +67,7 @@ def serve() -> None:
 
 @app.command(rich_help_panel=PANEL)
 def doctor(
-    store: Annotated[str, typer.Argument(help="file:///folder or s3://bucket/prefix (AWS_*).")],
+    store: StoreAddress,
 ) -> None:
     """
     Try what a store guarantees.
@@ -261,15 +257,14 @@ def evidently_workspace(
 
 @app.command(rich_help_panel=PANEL)
 def discard_records(
-    store: Annotated[str, typer.Argument(help="file:///folder or s3://bucket/prefix (AWS_*).")],
+    store: StoreAddress,
     *,
     dry_run: Annotated[bool, typer.Option(help="Only list them.")] = True,
 ) -> None:
     """
-    Delete the records that another release wrote in another format.
+    Delete the records that another release wrote in another format; only list them by default.
 
-    Without --no-dry-run they are only listed. A ledger is among them: the next retrain of the
-    model then starts a new one. Raw data and models in MLflow stay.
+    A ledger is among them: the next retrain starts a new one. Raw data and models in MLflow stay.
     """
     from evergreen.operations import record_formats
     from evergreen.storage.opening import open_store
@@ -285,16 +280,13 @@ def discard_records(
 
 
 @app.command(rich_help_panel=PANEL)
-def migrate_ledger(
-    store: Annotated[str, typer.Argument(help="file:///folder or s3://bucket/prefix (AWS_*).")],
-) -> None:
+def migrate_ledger(store: StoreAddress) -> None:
     """Write the ledgers of the release before this one in the present format; stop the DAGs."""
     from evergreen.operations.ledger_migration import migrate_ledgers
     from evergreen.storage.opening import open_store
 
-    opened = open_store(store)
-    keys = migrate_ledgers(opened)
-    typer.echo(f"{len(keys)} entries of ledgers were written again in {opened.uri}")
+    keys = migrate_ledgers(open_store(store))
+    typer.echo(f"{len(keys)} entries of ledgers were written again in {store}")
 
 
 @app.command(rich_help_panel=PANEL)

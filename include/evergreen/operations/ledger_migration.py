@@ -25,7 +25,8 @@ def migrate_ledgers(store: ObjectStore) -> list[str]:
     :return: The keys of the entries that were written.
     :raises ArtifactError: If an entry is missing or damaged; nothing of that model is written then.
     """
-    models = {key.split("/")[1] for key in store.list(layout.all_of("ledger")) if key.count("/") > 1}
+    keys = store.list(layout.all_of("ledger"))
+    models = {key.split("/")[1] for key in keys if key.count("/") > 1}
     return [key for model in sorted(models) for key in _migrate(store, model)]
 
 

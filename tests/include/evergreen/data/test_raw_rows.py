@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import duckdb
 import pandas as pd
-import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -78,10 +77,6 @@ def test_other_rows_never_change_a_row(column, data):
     assert repr(alone[0]) == repr(full[place]) == repr(thin[place])
 
 
-def _by_polars(path):
-    polars.DataFrame({"plan": [7, None], "id": [2**60 + 1, None]}).write_parquet(path)
-
-
 def _by_duckdb(path):
     rows = f"values (7::bigint, {2**60 + 1}::bigint), (null, null)"
     duckdb.sql(f"copy (select * from ({rows}) as t(plan, id)) to '{path}' (format parquet)")
@@ -92,7 +87,7 @@ def _by_pyarrow(path):
     pq.write_table(table.replace_schema_metadata(None), path)
 
 
-@pytest.mark.parametrize("write", [_by_polars, _by_duckdb, _by_pyarrow])
+@pytest.mark.parametrize("write", [_by_duckdb, _by_pyarrow])
 def test_ids_and_codes_of_files_without_metadata_of_pandas_stay_whole(write, tmp_path):
     path = tmp_path / "day.parquet"
     write(path)

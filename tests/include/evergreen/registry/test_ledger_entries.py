@@ -188,7 +188,7 @@ def test_a_checkpoint_of_another_history_is_not_believed(store, tmp_path):
 def test_a_directory_in_place_of_the_next_entry_is_named_and_no_loop(store):
     store.put("ledger/m/00000008.json/part", b"")
 
-    with pytest.raises(ArtifactError, match=r"Found a folder at .*/00000008\.json, expected a file"):
+    with pytest.raises(ArtifactError, match=r"a folder at .*/00000008\.json, expected a file"):
         ledger_store.append_once(store, entry("8"))
 
 
