@@ -25,6 +25,7 @@ SCHEDULED = {
     "watched": SELDOM
     | {
         "quality": {"window_days": 3, "lookback_days": 7, "min_rows": 100},
+        "deployment": {"target": "server"},
         "service": {"p95_ms": 100, "max_skew": None},
         "scoring": {"sql": {"connection": "warehouse", "table": "public.said"}},
         "alerts": {"connections": ["pager"], "late_after_hours": 0.001},  # 3.6 s: all are late
