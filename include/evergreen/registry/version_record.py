@@ -38,6 +38,15 @@ def load_identity(store: ObjectStore, version: ModelVersion) -> VersionIdentity:
         ) from None
 
 
+def evaluation_digest(evaluation: EvaluationReceipt) -> str:
+    """
+    Return the digest of *evaluation* as it is kept.
+
+    The candidates that failed belong to the run that asked: the kept evaluation does not name them.
+    """
+    return content_digest(evaluation.model_copy(update={"failed_candidates": ()}))
+
+
 def require_recorded(version: ModelVersion, evaluation: EvaluationReceipt) -> None:
     """
     Hold a stored evaluation against the digest that *version* was registered with.
@@ -47,7 +56,7 @@ def require_recorded(version: ModelVersion, evaluation: EvaluationReceipt) -> No
     :raises ArtifactError: If the evaluation was changed since.
     """
     recorded = version.tags.get(mlflow_registry.TAG_EVALUATION_DIGEST)
-    found = content_digest(evaluation)
+    found = evaluation_digest(evaluation)
     if recorded is not None and recorded != found:
         raise ArtifactError(
             f"{evaluation.record_key} was changed after version {version.version} of "

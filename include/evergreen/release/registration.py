@@ -14,7 +14,11 @@ from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.receipts.monitoring import DriftReceipt
 from evergreen.receipts.release import RegistrationReceipt, VersionIdentity
 from evergreen.registry import mlflow_registry
-from evergreen.registry.version_record import load_identity, require_recorded
+from evergreen.registry.version_record import (
+    evaluation_digest,
+    load_identity,
+    require_recorded,
+)
 from evergreen.release.version_comparisons import compare_version, compute_tags
 from evergreen.reporting.evidence import (
     EvidencePack,
@@ -23,7 +27,7 @@ from evergreen.reporting.evidence import (
 )
 from evergreen.storage import layout
 from evergreen.storage.layout import EVIDENCE_DATA, EVIDENCE_PAGE
-from evergreen.storage.records import content_digest, put_document_once
+from evergreen.storage.records import put_document_once
 from evergreen.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -195,7 +199,7 @@ def _tags(identity: VersionIdentity, evaluation: EvaluationReceipt) -> dict[str,
         mlflow_registry.TAG_CANDIDATE: challenger.candidate,
         mlflow_registry.TAG_SHA256: challenger.artifact_sha256,
         mlflow_registry.TAG_EVALUATION: evaluation.record_key,
-        mlflow_registry.TAG_EVALUATION_DIGEST: content_digest(evaluation),
+        mlflow_registry.TAG_EVALUATION_DIGEST: evaluation_digest(evaluation),
         mlflow_registry.TAG_PASSED: _verdict(identity, evaluation),
         mlflow_registry.TAG_MODEL_ID: challenger.model_id,
         mlflow_registry.TAG_BYTES: str(challenger.artifact_bytes),
@@ -229,7 +233,7 @@ def _refresh(
     model, number = identity.model, version.version
     verdict = _verdict(identity, evaluation)
     client.set_model_version_tag(model, number, mlflow_registry.TAG_PASSED, verdict)
-    digest = content_digest(evaluation)
+    digest = evaluation_digest(evaluation)
     client.set_model_version_tag(model, number, mlflow_registry.TAG_EVALUATION_DIGEST, digest)
     client.update_model_version(model, number, _describe(identity, evaluation, note))
     # Last: whoever finds this tag takes the others as they are.

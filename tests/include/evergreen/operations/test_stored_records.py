@@ -19,12 +19,14 @@ from evergreen.monitoring.retrain_requests import requests
 from evergreen.operations.invariants import check_invariants
 from evergreen.operations.ledger_checks import ledger_faults
 from evergreen.operations.stored_records import RECORDS, missing_objects, scan_records
+from evergreen.receipts.modeling import EvaluationReceipt
 from evergreen.registry import mlflow_registry
 from evergreen.registry.health_record import red_day
+from evergreen.registry.version_record import evaluation_digest
 from evergreen.serving.observations import live_servers
 from evergreen.storage import layout
 from evergreen.storage.folder import FolderStore
-from evergreen.storage.records import DIGEST_KEY
+from evergreen.storage.records import DIGEST_KEY, load_document
 
 
 @pytest.fixture
@@ -254,3 +256,22 @@ def damage_at(store: FolderStore, key: str, kind: str, rng: random.Random) -> No
     else:
         data[at] ^= 1 << rng.randrange(8)
         store.put(key, bytes(data))
+
+
+def test_a_night_with_a_failed_candidate_leaves_a_whole_record(new_history):
+    """The run names what failed, and the kept evaluation does not."""
+    found = new_history()
+    registered = found.version(1)
+    kept = load_document(
+        found.store,
+        layout.evaluation_record(found.spec.model, "key-1", "none"),
+        EvaluationReceipt,
+    )
+    run = kept.model_copy(update={"failed_candidates": ("forest",)})
+
+    again = found.register(run, found.kept.model_copy(update={"as_of": kept.as_of}))
+
+    version = found.client.get_model_version(found.spec.model, registered.version)
+    assert again.version == registered.version
+    assert evaluation_digest(run) == version.tags[mlflow_registry.TAG_EVALUATION_DIGEST]
+    assert "was changed after version" not in measured(found)
