@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from evergreen.errors import ArtifactError
 from evergreen.modeling.canonical_skops import canonical_skops
-from evergreen.registry.mlflow_registry import TAG_SCIKIT_LEARN
+from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
 from evergreen.spec.data import Examples
 from evergreen.storage.base import sha256_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
     from sklearn.pipeline import Pipeline
 
 ARTIFACT = "model.skops"
@@ -109,6 +110,35 @@ def load_model(
     return load_artifact(data, name=model_id, sha256=sha256, trusted=trusted)
 
 
+def load_version(
+    client: MlflowClient, spec: ModelSpec, version: ModelVersion, *, sha256: str
+) -> Pipeline:
+    """
+    Return the fitted pipeline of a registered *version*.
+
+    :raises ArtifactError: As :func:`load_model` does; it names the release of scikit-learn that
+        made the version, if that is not the one here.
+    """
+    model_id = mlflow_registry.tag(version, mlflow_registry.TAG_MODEL_ID)
+    try:
+        return load_model(client, model_id, sha256=sha256, trusted=spec.trusted_types)
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}{_explain_libraries(version.tags)}") from error
+
+
+def _explain_libraries(tags: Mapping[str, str]) -> str:
+    """Return a sentence about the library that made a version, if it is not the one here."""
+    from importlib.metadata import version
+
+    made, here = tags.get(mlflow_registry.TAG_SCIKIT_LEARN), version("scikit-learn")
+    if made in (None, here):
+        return ""
+    return (
+        f" It was made with scikit-learn {made}, and here is {here}: a model is only sure to load "
+        "in the release that made it. Retrain with this release, or install the other one."
+    )
+
+
 def load_artifact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ...]) -> Pipeline:
     """
     Return the fitted pipeline in *data*; only types on the allowed list are loaded.
@@ -135,23 +165,6 @@ def load_artifact(data: bytes, *, name: str, sha256: str, trusted: tuple[str, ..
         raise ArtifactError(
             f"The artifact of model {name} cannot be loaded: {type(error).__name__}: {error}."
         ) from error
-
-
-def explain_libraries(tags: Mapping[str, str]) -> str:
-    """
-    Return a sentence about the libraries that made a version, if they are not those here.
-
-    :param tags: The tags of the version in MLflow.
-    """
-    from importlib.metadata import version
-
-    made, here = tags.get(TAG_SCIKIT_LEARN), version("scikit-learn")
-    if made in (None, here):
-        return ""
-    return (
-        f" It was made with scikit-learn {made}, and here is {here}: a model is only sure to load "
-        "in the release that made it. Retrain with this release, or install the other one."
-    )
 
 
 def read_example(path: Path, *, spec: Examples) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import pandas as pd
 from evergreen.data.preparation import load_examples, load_training
 from evergreen.errors import ArtifactError, CandidateError
 from evergreen.modeling import metrics
-from evergreen.modeling.artifacts import explain_libraries, load_model
+from evergreen.modeling.artifacts import load_model, load_version
 from evergreen.modeling.baselines import trivial_baseline
 from evergreen.modeling.false_promotions import EvaluationLevel, level_of
 from evergreen.modeling.gate_inputs import GateInputs, ModelScores
@@ -219,14 +219,10 @@ def _serving(
     if champion.registered is None:
         return ArtifactError(f"{who}, is not in MLflow any more.")
     try:
-        return load_model(
-            client,
-            mlflow_registry.tag(champion.registered, mlflow_registry.TAG_MODEL_ID),
-            sha256=mlflow_registry.tag(champion.registered, mlflow_registry.TAG_SHA256),
-            trusted=spec.trusted_types,
-        )
+        sha256 = mlflow_registry.tag(champion.registered, mlflow_registry.TAG_SHA256)
+        return load_version(client, spec, champion.registered, sha256=sha256)
     except ArtifactError as error:
-        return ArtifactError(f"{who}: {error}{explain_libraries(champion.tags)}")
+        return ArtifactError(f"{who}: {error}")
 
 
 def _trivial(spec: ModelSpec, train: pd.DataFrame, truth: Labels) -> ModelScores:

@@ -14,10 +14,9 @@ from evergreen.data.partitions import open_partition, partition
 from evergreen.data.personal_data import REMOVED
 from evergreen.data.raw_rows import raw_frame
 from evergreen.errors import DataContractError, ExplanationError
-from evergreen.modeling.artifacts import load_model
+from evergreen.modeling.artifacts import load_version
 from evergreen.modeling.explanation import REFERENCE_ROWS, Contribution, explain_row
 from evergreen.receipts.data import PredictionsManifest
-from evergreen.registry import mlflow_registry
 from evergreen.spec import ModelSpec
 from evergreen.storage import layout
 from evergreen.storage.base import ObjectStore
@@ -144,12 +143,7 @@ def _manifest(store: ObjectStore, spec: ModelSpec, day: date) -> PredictionsMani
 def _load(workspace: Workspace, manifest: PredictionsManifest) -> Pipeline:
     spec = workspace.spec
     version = workspace.client.get_model_version(spec.model, manifest.version)
-    return load_model(
-        workspace.client,
-        mlflow_registry.tag(version, mlflow_registry.TAG_MODEL_ID),
-        sha256=manifest.artifact_sha256,
-        trusted=spec.trusted_types,
-    )
+    return load_version(workspace.client, spec, version, sha256=manifest.artifact_sha256)
 
 
 def _row_number(

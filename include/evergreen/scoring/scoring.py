@@ -21,7 +21,7 @@ from evergreen.errors import (
     MissingPartitionError,
     NoChampionError,
 )
-from evergreen.modeling.artifacts import explain_libraries, load_model
+from evergreen.modeling.artifacts import load_version
 from evergreen.modeling.prediction import are_sound, predict
 from evergreen.receipts.data import (
     PredictionsManifest,
@@ -65,16 +65,9 @@ def load_scorer(
             f"{spec.model}__retrain replace it with gates.champion.when_unusable: promote."
         )
     try:
-        return load_model(
-            client,
-            mlflow_registry.tag(version, mlflow_registry.TAG_MODEL_ID),
-            sha256=champion_entry.artifact_sha256,
-            trusted=spec.trusted_types,
-        )
+        return load_version(client, spec, version, sha256=champion_entry.artifact_sha256)
     except ArtifactError as error:
-        raise ArtifactError(
-            f"Version {number} of {spec.model}: {error}{explain_libraries(version.tags)}"
-        ) from error
+        raise ArtifactError(f"Version {number} of {spec.model}: {error}") from error
 
 
 def score_partition(
