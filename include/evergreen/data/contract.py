@@ -79,9 +79,9 @@ def _column_faults(table: Table, contract: TableContract) -> list[str]:
             )
             continue
         column = table.column(name)
-        if column.null_count == len(column) and rule.nullable:
-            continue  # of no type, or of any: nothing is in it
-        if column.null_count == len(column):
+        if column.null_count == len(column):  # of no type, or of any: nothing is in it
+            if rule.nullable:
+                continue
             errors.append(f"{name}: all {len(column)} values are null, expected {rule.type}")
         elif not _has_type(column.type, rule):
             hint = " with a time zone" if rule.type == "datetime" else ""

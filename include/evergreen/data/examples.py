@@ -214,7 +214,7 @@ def _row_faults(frame: pd.DataFrame, spec: Examples, day: date) -> Iterator[tupl
     yield f"repeats the entity key {key}", frame.duplicated(subset=key)
     numbers = [*spec.numeric, *([spec.label] if spec.problem == "regression" else [])]
     for name in numbers:
-        yield f"{name!r} is infinite", pd.Series(np.isinf(as_numbers(frame[name])))
+        yield f"{name!r} is infinite", np.isinf(as_numbers(frame[name]))
 
 
 def _counted(reasons: pd.Series, frame: pd.DataFrame, spec: Examples) -> list[str]:

@@ -53,7 +53,9 @@ def validate_window(
     checks = [
         check
         for table in spec.tables
-        for check in _table_checks(spec, table, verdicts, history=history, days=days)
+        for check in _table_checks(
+            spec, table, verdicts, history=history, own=days if serving else None
+        )
     ]
     checks += _closed_days(spec, days, verdicts)
     _refuse_failed(spec, checks)
@@ -93,9 +95,14 @@ def _table_checks(
     verdicts: list[DayVerdict],
     *,
     history: Sequence[DayVerdict],
-    days: DayRange,
+    own: DayRange | None,
 ) -> Iterable[Check]:
-    """Hold what all days of *table* held together against its contract; closed days hold it."""
+    """
+    Hold what all days of *table* held together against its contract; closed days hold it.
+
+    :param own: The days whose number of rows the run answers for; None is the newest only. An older
+        one was held against its past by its own run.
+    """
     contract = spec.contract_of(table)
     mine = sorted((v for v in verdicts if v.table == table and not v.closed), key=lambda v: v.day)
     if not mine:
@@ -114,9 +121,7 @@ def _table_checks(
         measured=f"{sum(len(v.broken) for v in mine)} in all, at most {share:.2%} on {worst.day}",
         required=f"<= {contract.quarantine_budget:.2%} a day",
     )
-    # A run answers for its own days: an older one was held against its past by its own run.
-    own = mine[-1:] if history is verdicts else [v for v in mine if v.day in days]
-    for verdict in own:
+    for verdict in mine[-1:] if own is None else [v for v in mine if v.day in own]:
         yield Check(
             name=f"{table}: rows of {verdict.day}",
             status="passed" if verdict.rows >= contract.min_rows else "failed",
