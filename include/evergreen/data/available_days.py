@@ -28,13 +28,13 @@ def landed_days(store: ObjectStore, spec: ModelSpec, *, days: DayRange) -> dict[
     """
     Return those of *days* that can be used, oldest first.
 
-    A past that is not whole is no reason to stop looking at the present: days that are missing or
-    break their contract are left out and counted in the log; their own nights have failed. Closed
-    days are left out.
+    A past that is not whole is no reason to stop looking at the present: days that are missing,
+    break their contract or cannot be prepared are left out, and the log says how many and why the
+    newest is; their own nights have failed. Closed days are left out.
     """
     prepare = load_prepare(spec.model)
     found: dict[date, LandedDay] = {}
-    left_out: list[date] = []
+    left_out: dict[date, str] = {}
     made = 0
     for day in days:
         try:
@@ -42,8 +42,8 @@ def landed_days(store: ObjectStore, spec: ModelSpec, *, days: DayRange) -> dict[
             if not is_open(spec, day, verdicts):
                 continue
             prepared, is_new = prepare_day(store, spec, day=day, verdicts=verdicts, prepare=prepare)
-        except (DataContractError, CandidateError):
-            left_out.append(day)
+        except (DataContractError, CandidateError) as error:
+            left_out[day] = str(error)
             continue
         found[day] = LandedDay(prepared=prepared, raw_columns=_raw_columns(verdicts, day))
         made += is_new
@@ -51,11 +51,11 @@ def landed_days(store: ObjectStore, spec: ModelSpec, *, days: DayRange) -> dict[
             log.info("prepared %d new days, now at %s", made, day)
     if left_out:
         log.info(
-            "%d of the %d days %s did not land or break their contract, the newest on %s",
+            "%d of the %d days %s cannot be used, the newest of them is %s: %s",
             len(left_out),
             len(days),
             days,
-            left_out[-1],
+            *list(left_out.items())[-1],
         )
     return found
 

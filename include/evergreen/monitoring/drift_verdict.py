@@ -83,6 +83,6 @@ def _explain_slow(one: SlowFinding) -> str:
 
 def _too_short(days: int) -> str:
     return (
-        f"drift cannot be told yet: {days} days have a reference to lie at a distance from, "
+        f"drift cannot be judged yet: {days} days have a reference to lie at a distance from, "
         f"{MIN_THRESHOLD_DAYS} are needed"
     )

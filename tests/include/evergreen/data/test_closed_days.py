@@ -112,7 +112,7 @@ def _open_days(window) -> list[date]:
 
 
 def test_a_shop_that_is_closed_on_sundays_trains_on_every_night(store, shop):
-    """60 days, a tenth of the rows on Saturdays: no night is refused, no Sunday is needed."""
+    """15 nights over 60 days, a seventh of the rows on Saturdays: no Sunday is needed."""
     spec = shop(closed={"weekdays": ["sunday"]})
 
     for day in DAYS[45:]:
